@@ -1,0 +1,4 @@
+@NullMarked
+package dev.grep11.bench;
+
+import org.jspecify.annotations.NullMarked;
