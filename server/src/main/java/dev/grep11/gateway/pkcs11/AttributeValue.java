@@ -1,0 +1,75 @@
+package dev.grep11.gateway.pkcs11;
+
+import java.util.Arrays;
+
+/** The value of an attribute, in the form that its {@link AttributeKind} names. */
+public sealed interface AttributeValue {
+
+  AttributeKind kind();
+
+  record Bool(boolean value) implements AttributeValue {
+    @Override
+    public AttributeKind kind() {
+      return AttributeKind.BOOL;
+    }
+  }
+
+  record Ulong(long value) implements AttributeValue {
+    @Override
+    public AttributeKind kind() {
+      return AttributeKind.ULONG;
+    }
+  }
+
+  record Bytes(byte[] value) implements AttributeValue {
+    @Override
+    public AttributeKind kind() {
+      return AttributeKind.BYTES;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+      return other instanceof Bytes that && Arrays.equals(value, that.value);
+    }
+
+    @Override
+    public int hashCode() {
+      return Arrays.hashCode(value);
+    }
+
+    @Override
+    public String toString() {
+      return "Bytes[" + value.length + "]";
+    }
+  }
+
+  /**
+   * A value that lies in native memory and never enters the Java heap (components of a private key
+   * on their way into the token). Only native templates carry it.
+   */
+  record OffHeap(java.nio.ByteBuffer value) implements AttributeValue {
+    public OffHeap {
+      if (!value.isDirect()) {
+        throw new IllegalArgumentException("not off-heap");
+      }
+    }
+
+    @Override
+    public AttributeKind kind() {
+      return AttributeKind.BYTES;
+    }
+
+    @Override
+    public String toString() {
+      return "OffHeap[" + value.remaining() + "]";
+    }
+  }
+
+  /** Attributes inside an attribute (CKA_UNWRAP_TEMPLATE). Only native templates carry it. */
+  record Nested(Template value) implements AttributeValue {
+    @Override
+    public AttributeKind kind() {
+      return AttributeKind.BYTES;
+    }
+  }
+}

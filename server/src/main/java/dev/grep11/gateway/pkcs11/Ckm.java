@@ -1,0 +1,138 @@
+package dev.grep11.gateway.pkcs11;
+
+/**
+ * Mechanism numbers (CK_MECHANISM_TYPE): PKCS #11 v2.40 and v3.0 headers, and IBM's vendor block of
+ * EP11.
+ */
+public final class Ckm {
+
+  // RSA
+  public static final long CKM_RSA_PKCS_KEY_PAIR_GEN = 0x0L;
+  public static final long CKM_RSA_PKCS = 0x1L;
+  public static final long CKM_RSA_X_509 = 0x3L;
+  public static final long CKM_SHA1_RSA_PKCS = 0x6L;
+  public static final long CKM_RSA_PKCS_OAEP = 0x9L;
+  public static final long CKM_RSA_X9_31_KEY_PAIR_GEN = 0xaL;
+  public static final long CKM_RSA_X9_31 = 0xbL;
+  public static final long CKM_SHA1_RSA_X9_31 = 0xcL;
+  public static final long CKM_RSA_PKCS_PSS = 0xdL;
+  public static final long CKM_SHA1_RSA_PKCS_PSS = 0xeL;
+  public static final long CKM_SHA256_RSA_PKCS = 0x40L;
+  public static final long CKM_SHA384_RSA_PKCS = 0x41L;
+  public static final long CKM_SHA512_RSA_PKCS = 0x42L;
+  public static final long CKM_SHA256_RSA_PKCS_PSS = 0x43L;
+  public static final long CKM_SHA384_RSA_PKCS_PSS = 0x44L;
+  public static final long CKM_SHA512_RSA_PKCS_PSS = 0x45L;
+  public static final long CKM_SHA224_RSA_PKCS = 0x46L;
+  public static final long CKM_SHA224_RSA_PKCS_PSS = 0x47L;
+
+  // DSA and Diffie-Hellman
+  public static final long CKM_DSA_KEY_PAIR_GEN = 0x10L;
+  public static final long CKM_DSA = 0x11L;
+  public static final long CKM_DSA_SHA1 = 0x12L;
+  public static final long CKM_DH_PKCS_KEY_PAIR_GEN = 0x20L;
+  public static final long CKM_DH_PKCS_DERIVE = 0x21L;
+  public static final long CKM_DSA_PARAMETER_GEN = 0x2000L;
+  public static final long CKM_DH_PKCS_PARAMETER_GEN = 0x2001L;
+
+  // Digests and HMAC
+  public static final long CKM_SHA512_224 = 0x48L;
+  public static final long CKM_SHA512_224_HMAC = 0x49L;
+  public static final long CKM_SHA512_256 = 0x4cL;
+  public static final long CKM_SHA512_256_HMAC = 0x4dL;
+  public static final long CKM_SHA_1 = 0x220L;
+  public static final long CKM_SHA_1_HMAC = 0x221L;
+  public static final long CKM_SHA256 = 0x250L;
+  public static final long CKM_SHA256_HMAC = 0x251L;
+  public static final long CKM_SHA224 = 0x255L;
+  public static final long CKM_SHA224_HMAC = 0x256L;
+  public static final long CKM_SHA384 = 0x260L;
+  public static final long CKM_SHA384_HMAC = 0x261L;
+  public static final long CKM_SHA512 = 0x270L;
+  public static final long CKM_SHA512_HMAC = 0x271L;
+
+  // DES
+  public static final long CKM_DES2_KEY_GEN = 0x130L;
+  public static final long CKM_DES3_KEY_GEN = 0x131L;
+  public static final long CKM_DES3_ECB = 0x132L;
+  public static final long CKM_DES3_CBC = 0x133L;
+  public static final long CKM_DES3_CBC_PAD = 0x136L;
+  public static final long CKM_DES3_CMAC = 0x138L;
+  public static final long CKM_DES3_ECB_ENCRYPT_DATA = 0x1102L;
+
+  // Generic secrets and key derivation from a hash
+  public static final long CKM_GENERIC_SECRET_KEY_GEN = 0x350L;
+  public static final long CKM_SHA1_KEY_DERIVATION = 0x392L;
+  public static final long CKM_SHA256_KEY_DERIVATION = 0x393L;
+  public static final long CKM_SHA384_KEY_DERIVATION = 0x394L;
+  public static final long CKM_SHA512_KEY_DERIVATION = 0x395L;
+  public static final long CKM_SHA224_KEY_DERIVATION = 0x396L;
+
+  // Elliptic curves
+  public static final long CKM_EC_KEY_PAIR_GEN = 0x1040L;
+  public static final long CKM_ECDSA = 0x1041L;
+  public static final long CKM_ECDSA_SHA1 = 0x1042L;
+  public static final long CKM_ECDSA_SHA224 = 0x1043L;
+  public static final long CKM_ECDSA_SHA256 = 0x1044L;
+  public static final long CKM_ECDSA_SHA384 = 0x1045L;
+  public static final long CKM_ECDSA_SHA512 = 0x1046L;
+  public static final long CKM_ECDH1_DERIVE = 0x1050L;
+  public static final long CKM_EC_EDWARDS_KEY_PAIR_GEN = 0x1055L;
+  public static final long CKM_EC_MONTGOMERY_KEY_PAIR_GEN = 0x1056L;
+  public static final long CKM_EDDSA = 0x1057L;
+
+  // AES
+  public static final long CKM_AES_KEY_GEN = 0x1080L;
+  public static final long CKM_AES_ECB = 0x1081L;
+  public static final long CKM_AES_CBC = 0x1082L;
+  public static final long CKM_AES_CBC_PAD = 0x1085L;
+  public static final long CKM_AES_CTR = 0x1086L;
+  public static final long CKM_AES_GCM = 0x1087L;
+  public static final long CKM_AES_CMAC = 0x108aL;
+  public static final long CKM_AES_KEY_WRAP = 0x2109L;
+  public static final long CKM_AES_KEY_WRAP_PAD = 0x210aL;
+
+  // IBM vendor block
+  public static final long CKM_IBM_SHA3_224 = 0x80010001L;
+  public static final long CKM_IBM_SHA3_256 = 0x80010002L;
+  public static final long CKM_IBM_SHA3_384 = 0x80010003L;
+  public static final long CKM_IBM_SHA3_512 = 0x80010004L;
+  public static final long CKM_IBM_CMAC = 0x80010007L;
+  public static final long CKM_IBM_ECDSA_SHA224 = 0x80010008L;
+  public static final long CKM_IBM_ECDSA_SHA256 = 0x80010009L;
+  public static final long CKM_IBM_ECDSA_SHA384 = 0x8001000aL;
+  public static final long CKM_IBM_ECDSA_SHA512 = 0x8001000bL;
+  public static final long CKM_IBM_EC_MULTIPLY = 0x8001000cL;
+  public static final long CKM_IBM_EAC = 0x8001000dL;
+  public static final long CKM_IBM_SHA512_256 = 0x80010012L;
+  public static final long CKM_IBM_SHA512_224 = 0x80010013L;
+  public static final long CKM_IBM_SHA512_256_HMAC = 0x80010014L;
+  public static final long CKM_IBM_SHA512_224_HMAC = 0x80010015L;
+  public static final long CKM_IBM_EC_X25519 = 0x8001001bL;
+  public static final long CKM_IBM_ED25519_SHA512 = 0x8001001cL;
+  public static final long CKM_IBM_EC_X448 = 0x8001001eL;
+  public static final long CKM_IBM_ED448_SHA3 = 0x8001001fL;
+  public static final long CKM_IBM_DILITHIUM = 0x80010023L;
+  public static final long CKM_IBM_KYBER = 0x80010024L;
+  public static final long CKM_IBM_SHA3_224_HMAC = 0x80010025L;
+  public static final long CKM_IBM_SHA3_256_HMAC = 0x80010026L;
+  public static final long CKM_IBM_SHA3_384_HMAC = 0x80010027L;
+  public static final long CKM_IBM_SHA3_512_HMAC = 0x80010028L;
+  public static final long CKM_IBM_ECDSA_OTHER = 0x80010031L;
+  public static final long CKM_IBM_EC_AGGREGATE = 0x80010034L;
+  public static final long CKM_IBM_ATTRIBUTEBOUND_WRAP = 0x80020004L;
+  public static final long CKM_IBM_TRANSPORTKEY = 0x80020005L;
+  public static final long CKM_IBM_DH_PKCS_DERIVE_RAW = 0x80020006L;
+  public static final long CKM_IBM_ECDH1_DERIVE_RAW = 0x80020007L;
+  public static final long CKM_IBM_RETAINKEY = 0x80040001L;
+  public static final long CKM_IBM_BTC_DERIVE = 0x80070001L;
+
+  private static final ConstantNames NAMES = ConstantNames.of(Ckm.class, "CKM_");
+
+  private Ckm() {}
+
+  /** The header's name of a number, or its hexadecimal form when the header has none. */
+  public static String name(long value) {
+    return NAMES.name(value);
+  }
+}
