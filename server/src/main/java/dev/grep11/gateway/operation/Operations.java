@@ -14,6 +14,7 @@ import java.util.Set;
  * throw {@link Pkcs11Exception} for every refusal. A key argument is the raw blob; an empty one
  * means that the field was absent.
  */
+@SuppressWarnings("DoNotCallSuggester") // bodies follow
 public final class Operations {
 
   public byte[] generateRandom(long length) {
