@@ -1,0 +1,135 @@
+package dev.grep11.gateway.rpc;
+
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
+import dev.grep11.gateway.operation.Requester;
+import dev.grep11.gateway.tls.Connection;
+import dev.grep11.gateway.tls.Connections;
+import io.grpc.Metadata;
+import io.grpc.ServerCall;
+import java.security.MessageDigest;
+import java.util.List;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.regex.Pattern;
+
+/**
+ * Decides on a call's headers whether its body is read at all: client certificate, token, instance,
+ * action, in this order of network to application. Nothing of it is remembered for the next call.
+ */
+final class Admission {
+  private static final Metadata.Key<String> AUTHORIZATION =
+      Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
+  private static final Metadata.Key<String> INSTANCE =
+      Metadata.Key.of("bluemix-instance", Metadata.ASCII_STRING_MARSHALLER);
+
+  /** RFC 6750, 2.1; the scheme word is optional because one published client leaves it out. */
+  private static final Pattern BEARER =
+      Pattern.compile("(?:bearer +)?([A-Za-z0-9._~+/=-]+)", Pattern.CASE_INSENSITIVE);
+
+  private final InstanceSelection instances;
+  private final AccessControl accessControl;
+  private final ClientCertificates clientCertificates;
+
+  Admission(
+      InstanceSelection instances,
+      AccessControl accessControl,
+      ClientCertificates clientCertificates) {
+    this.instances = instances;
+    this.accessControl = accessControl;
+    this.clientCertificates = clientCertificates;
+  }
+
+  /** What a call was admitted with. */
+  record Admitted(Principal principal, UUID instance, Connection connection) {
+    Requester requester() {
+      return new Requester(instance, principal.name());
+    }
+  }
+
+  /** The instance of a call; needs no token, so that refusals are recorded with it. */
+  UUID instance(ServerCall<?, ?> call, Metadata headers) {
+    var connection = connection(call);
+    var header = headers.getAll(INSTANCE);
+    return instances.select(
+        connection.serverName().orElse(null),
+        call.getAuthority(),
+        header == null ? List.of() : header);
+  }
+
+  /** Completes, perhaps later and on another thread, or fails with {@link RefusedException}. */
+  CompletableFuture<Admitted> admit(
+      ServerCall<?, ?> call, Metadata headers, UUID instance, List<String> actions) {
+    var connection = connection(call);
+    judgeCertificate(connection, instance);
+    return accessControl
+        .authenticate(token(headers))
+        .thenApply(principal -> {
+          authorize(principal, instance, actions, connection);
+          return new Admitted(principal, instance, connection);
+        });
+  }
+
+  /** Once more, right before the token is used: the lock may have closed since. */
+  void confirm(Admitted admitted) {
+    judgeCertificate(admitted.connection(), admitted.instance());
+  }
+
+  static Connection connection(ServerCall<?, ?> call) {
+    var connection = call.getAttributes().get(Connections.CONNECTION);
+    if (connection == null) {
+      throw RefusedException.unauthenticated("not a connection of a TLS listener");
+    }
+    return connection;
+  }
+
+  private void judgeCertificate(Connection connection, UUID instance) {
+    clientCertificates
+        .refusal(instance, connection.clientChain())
+        .ifPresent(why -> {
+          throw RefusedException.unauthenticated(why);
+        });
+  }
+
+  private static String token(Metadata headers) {
+    var values = headers.getAll(AUTHORIZATION);
+    if (values == null) {
+      throw RefusedException.unauthenticated("no token");
+    }
+    String only = null;
+    for (var value : values) {
+      if (only != null) {
+        throw RefusedException.unauthenticated("more than one authorization header");
+      }
+      only = value;
+    }
+    var matcher = BEARER.matcher(only == null ? "" : only.strip());
+    if (!matcher.matches()) {
+      throw RefusedException.unauthenticated("not a bearer token");
+    }
+    return matcher.group(1);
+  }
+
+  private void authorize(
+      Principal principal, UUID instance, List<String> actions, Connection connection) {
+    principal
+        .certificateThumbprint()
+        .ifPresent(bound -> requireSameCertificate(bound, connection.thumbprint()));
+    if (principal.instance().filter(named -> !named.equals(instance)).isPresent()) {
+      throw RefusedException.permissionDenied("the token is for another instance");
+    }
+    for (var action : actions) {
+      if (!accessControl.permits(principal, instance, action)) {
+        throw RefusedException.permissionDenied(action + " is not granted");
+      }
+    }
+  }
+
+  private static void requireSameCertificate(String bound, Optional<String> shown) {
+    if (shown.isEmpty()
+        || !MessageDigest.isEqual(bound.getBytes(US_ASCII), shown.get().getBytes(US_ASCII))) {
+      throw RefusedException.unauthenticated("the token is bound to another client certificate");
+    }
+  }
+}

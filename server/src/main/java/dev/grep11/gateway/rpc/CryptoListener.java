@@ -1,0 +1,105 @@
+package dev.grep11.gateway.rpc;
+
+import dev.grep11.gateway.operation.Operations;
+import dev.grep11.gateway.tls.Connections;
+import io.grpc.Codec;
+import io.grpc.CompressorRegistry;
+import io.grpc.DecompressorRegistry;
+import io.grpc.Server;
+import io.grpc.netty.NettyServerBuilder;
+import io.netty.handler.ssl.SslContext;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.TimeUnit;
+
+/** The port that serves the GREP11 service. TLS only: there is no other way to build one. */
+public final class CryptoListener implements AutoCloseable {
+  private final Server server;
+  private final Connections connections;
+
+  private CryptoListener(Server server, Connections connections) {
+    this.server = server;
+    this.connections = connections;
+  }
+
+  /** What a listener asks of the rest of the gateway. */
+  public record Collaborators(
+      Operations operations,
+      Dispatcher dispatcher,
+      AccessControl accessControl,
+      ClientCertificates clientCertificates,
+      CallAudit audit) {}
+
+  /**
+   * Starts to serve.
+   *
+   * @param instance the one instance of this listener; empty when host name or header selects it
+   * @throws IllegalStateException when an rpc of the service has no route
+   */
+  public static CryptoListener start(
+      InetSocketAddress address,
+      SslContext ssl,
+      Connections connections,
+      Optional<UUID> instance,
+      Limits limits,
+      Collaborators with)
+      throws IOException {
+    var admission =
+        new Admission(
+            new InstanceSelection(instance), with.accessControl(), with.clientCertificates());
+    var services = new Routes.Services(admission, with.dispatcher(), with.audit());
+    var server =
+        NettyServerBuilder.forAddress(address)
+            .bossEventLoopGroup(connections.acceptors())
+            .workerEventLoopGroup(connections.eventLoops())
+            .channelType(connections.channelType())
+            .sslContext(ssl)
+            // Work leaves the event loop by the dispatcher, and only when it is worth it.
+            .directExecutor()
+            .addTransportFilter(connections)
+            .addStreamTracerFactory(new InboundBudget(limits.inboundBytesInFlight()))
+            .addService(CryptoService.bind(with.operations(), services))
+            // A compressed message is a memory amplifier, and ciphertext does not compress.
+            .decompressorRegistry(
+                DecompressorRegistry.emptyInstance().with(Codec.Identity.NONE, true))
+            .compressorRegistry(CompressorRegistry.newEmptyInstance())
+            .maxInboundMessageSize(limits.inboundMessageBytes())
+            .maxInboundMetadataSize(limits.headerBytes())
+            .maxConcurrentCallsPerConnection(limits.concurrentCallsPerConnection())
+            // CVE-2023-44487: streams that are opened and reset cost us and not the client.
+            .maxRstFramesPerWindow(
+                limits.resetsPerWindow(), Math.toIntExact(limits.resetWindow().toSeconds()))
+            .permitKeepAliveTime(limits.shortestClientKeepAlive().toSeconds(), TimeUnit.SECONDS)
+            .permitKeepAliveWithoutCalls(true)
+            .keepAliveTime(limits.keepAlive().toSeconds(), TimeUnit.SECONDS)
+            .handshakeTimeout(limits.handshake().toSeconds(), TimeUnit.SECONDS)
+            .build()
+            .start();
+    return new CryptoListener(server, connections);
+  }
+
+  public int port() {
+    return server.getPort();
+  }
+
+  public Connections connections() {
+    return connections;
+  }
+
+  /** Takes no new connections and calls; those that run may end. */
+  public void stopAccepting() {
+    server.shutdown();
+  }
+
+  /** Whether all calls have ended within the time. */
+  public boolean awaitQuiet(long time, TimeUnit unit) throws InterruptedException {
+    return server.awaitTermination(time, unit);
+  }
+
+  @Override
+  public void close() {
+    server.shutdownNow();
+  }
+}

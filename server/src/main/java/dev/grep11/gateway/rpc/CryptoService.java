@@ -1,0 +1,361 @@
+package dev.grep11.gateway.rpc;
+
+import static dev.grep11.gateway.pkcs11.Ckr.CKR_FUNCTION_NOT_SUPPORTED;
+import static dev.grep11.gateway.pkcs11.Ckr.CKR_IBM_WK_NOT_INITIALIZED;
+import static dev.grep11.gateway.pkcs11.Ckr.CKR_KEY_HANDLE_INVALID;
+import static dev.grep11.gateway.pkcs11.Ckr.CKR_UNWRAPPING_KEY_HANDLE_INVALID;
+import static dev.grep11.gateway.pkcs11.Ckr.CKR_WRAPPING_KEY_HANDLE_INVALID;
+import static dev.grep11.gateway.pkcs11.CryptoFunction.DECRYPT;
+import static dev.grep11.gateway.pkcs11.CryptoFunction.DERIVE;
+import static dev.grep11.gateway.pkcs11.CryptoFunction.DIGEST;
+import static dev.grep11.gateway.pkcs11.CryptoFunction.ENCRYPT;
+import static dev.grep11.gateway.pkcs11.CryptoFunction.GENERATE;
+import static dev.grep11.gateway.pkcs11.CryptoFunction.GENERATE_KEY_PAIR;
+import static dev.grep11.gateway.pkcs11.CryptoFunction.SIGN;
+import static dev.grep11.gateway.pkcs11.CryptoFunction.UNWRAP;
+import static dev.grep11.gateway.pkcs11.CryptoFunction.VERIFY;
+import static dev.grep11.gateway.pkcs11.CryptoFunction.WRAP;
+import static dev.grep11.gateway.rpc.Codec.attributes;
+import static dev.grep11.gateway.rpc.Codec.attributesAsBytes;
+import static dev.grep11.gateway.rpc.Codec.bytes;
+import static dev.grep11.gateway.rpc.Codec.key;
+import static dev.grep11.gateway.rpc.Codec.keyBlob;
+import static dev.grep11.gateway.rpc.Codec.mechanism;
+import static dev.grep11.gateway.rpc.Codec.required;
+import static dev.grep11.gateway.rpc.Codec.template;
+import static dev.grep11.gateway.rpc.Codec.types;
+
+import com.google.protobuf.ByteString;
+import com.google.protobuf.Message;
+import dev.grep11.gateway.operation.Operations;
+import dev.grep11.gateway.pkcs11.Ckm;
+import dev.grep11.gateway.pkcs11.CryptoFunction;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.proto.CryptoGrpc;
+import dev.grep11.proto.DecryptSingleResponse;
+import dev.grep11.proto.DeriveKeyResponse;
+import dev.grep11.proto.DigestSingleResponse;
+import dev.grep11.proto.EncryptSingleResponse;
+import dev.grep11.proto.GenerateKeyPairResponse;
+import dev.grep11.proto.GenerateKeyResponse;
+import dev.grep11.proto.GenerateRandomResponse;
+import dev.grep11.proto.GetAttributeValueResponse;
+import dev.grep11.proto.GetMechanismInfoResponse;
+import dev.grep11.proto.GetMechanismListResponse;
+import dev.grep11.proto.LoginResponse;
+import dev.grep11.proto.LogoutResponse;
+import dev.grep11.proto.Mechanism;
+import dev.grep11.proto.MechanismInfo;
+import dev.grep11.proto.ReencryptSingleResponse;
+import dev.grep11.proto.SetAttributeValueResponse;
+import dev.grep11.proto.SignSingleResponse;
+import dev.grep11.proto.UnwrapKeyResponse;
+import dev.grep11.proto.VerifySingleResponse;
+import dev.grep11.proto.WrapKeyResponse;
+import io.grpc.MethodDescriptor;
+import io.grpc.ServerServiceDefinition;
+import java.util.Optional;
+import java.util.OptionalLong;
+
+/** The GREP11 service: forty rpcs, each one expression. */
+final class CryptoService {
+  private CryptoService() {}
+
+  static ServerServiceDefinition bind(Operations operations, Routes.Services services) {
+    var routes = new Routes(CryptoGrpc.getServiceDescriptor(), services);
+
+    routes.unary(
+        CryptoGrpc.getGenerateRandomMethod(),
+        _ -> Workload.INFORMATION,
+        (_, r) ->
+            GenerateRandomResponse.newBuilder()
+                .setRnd(bytes(operations.generateRandom(r.getLen())))
+                .build());
+
+    routes.unary(
+        CryptoGrpc.getDigestSingleMethod(),
+        r -> load(DIGEST, r.hasMech(), r.getMech(), r.getData()),
+        (_, r) ->
+            DigestSingleResponse.newBuilder()
+                .setDigest(
+                    bytes(
+                        operations.digestSingle(
+                            mechanism(r.hasMech(), r.getMech()),
+                            r.getData().asReadOnlyByteBuffer())))
+                .build());
+
+    routes.unary(
+        CryptoGrpc.getEncryptSingleMethod(),
+        r -> load(ENCRYPT, r.hasMech(), r.getMech(), r.getPlain()),
+        (by, r) ->
+            EncryptSingleResponse.newBuilder()
+                .setCiphered(
+                    bytes(
+                        operations.encryptSingle(
+                            by,
+                            mechanism(r.hasMech(), r.getMech()),
+                            requiredKey("Key", key("Key", r.getKeyBytes(), r.getKey())),
+                            r.getPlain().asReadOnlyByteBuffer())))
+                .build());
+    routes.unary(
+        CryptoGrpc.getDecryptSingleMethod(),
+        r -> load(DECRYPT, r.hasMech(), r.getMech(), r.getCiphered()),
+        (by, r) ->
+            DecryptSingleResponse.newBuilder()
+                .setPlain(
+                    bytes(
+                        operations.decryptSingle(
+                            by,
+                            mechanism(r.hasMech(), r.getMech()),
+                            requiredKey("Key", key("Key", r.getKeyBytes(), r.getKey())),
+                            r.getCiphered().asReadOnlyByteBuffer())))
+                .build());
+    routes.unary(
+        CryptoGrpc.getReencryptSingleMethod(),
+        r -> load(DECRYPT, r.hasDecMech(), r.getDecMech(), r.getCiphered()),
+        (by, r) ->
+            ReencryptSingleResponse.newBuilder()
+                .setReciphered(
+                    bytes(
+                        operations.reencryptSingle(
+                            by,
+                            mechanism(r.hasDecMech(), r.getDecMech()),
+                            requiredKey("DecKey", key("DecKey", r.getDecKeyBytes(), r.getDecKey())),
+                            mechanism(r.hasEncMech(), r.getEncMech()),
+                            requiredKey("EncKey", key("EncKey", r.getEncKeyBytes(), r.getEncKey())),
+                            r.getCiphered().asReadOnlyByteBuffer())))
+                .build());
+
+    routes.unary(
+        CryptoGrpc.getSignSingleMethod(),
+        r -> load(SIGN, r.hasMech(), r.getMech(), r.getData()),
+        (by, r) ->
+            SignSingleResponse.newBuilder()
+                .setSignature(
+                    bytes(
+                        operations.signSingle(
+                            by,
+                            mechanism(r.hasMech(), r.getMech()),
+                            requiredKey(
+                                r.getMech(),
+                                "PrivKey",
+                                key("PrivKey", r.getPrivKeyBytes(), r.getPrivKey())),
+                            r.getData().asReadOnlyByteBuffer())))
+                .build());
+    routes.unary(
+        CryptoGrpc.getVerifySingleMethod(),
+        r -> load(VERIFY, r.hasMech(), r.getMech(), r.getData()),
+        (by, r) -> {
+          operations.verifySingle(
+              by,
+              mechanism(r.hasMech(), r.getMech()),
+              requiredKey("PubKey", key("PubKey", r.getPubKeyBytes(), r.getPubKey())),
+              r.getData().asReadOnlyByteBuffer(),
+              r.getSignature().toByteArray());
+          return VerifySingleResponse.getDefaultInstance();
+        });
+
+    routes.unary(
+        CryptoGrpc.getGenerateKeyMethod(),
+        r -> load(GENERATE, r.hasMech(), r.getMech(), ByteString.EMPTY),
+        (by, r) -> {
+          var made =
+              operations.generateKey(
+                  by, mechanism(r.hasMech(), r.getMech()), template(r.getTemplateMap()));
+          return GenerateKeyResponse.newBuilder()
+              .setKeyBytes(bytes(made.blob()))
+              .setKey(keyBlob(made))
+              .setCheckSum(bytes(made.checkSum()))
+              .build();
+        });
+    routes.unary(
+        CryptoGrpc.getGenerateKeyPairMethod(),
+        r -> load(GENERATE_KEY_PAIR, r.hasMech(), r.getMech(), ByteString.EMPTY),
+        (by, r) -> {
+          var made =
+              operations.generateKeyPair(
+                  by,
+                  mechanism(r.hasMech(), r.getMech()),
+                  template(r.getPubKeyTemplateMap()),
+                  template(r.getPrivKeyTemplateMap()));
+          return GenerateKeyPairResponse.newBuilder()
+              .setPrivKeyBytes(bytes(made.privateKey().blob()))
+              .setPrivKey(keyBlob(made.privateKey()))
+              .setPubKeyBytes(bytes(made.publicKey().blob()))
+              .setPubKey(keyBlob(made.publicKey()))
+              .build();
+        });
+    routes.unary(
+        CryptoGrpc.getWrapKeyMethod(),
+        r -> load(WRAP, r.hasMech(), r.getMech(), ByteString.EMPTY),
+        (by, r) ->
+            WrapKeyResponse.newBuilder()
+                .setWrapped(
+                    bytes(
+                        operations.wrapKey(
+                            by,
+                            mechanism(r.hasMech(), r.getMech()),
+                            requiredKey("Key", key("Key", r.getKeyBytes(), r.getKey())),
+                            required(
+                                key("KeK", r.getKeKBytes(), r.getKeK()),
+                                "KeK",
+                                CKR_WRAPPING_KEY_HANDLE_INVALID),
+                            key("MacKey", r.getMacKeyBytes(), r.getMacKey()))))
+                .build());
+    routes.unary(
+        CryptoGrpc.getUnwrapKeyMethod(),
+        r -> load(UNWRAP, r.hasMech(), r.getMech(), r.getWrapped()),
+        (by, r) -> {
+          var kek = key("KeK", r.getKeKBytes(), r.getKeK());
+          // The import of a public key has no key-encrypting key; samples send one all the same.
+          var needsKek = r.getMech().getMechanism() != Ckm.CKM_IBM_TRANSPORTKEY;
+          var made =
+              operations.unwrapKey(
+                  by,
+                  mechanism(r.hasMech(), r.getMech()),
+                  r.getWrapped().toByteArray(),
+                  needsKek ? required(kek, "KeK", CKR_UNWRAPPING_KEY_HANDLE_INVALID) : kek,
+                  key("MacKey", r.getMacKeyBytes(), r.getMacKey()),
+                  template(r.getTemplateMap()));
+          return UnwrapKeyResponse.newBuilder()
+              .setUnwrappedBytes(bytes(made.blob()))
+              .setUnwrapped(keyBlob(made))
+              .setCheckSum(bytes(made.checkSum()))
+              .build();
+        });
+    routes.unary(
+        CryptoGrpc.getDeriveKeyMethod(),
+        r -> load(DERIVE, r.hasMech(), r.getMech(), r.getData()),
+        (by, r) -> {
+          var made =
+              operations.deriveKey(
+                  by,
+                  mechanism(r.hasMech(), r.getMech()),
+                  requiredKey(
+                      r.getMech(), "BaseKey", key("BaseKey", r.getBaseKeyBytes(), r.getBaseKey())),
+                  r.getData().toByteArray(),
+                  template(r.getTemplateMap()));
+          return DeriveKeyResponse.newBuilder()
+              .setNewKeyBytes(bytes(made.blob()))
+              .setNewKey(keyBlob(made))
+              .setCheckSum(bytes(made.checkSum()))
+              .build();
+        });
+
+    routes.unary(
+        CryptoGrpc.getGetMechanismListMethod(),
+        _ -> Workload.INFORMATION,
+        (_, _) ->
+            GetMechanismListResponse.newBuilder().addAllMechs(operations.mechanisms()).build());
+    routes.unary(
+        CryptoGrpc.getGetMechanismInfoMethod(),
+        _ -> Workload.INFORMATION,
+        (_, r) -> {
+          var info = operations.mechanismInfo(r.getMech());
+          return GetMechanismInfoResponse.newBuilder()
+              .setMechInfo(
+                  MechanismInfo.newBuilder()
+                      .setMinKeySize(info.minKeySize())
+                      .setMaxKeySize(info.maxKeySize())
+                      .setFlags(info.flags()))
+              .build();
+        });
+    routes.unary(
+        CryptoGrpc.getGetAttributeValueMethod(),
+        _ -> Workload.INFORMATION,
+        (by, r) -> {
+          var found =
+              operations.attributes(
+                  by,
+                  requiredKey("Object", r.getObject().toByteArray()),
+                  types(r.getAttributesBytesMap(), r.getAttributesMap()));
+          return GetAttributeValueResponse.newBuilder()
+              .putAllAttributes(attributes(found))
+              .putAllAttributesBytes(attributesAsBytes(found))
+              .build();
+        });
+    routes.unary(
+        CryptoGrpc.getSetAttributeValueMethod(),
+        _ -> Workload.INFORMATION,
+        (by, r) ->
+            SetAttributeValueResponse.newBuilder()
+                .setObject(
+                    bytes(
+                        operations.setAttributes(
+                            by,
+                            requiredKey("Object", r.getObject().toByteArray()),
+                            template(r.getAttributesBytesMap(), r.getAttributesMap()))))
+                .build());
+
+    routes.unary(
+        CryptoGrpc.getLoginMethod(),
+        _ -> Workload.INFORMATION,
+        (by, r) ->
+            LoginResponse.newBuilder()
+                .setPinblob(bytes(operations.login(by, r.getPin().toByteArray())))
+                .build());
+    routes.unary(
+        CryptoGrpc.getLogoutMethod(),
+        _ -> Workload.INFORMATION,
+        (_, _) -> LogoutResponse.getDefaultInstance());
+
+    inParts(routes, CryptoGrpc.getDigestInitMethod());
+    inParts(routes, CryptoGrpc.getDigestMethod());
+    inParts(routes, CryptoGrpc.getDigestUpdateMethod());
+    inParts(routes, CryptoGrpc.getDigestKeyMethod());
+    inParts(routes, CryptoGrpc.getDigestFinalMethod());
+    inParts(routes, CryptoGrpc.getEncryptInitMethod());
+    inParts(routes, CryptoGrpc.getEncryptUpdateMethod());
+    inParts(routes, CryptoGrpc.getEncryptMethod());
+    inParts(routes, CryptoGrpc.getEncryptFinalMethod());
+    inParts(routes, CryptoGrpc.getDecryptInitMethod());
+    inParts(routes, CryptoGrpc.getDecryptUpdateMethod());
+    inParts(routes, CryptoGrpc.getDecryptMethod());
+    inParts(routes, CryptoGrpc.getDecryptFinalMethod());
+    inParts(routes, CryptoGrpc.getSignInitMethod());
+    inParts(routes, CryptoGrpc.getSignUpdateMethod());
+    inParts(routes, CryptoGrpc.getSignMethod());
+    inParts(routes, CryptoGrpc.getSignFinalMethod());
+    inParts(routes, CryptoGrpc.getVerifyInitMethod());
+    inParts(routes, CryptoGrpc.getVerifyUpdateMethod());
+    inParts(routes, CryptoGrpc.getVerifyMethod());
+    inParts(routes, CryptoGrpc.getVerifyFinalMethod());
+
+    routes.unary(
+        CryptoGrpc.getRewrapKeyBlobMethod(),
+        _ -> Workload.INFORMATION,
+        (_, r) -> {
+          requiredKey("WrappedKey", key("WrappedKey", r.getWrappedKeyBytes(), r.getWrappedKey()));
+          throw new Pkcs11Exception(CKR_IBM_WK_NOT_INITIALIZED, "no next master key is committed");
+        });
+
+    return routes.bind();
+  }
+
+  private static <Q extends Message, P> void inParts(Routes routes, MethodDescriptor<Q, P> method) {
+    routes.unary(
+        method,
+        _ -> Workload.INFORMATION,
+        (_, _) -> {
+          throw new Pkcs11Exception(
+              CKR_FUNCTION_NOT_SUPPORTED, "operations in parts are not served yet");
+        });
+  }
+
+  private static Workload load(
+      CryptoFunction function, boolean present, Mechanism mechanism, ByteString payload) {
+    return new Workload(
+        Optional.of(function),
+        present ? OptionalLong.of(mechanism.getMechanism()) : OptionalLong.empty(),
+        payload.size());
+  }
+
+  private static byte[] requiredKey(String role, byte[] blob) {
+    return required(blob, role, CKR_KEY_HANDLE_INVALID);
+  }
+
+  /** Aggregation of BLS keys and signatures is the one mechanism without a key. */
+  private static byte[] requiredKey(Mechanism mechanism, String role, byte[] blob) {
+    return mechanism.getMechanism() == Ckm.CKM_IBM_EC_AGGREGATE ? blob : requiredKey(role, blob);
+  }
+}

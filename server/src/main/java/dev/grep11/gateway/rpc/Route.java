@@ -1,0 +1,22 @@
+package dev.grep11.gateway.rpc;
+
+import dev.grep11.gateway.operation.Requester;
+import java.util.List;
+import java.util.function.BiFunction;
+import java.util.function.Function;
+
+/**
+ * How one rpc is served.
+ *
+ * @param name bare name of the rpc
+ * @param requestType for the message about bytes that are none
+ * @param actions what the caller must hold
+ * @param workload what a request is going to cost; must not throw on any message
+ * @param work does it, or throws; runs where the dispatcher puts it
+ */
+record Route<Q, P>(
+    String name,
+    String requestType,
+    List<String> actions,
+    Function<Q, Workload> workload,
+    BiFunction<Requester, Q, P> work) {}

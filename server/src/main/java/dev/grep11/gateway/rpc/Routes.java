@@ -1,0 +1,83 @@
+package dev.grep11.gateway.rpc;
+
+import com.google.protobuf.Message;
+import dev.grep11.gateway.operation.Requester;
+import io.grpc.MethodDescriptor;
+import io.grpc.ServerServiceDefinition;
+import io.grpc.ServiceDescriptor;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.BiFunction;
+import java.util.function.Function;
+
+/** The rpcs of a service, each bound by one expression. */
+final class Routes {
+
+  /** What every call passes through. */
+  record Services(Admission admission, Dispatcher dispatcher, CallAudit audit) {}
+
+  private final ServiceDescriptor service;
+  private final Services services;
+  private final Map<String, Binding> bindings = new LinkedHashMap<>();
+
+  private interface Binding {
+    void addTo(ServerServiceDefinition.Builder definition);
+  }
+
+  Routes(ServiceDescriptor service, Services services) {
+    this.service = service;
+    this.services = services;
+  }
+
+  <Q extends Message, P> Routes unary(
+      MethodDescriptor<Q, P> method,
+      Function<Q, Workload> workload,
+      BiFunction<Requester, Q, P> work) {
+    var name = method.getBareMethodName();
+    if (name == null
+        || !(method.getRequestMarshaller()
+            instanceof MethodDescriptor.PrototypeMarshaller<Q> requests)
+        || requests.getMessagePrototype() == null) {
+      throw new IllegalArgumentException(method.getFullMethodName() + " is not generated");
+    }
+    Q prototype = requests.getMessagePrototype();
+    var route =
+        new Route<>(
+            name,
+            prototype.getDescriptorForType().getName(),
+            RequiredActions.of(name),
+            workload,
+            work);
+    var parsed =
+        method.toBuilder(Parsed.marshaller(prototype), method.getResponseMarshaller()).build();
+    var earlier =
+        bindings.put(
+            name,
+            definition ->
+                definition.addMethod(
+                    parsed, (call, headers) -> UnaryCall.start(call, headers, route, services)));
+    if (earlier != null) {
+      throw new IllegalStateException(name + " has two routes");
+    }
+    return this;
+  }
+
+  /**
+   * The service, complete.
+   *
+   * @throws IllegalStateException naming the rpcs that have no route
+   */
+  ServerServiceDefinition bind() {
+    var missing =
+        service.getMethods().stream()
+            .map(MethodDescriptor::getBareMethodName)
+            .filter(name -> !bindings.containsKey(name))
+            .toList();
+    if (!missing.isEmpty()) {
+      throw new IllegalStateException(service.getName() + " has no route for " + missing);
+    }
+    var definition = ServerServiceDefinition.builder(service.getName());
+    bindings.values().forEach(binding -> binding.addTo(definition));
+    return definition.build();
+  }
+}

@@ -1,0 +1,224 @@
+package dev.grep11.gateway.rpc;
+
+import static dev.grep11.gateway.pkcs11.Ckr.CKR_ARGUMENTS_BAD;
+import static dev.grep11.gateway.pkcs11.Ckr.CKR_IBM_GREP11_CANNOT_UNMARSHAL;
+
+import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.HsmUnavailableException;
+import dev.grep11.gateway.pkcs11.OverloadedException;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.rpc.Admission.Admitted;
+import io.grpc.Context;
+import io.grpc.Deadline;
+import io.grpc.Grpc;
+import io.grpc.Metadata;
+import io.grpc.ServerCall;
+import io.grpc.Status;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One call from headers to answer. The listener methods run on the connection's event loop;
+ * admission and work may continue on other threads, one at a time, and whoever comes first to
+ * {@link #answer} ends the call.
+ */
+final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
+  private static final Metadata.Key<String> USER_AGENT =
+      Metadata.Key.of("user-agent", Metadata.ASCII_STRING_MARSHALLER);
+
+  /** Nobody waits longer than this for an answer, whatever the client says. */
+  private static final Duration LONGEST = Duration.ofMinutes(10);
+
+  private final ServerCall<Parsed<Q>, P> call;
+  private final Route<Q, P> route;
+  private final Routes.Services services;
+  private final String correlationId;
+  private final @Nullable Deadline deadline;
+  private final Optional<String> userAgent;
+  private final long startNanos = System.nanoTime();
+  private final AtomicBoolean answered = new AtomicBoolean();
+
+  private volatile @Nullable UUID instance;
+  private volatile @Nullable Admitted admitted;
+  private volatile @Nullable Workload workload;
+  private @Nullable Parsed<Q> request;
+
+  private UnaryCall(
+      ServerCall<Parsed<Q>, P> call,
+      Metadata headers,
+      Route<Q, P> route,
+      Routes.Services services) {
+    this.call = call;
+    this.route = route;
+    this.services = services;
+    this.correlationId = CorrelationId.of(headers);
+    this.deadline = Context.current().getDeadline();
+    this.userAgent = Optional.ofNullable(headers.get(USER_AGENT));
+  }
+
+  static <Q, P> ServerCall.Listener<Parsed<Q>> start(
+      ServerCall<Parsed<Q>, P> call,
+      Metadata headers,
+      Route<Q, P> route,
+      Routes.Services services) {
+    var unary = new UnaryCall<>(call, headers, route, services);
+    unary.begin(headers);
+    return unary;
+  }
+
+  private void begin(Metadata headers) {
+    InboundBudget.ofCurrentCall()
+        .ifPresent(share ->
+            share.whenExceeded(
+                () -> fail(new OverloadedException("too much data is on its way in"))));
+    try {
+      var selected = services.admission().instance(call, headers);
+      instance = selected;
+      var unused =
+          services
+              .admission()
+              .admit(call, headers, selected, route.actions())
+              .whenComplete((who, refusal) -> {
+                if (who == null) {
+                  fail(refusal);
+                } else {
+                  admitted = who;
+                  // Two, so that a second message of a unary call is noticed.
+                  call.request(2);
+                }
+              });
+    } catch (RuntimeException e) {
+      fail(e);
+    }
+  }
+
+  @Override
+  public void onMessage(Parsed<Q> message) {
+    if (request != null) {
+      fail(new Pkcs11Exception(CKR_ARGUMENTS_BAD, "more than one message"));
+    }
+    request = message;
+  }
+
+  @Override
+  public void onHalfClose() {
+    var received = request;
+    var who = admitted;
+    // Messages are kept no longer than the work needs them.
+    request = null;
+    if (answered.get()) {
+      return;
+    }
+    if (received == null || received.message() == null || who == null) {
+      fail(new Pkcs11Exception(CKR_IBM_GREP11_CANNOT_UNMARSHAL, "not a " + route.requestType()));
+      return;
+    }
+    try {
+      dispatch(received.message(), who);
+    } catch (RuntimeException e) {
+      fail(e);
+    }
+  }
+
+  private void dispatch(Q message, Admitted who) {
+    if (!services.audit().mayProceed()) {
+      throw new HsmUnavailableException("calls cannot be recorded");
+    }
+    var load = route.workload().apply(message);
+    workload = load;
+    CompletableFuture<P> result =
+        services
+            .dispatcher()
+            .submit(
+                services.dispatcher().place(load),
+                who.principal().name(),
+                System.nanoTime() + remainingNanos(),
+                () -> {
+                  if (answered.get() || (deadline != null && deadline.isExpired())) {
+                    throw new TimeoutException();
+                  }
+                  services.admission().confirm(who);
+                  return route.work().apply(who.requester(), message);
+                });
+    var unused =
+        result.whenComplete((answer, failure) -> {
+          if (answer == null) {
+            fail(failure);
+          } else {
+            succeed(answer);
+          }
+        });
+  }
+
+  private long remainingNanos() {
+    return deadline == null
+        ? LONGEST.toNanos()
+        : Math.min(LONGEST.toNanos(), deadline.timeRemaining(TimeUnit.NANOSECONDS));
+  }
+
+  @Override
+  public void onCancel() {
+    // The client is gone; work that has begun ends by itself and its result is dropped.
+    if (answered.compareAndSet(false, true)) {
+      record(Status.Code.CANCELLED, Ckr.CKR_FUNCTION_CANCELED, "cancelled by the client");
+    }
+  }
+
+  private void succeed(P answer) {
+    answer(() -> {
+      sendHeaders();
+      call.sendMessage(answer);
+      call.close(Status.OK, new Metadata());
+      record(Status.Code.OK, Ckr.CKR_OK, "");
+    });
+  }
+
+  private void fail(Throwable thrown) {
+    answer(() -> {
+      var failure = Failures.of(thrown, correlationId);
+      sendHeaders();
+      call.close(failure.status(), failure.trailers());
+      record(failure.status().getCode(), failure.returnValue(), failure.detail());
+    });
+  }
+
+  private void answer(Runnable sending) {
+    if (answered.compareAndSet(false, true)) {
+      sending.run();
+    }
+  }
+
+  private void sendHeaders() {
+    var headers = new Metadata();
+    headers.put(CorrelationId.HEADER, correlationId);
+    call.sendHeaders(headers);
+  }
+
+  private void record(Status.Code code, long returnValue, String reason) {
+    var load = workload;
+    var who = admitted;
+    services
+        .audit()
+        .record(
+            new CallRecord(
+                correlationId,
+                route.name(),
+                Optional.ofNullable(who).map(Admitted::principal).map(Principal::name),
+                Optional.ofNullable(instance),
+                load == null || load.mechanism().isEmpty()
+                    ? Optional.empty()
+                    : Optional.of(load.mechanism().getAsLong()),
+                returnValue,
+                code.name(),
+                reason,
+                Optional.ofNullable(call.getAttributes().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR)),
+                userAgent,
+                Duration.ofNanos(System.nanoTime() - startNanos)));
+  }
+}

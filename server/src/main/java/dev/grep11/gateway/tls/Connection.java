@@ -1,0 +1,89 @@
+package dev.grep11.gateway.tls;
+
+import io.netty.channel.Channel;
+import io.netty.handler.ssl.SslHandler;
+import java.net.SocketAddress;
+import java.security.GeneralSecurityException;
+import java.security.MessageDigest;
+import java.security.cert.X509Certificate;
+import java.time.Duration;
+import java.util.Base64;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/** An open connection, and what its handshake said. */
+public final class Connection {
+  private final @Nullable Channel channel;
+  private final SocketAddress remote;
+  private final Optional<String> serverName;
+  private final List<X509Certificate> clientChain;
+  private final Optional<String> thumbprint;
+
+  Connection(
+      @Nullable Channel channel,
+      SocketAddress remote,
+      Optional<String> serverName,
+      List<X509Certificate> clientChain) {
+    this.channel = channel;
+    this.remote = remote;
+    this.serverName = serverName;
+    this.clientChain = List.copyOf(clientChain);
+    this.thumbprint = clientChain.stream().findFirst().map(Connection::thumbprintOf);
+  }
+
+  public SocketAddress remote() {
+    return remote;
+  }
+
+  /** The host name that the client asked for (RFC 6066, 3), where it did. */
+  public Optional<String> serverName() {
+    return serverName;
+  }
+
+  /** Leaf first; empty when the client showed none. */
+  public List<X509Certificate> clientChain() {
+    return clientChain;
+  }
+
+  /** {@code x5t#S256} of the client's certificate (RFC 7515, 4.1.8). */
+  public Optional<String> thumbprint() {
+    return thumbprint;
+  }
+
+  /** Tells the client to go away and lets running calls end; cuts it off after the grace. */
+  @SuppressWarnings("FutureReturnValueIgnored") // Nobody waits for a connection to be gone.
+  public void close(Duration grace) {
+    var open = channel;
+    if (open == null) {
+      return;
+    }
+    // grpc's handler makes a GOAWAY of it.
+    open.close();
+    open.eventLoop()
+        .schedule(
+            () -> {
+              var ssl = open.pipeline().get(SslHandler.class);
+              if (ssl != null) {
+                ssl.closeOutbound();
+              }
+              var first = open.pipeline().firstContext();
+              if (first != null) {
+                first.close();
+              }
+            },
+            grace.toMillis(),
+            TimeUnit.MILLISECONDS);
+  }
+
+  private static String thumbprintOf(X509Certificate certificate) {
+    try {
+      return Base64.getUrlEncoder()
+          .withoutPadding()
+          .encodeToString(MessageDigest.getInstance("SHA-256").digest(certificate.getEncoded()));
+    } catch (GeneralSecurityException e) {
+      throw new IllegalStateException("a parsed certificate has an encoding", e);
+    }
+  }
+}

@@ -1,0 +1,140 @@
+package dev.grep11.gateway.tls;
+
+import io.grpc.Attributes;
+import io.grpc.Grpc;
+import io.grpc.ServerTransportFilter;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.IoHandlerFactory;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.ServerChannel;
+import io.netty.channel.epoll.Epoll;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.channel.epoll.EpollServerSocketChannel;
+import io.netty.channel.nio.NioIoHandler;
+import io.netty.channel.socket.nio.NioServerSocketChannel;
+import java.net.SocketAddress;
+import java.security.cert.X509Certificate;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+import javax.net.ssl.ExtendedSSLSession;
+import javax.net.ssl.SNIHostName;
+import javax.net.ssl.SSLPeerUnverifiedException;
+import javax.net.ssl.SSLSession;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The open connections of one listener. grpc does not show the channel of a connection, so the
+ * event loops tell it; both meet by the remote address, which is unique on one port.
+ */
+public final class Connections extends ServerTransportFilter implements AutoCloseable {
+  /** Attribute of every call. */
+  public static final Attributes.Key<Connection> CONNECTION = Attributes.Key.create("connection");
+
+  private final Map<SocketAddress, Channel> accepted = new ConcurrentHashMap<>();
+  private final Set<Connection> live = ConcurrentHashMap.newKeySet();
+  private final EventLoopGroup acceptors;
+  private final EventLoopGroup eventLoops;
+
+  public Connections(int threads) {
+    var named = Thread.ofPlatform().daemon();
+    acceptors = new MultiThreadIoEventLoopGroup(1, named.name("accept-", 0).factory(), handlers());
+    eventLoops =
+        new MultiThreadIoEventLoopGroup(threads, named.name("loop-", 0).factory(), handlers()) {
+          @Override
+          public ChannelFuture register(Channel channel) {
+            remember(channel);
+            return super.register(channel);
+          }
+        };
+  }
+
+  private static IoHandlerFactory handlers() {
+    return Epoll.isAvailable() ? EpollIoHandler.newFactory() : NioIoHandler.newFactory();
+  }
+
+  public EventLoopGroup acceptors() {
+    return acceptors;
+  }
+
+  public EventLoopGroup eventLoops() {
+    return eventLoops;
+  }
+
+  public Class<? extends ServerChannel> channelType() {
+    return Epoll.isAvailable() ? EpollServerSocketChannel.class : NioServerSocketChannel.class;
+  }
+
+  /** Those whose handshake is done. A snapshot that later changes show through. */
+  public Set<Connection> live() {
+    return Collections.unmodifiableSet(live);
+  }
+
+  private void remember(Channel channel) {
+    var remote = channel.remoteAddress();
+    if (remote != null) {
+      accepted.put(remote, channel);
+      channel.closeFuture().addListener(_ -> accepted.remove(remote, channel));
+    }
+  }
+
+  @Override
+  public Attributes transportReady(Attributes attributes) {
+    var remote = attributes.get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR);
+    var session = attributes.get(Grpc.TRANSPORT_ATTR_SSL_SESSION);
+    if (remote == null || session == null) {
+      throw new IllegalStateException("a listener here speaks TLS");
+    }
+    var connection =
+        new Connection(accepted.get(remote), remote, serverName(session), clientChain(session));
+    live.add(connection);
+    return attributes.toBuilder().set(CONNECTION, connection).build();
+  }
+
+  @Override
+  public void transportTerminated(@Nullable Attributes attributes) {
+    // Null after a handshake that failed.
+    var connection = attributes == null ? null : attributes.get(CONNECTION);
+    if (connection != null) {
+      live.remove(connection);
+    }
+  }
+
+  private static Optional<String> serverName(SSLSession session) {
+    if (session instanceof ExtendedSSLSession extended) {
+      for (var name : extended.getRequestedServerNames()) {
+        if (name instanceof SNIHostName host) {
+          return Optional.of(host.getAsciiName());
+        }
+      }
+    }
+    return Optional.empty();
+  }
+
+  private static List<X509Certificate> clientChain(SSLSession session) {
+    try {
+      var chain = new ArrayList<X509Certificate>();
+      for (var certificate : session.getPeerCertificates()) {
+        chain.add((X509Certificate) certificate);
+      }
+      return chain;
+    } catch (SSLPeerUnverifiedException e) {
+      // None was asked for, or none was shown.
+      return List.of();
+    }
+  }
+
+  @Override
+  @SuppressWarnings("FutureReturnValueIgnored") // Threads are daemons; nothing runs on them by now.
+  public void close() {
+    acceptors.shutdownGracefully(0, 1, TimeUnit.SECONDS);
+    eventLoops.shutdownGracefully(0, 1, TimeUnit.SECONDS);
+  }
+}

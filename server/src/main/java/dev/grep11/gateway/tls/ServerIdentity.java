@@ -1,0 +1,114 @@
+package dev.grep11.gateway.tls;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.PrivateKey;
+import java.security.SecureRandom;
+import java.security.Signature;
+import java.security.cert.CertificateExpiredException;
+import java.security.cert.CertificateNotYetValidException;
+import java.security.cert.X509Certificate;
+import java.util.List;
+
+/**
+ * Who the server is: its certificate, the intermediates that lead to a root, and the private key.
+ *
+ * @param chain leaf first, each issued by the next
+ */
+public record ServerIdentity(List<X509Certificate> chain, PrivateKey key) {
+
+  public ServerIdentity {
+    chain = List.copyOf(chain);
+  }
+
+  /**
+   * Reads and checks an identity.
+   *
+   * @throws IdentityException naming the file and what is wrong
+   */
+  public static ServerIdentity read(Path chainFile, Path keyFile) throws IdentityException {
+    return of(chainFile, bytes(chainFile), keyFile, bytes(keyFile));
+  }
+
+  static ServerIdentity of(Path chainFile, byte[] chainPem, Path keyFile, byte[] keyPem)
+      throws IdentityException {
+    var chain = PemFiles.certificates(chainFile, chainPem);
+    var key = PemFiles.privateKey(keyFile, keyPem);
+    checkOrder(chainFile, chain);
+    checkValidity(chainFile, chain);
+    if (!belongTogether(chain.getFirst(), key)) {
+      throw new IdentityException(
+          keyFile + " is not the key of the first certificate in " + chainFile);
+    }
+    return new ServerIdentity(chain, key);
+  }
+
+  static byte[] bytes(Path file) throws IdentityException {
+    try {
+      return Files.readAllBytes(file);
+    } catch (IOException e) {
+      throw new IdentityException(file + " cannot be read: " + e.getClass().getSimpleName(), e);
+    }
+  }
+
+  private static void checkOrder(Path file, List<X509Certificate> chain) throws IdentityException {
+    for (int i = 0; i + 1 < chain.size(); i++) {
+      try {
+        chain.get(i).verify(chain.get(i + 1).getPublicKey());
+      } catch (GeneralSecurityException e) {
+        throw new IdentityException(
+            "%s is out of order: certificate %d was not issued by certificate %d"
+                .formatted(file, i + 1, i + 2));
+      }
+    }
+  }
+
+  private static void checkValidity(Path file, List<X509Certificate> chain)
+      throws IdentityException {
+    for (var certificate : chain) {
+      var subject = certificate.getSubjectX500Principal().getName();
+      try {
+        certificate.checkValidity();
+      } catch (CertificateExpiredException e) {
+        throw new IdentityException(
+            "certificate \"%s\" in %s expired %s"
+                .formatted(subject, file, certificate.getNotAfter().toInstant()));
+      } catch (CertificateNotYetValidException e) {
+        throw new IdentityException(
+            "certificate \"%s\" in %s is not valid before %s"
+                .formatted(subject, file, certificate.getNotBefore().toInstant()));
+      }
+    }
+  }
+
+  /** By a signature, which is the one question that all key types answer. */
+  private static boolean belongTogether(X509Certificate leaf, PrivateKey key) {
+    var algorithm =
+        switch (key.getAlgorithm()) {
+          case "RSA" -> "SHA256withRSA";
+          case "EC" -> "SHA256withECDSA";
+          default -> "Ed25519";
+        };
+    var challenge = new byte[32];
+    new SecureRandom().nextBytes(challenge);
+    try {
+      var signer = Signature.getInstance(algorithm);
+      signer.initSign(key);
+      signer.update(challenge);
+      var signature = signer.sign();
+      var verifier = Signature.getInstance(algorithm);
+      verifier.initVerify(leaf.getPublicKey());
+      verifier.update(challenge);
+      return verifier.verify(signature);
+    } catch (GeneralSecurityException e) {
+      return false;
+    }
+  }
+
+  @Override
+  public String toString() {
+    return "ServerIdentity[" + chain.getFirst().getSubjectX500Principal().getName() + "]";
+  }
+}

@@ -1,0 +1,196 @@
+package dev.grep11.gateway.tls;
+
+import io.grpc.netty.GrpcSslContexts;
+import io.netty.handler.ssl.ClientAuth;
+import io.netty.handler.ssl.OpenSsl;
+import io.netty.handler.ssl.OpenSslSessionContext;
+import io.netty.handler.ssl.SslContext;
+import io.netty.handler.ssl.SslContextBuilder;
+import io.netty.handler.ssl.SslProvider;
+import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.cert.X509Certificate;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import javax.net.ssl.KeyManager;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLException;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The server's side of TLS, with an identity that follows its files. One thread of its own looks at
+ * the files; contexts may be used by any thread.
+ */
+public final class ServerTls implements AutoCloseable {
+  /** JSSE and tcnative read it once, so it must be set before either is loaded. */
+  public static final String TICKETS_PROPERTY = "jdk.tls.server.enableSessionTicketExtension";
+
+  private static final Logger LOG = LoggerFactory.getLogger(ServerTls.class);
+
+  private final Path chainFile;
+  private final Path keyFile;
+  private final Consumer<String> onProblem;
+  private final SwitchableSslContext grpcContext;
+  private final IdentityKeyManager keyManager;
+  private final SSLContext httpsContext;
+  private final ScheduledExecutorService watcher;
+
+  private Files loaded;
+  private @Nullable Files failed;
+  private boolean reported;
+
+  /** The bytes of both files, as they were read together. */
+  private record Files(byte[] chain, byte[] key) {
+    boolean same(@Nullable Files other) {
+      return other != null && Arrays.equals(chain, other.chain) && Arrays.equals(key, other.key);
+    }
+
+    @Override
+    public String toString() {
+      return "Files[]";
+    }
+  }
+
+  private ServerTls(Path chainFile, Path keyFile, Duration poll, Consumer<String> onProblem)
+      throws IdentityException {
+    this.chainFile = chainFile;
+    this.keyFile = keyFile;
+    this.onProblem = onProblem;
+    this.loaded = read();
+    var identity = ServerIdentity.of(chainFile, loaded.chain(), keyFile, loaded.key());
+    this.grpcContext = new SwitchableSslContext(context(identity));
+    this.keyManager = new IdentityKeyManager(identity);
+    this.httpsContext = httpsContext(keyManager);
+    this.watcher =
+        Executors.newSingleThreadScheduledExecutor(
+            task -> Thread.ofPlatform().name("tls-identity").daemon().unstarted(task));
+    var unused =
+        watcher.scheduleWithFixedDelay(
+            this::look, poll.toMillis(), poll.toMillis(), TimeUnit.MILLISECONDS);
+  }
+
+  /**
+   * Loads the identity and follows its files. A pair that does not fit together leaves the identity
+   * as it is.
+   *
+   * @param onProblem told once for each pair that cannot be used, on the watching thread
+   * @throws IdentityException when there is no identity to begin with
+   */
+  public static ServerTls start(
+      Path chainFile, Path keyFile, Duration poll, Consumer<String> onProblem)
+      throws IdentityException {
+    requireNoResumption();
+    return new ServerTls(chainFile, keyFile, poll, onProblem);
+  }
+
+  /**
+   * A resumed session skips the judgement of the client's certificate. tcnative issues tickets even
+   * with its session cache off; this property is what stops it.
+   */
+  public static void requireNoResumption() {
+    if (!"false".equals(System.getProperty(TICKETS_PROPERTY))) {
+      throw new IllegalStateException("start the JVM with -D" + TICKETS_PROPERTY + "=false");
+    }
+    if (!OpenSsl.isAvailable()) {
+      throw new IllegalStateException(
+          "the TLS library for this platform is missing: " + OpenSsl.unavailabilityCause());
+    }
+  }
+
+  /** For the ports that speak gRPC. */
+  public SslContext grpcContext() {
+    return grpcContext;
+  }
+
+  /** For the ports that speak HTTP/1.1 and reach no key. */
+  public SSLContext httpsContext() {
+    return httpsContext;
+  }
+
+  private Files read() throws IdentityException {
+    return new Files(ServerIdentity.bytes(chainFile), ServerIdentity.bytes(keyFile));
+  }
+
+  /** Compares content and not times: a symbolic link that is swapped may bring older files. */
+  private void look() {
+    try {
+      var found = read();
+      if (found.same(loaded)) {
+        failed = null;
+        return;
+      }
+      try {
+        use(ServerIdentity.of(chainFile, found.chain(), keyFile, found.key()));
+        loaded = found;
+        failed = null;
+        reported = false;
+      } catch (IdentityException e) {
+        // Two files are never replaced at once: a pair is wrong when it stays wrong for a round.
+        if (found.same(failed)) {
+          reportOnce(String.valueOf(e.getMessage()));
+        } else {
+          failed = found;
+          reported = false;
+        }
+      }
+    } catch (IdentityException e) {
+      reportOnce(String.valueOf(e.getMessage()));
+    } catch (RuntimeException e) {
+      LOG.error("the server identity cannot be reloaded", e);
+    }
+  }
+
+  private void use(ServerIdentity identity) throws IdentityException {
+    grpcContext.switchTo(context(identity));
+    keyManager.switchTo(identity);
+    LOG.info(
+        "new server certificate {} until {}",
+        identity.chain().getFirst().getSubjectX500Principal().getName(),
+        identity.chain().getFirst().getNotAfter().toInstant());
+  }
+
+  private void reportOnce(String problem) {
+    if (!reported) {
+      reported = true;
+      onProblem.accept(problem);
+    }
+  }
+
+  private static SslContext context(ServerIdentity identity) throws IdentityException {
+    try {
+      var builder =
+          SslContextBuilder.forServer(
+              identity.key(), identity.chain().toArray(X509Certificate[]::new));
+      var context =
+          GrpcSslContexts.configure(builder, SslProvider.OPENSSL)
+              .protocols("TLSv1.3", "TLSv1.2")
+              .clientAuth(ClientAuth.NONE)
+              .build();
+      ((OpenSslSessionContext) context.sessionContext()).setSessionCacheEnabled(false);
+      return context;
+    } catch (SSLException | RuntimeException e) {
+      throw new IdentityException("TLS does not accept " + identity, e);
+    }
+  }
+
+  private static SSLContext httpsContext(KeyManager keyManager) {
+    try {
+      var context = SSLContext.getInstance("TLS");
+      context.init(new KeyManager[] {keyManager}, null, null);
+      return context;
+    } catch (GeneralSecurityException e) {
+      throw new IllegalStateException("every JDK has TLS", e);
+    }
+  }
+
+  @Override
+  public void close() {
+    watcher.shutdownNow();
+  }
+}
