@@ -8,6 +8,7 @@ import java.util.Collections;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
@@ -17,9 +18,9 @@ import java.util.TreeMap;
 public final class Template {
   private static final Template EMPTY = new Template(new TreeMap<>(Long::compareUnsigned));
 
-  private final TreeMap<Long, AttributeValue> values;
+  private final SortedMap<Long, AttributeValue> values;
 
-  private Template(TreeMap<Long, AttributeValue> values) {
+  private Template(SortedMap<Long, AttributeValue> values) {
     this.values = values;
   }
 
@@ -89,9 +90,9 @@ public final class Template {
 
   /** Collects attributes; a later value replaces an earlier one. */
   public static final class Builder {
-    private TreeMap<Long, AttributeValue> values;
+    private SortedMap<Long, AttributeValue> values;
 
-    private Builder(TreeMap<Long, AttributeValue> values) {
+    private Builder(SortedMap<Long, AttributeValue> values) {
       this.values = values;
     }
 
