@@ -1,0 +1,165 @@
+package dev.grep11.gateway.hsm;
+
+import dev.grep11.gateway.pkcs11.OverloadedException;
+import java.util.ArrayDeque;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Work waiting for the threads of one lane. Callers take turns: each has a queue of its own, and
+ * the queues are served round robin, so a caller that floods waits behind itself only.
+ */
+final class LaneQueue {
+  private final String name;
+  private final LaneSettings settings;
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition arrived = lock.newCondition();
+  private final Map<String, Caller> callers = new HashMap<>();
+  private final ArrayDeque<Caller> turns = new ArrayDeque<>();
+  private int queued;
+  private boolean closed;
+
+  /** Queued and running work of one caller; forgotten when it has neither. */
+  private static final class Caller {
+    final String name;
+    final ArrayDeque<Task<?>> waiting = new ArrayDeque<>();
+    int running;
+
+    Caller(String name) {
+      this.name = name;
+    }
+  }
+
+  private record Task<T>(
+      Caller caller, long deadlineNanos, Callable<T> work, CompletableFuture<T> future) {
+    // The worker answers whoever waits, whatever the work threw.
+    @SuppressWarnings("CatchAndPrintStackTrace")
+    void run() {
+      if (future.isDone()) {
+        return;
+      }
+      if (System.nanoTime() - deadlineNanos >= 0) {
+        future.completeExceptionally(new OverloadedException("not started before its deadline"));
+        return;
+      }
+      try {
+        future.complete(work.call());
+      } catch (Throwable t) {
+        future.completeExceptionally(t);
+      }
+    }
+  }
+
+  LaneQueue(Lane lane, LaneSettings settings) {
+    this.name = lane.name();
+    this.settings = settings;
+  }
+
+  <T> CompletableFuture<T> submit(String callerName, long deadlineNanos, Callable<T> work) {
+    var future = new CompletableFuture<T>();
+    lock.lock();
+    try {
+      if (closed) {
+        future.completeExceptionally(Session.unavailable());
+        return future;
+      }
+      var caller = callers.get(callerName);
+      if (queued >= settings.queued()) {
+        return refused(future, "the " + name + " lane is full");
+      }
+      if (caller != null && caller.waiting.size() + caller.running >= settings.perCaller()) {
+        return refused(future, "too much work of this caller in the " + name + " lane");
+      }
+      if (caller == null) {
+        caller = new Caller(callerName);
+        callers.put(callerName, caller);
+      }
+      if (caller.waiting.isEmpty()) {
+        turns.addLast(caller);
+      }
+      caller.waiting.addLast(new Task<>(caller, deadlineNanos, work, future));
+      queued++;
+      arrived.signal();
+    } finally {
+      lock.unlock();
+    }
+    return future;
+  }
+
+  private static <T> CompletableFuture<T> refused(CompletableFuture<T> future, String why) {
+    future.completeExceptionally(new OverloadedException(why));
+    return future;
+  }
+
+  /** Serves the queue with the current thread until {@link #close}. */
+  void serve() {
+    Task<?> task;
+    while ((task = take()) != null) {
+      try {
+        task.run();
+      } finally {
+        done(task.caller());
+      }
+    }
+  }
+
+  private @Nullable Task<?> take() {
+    lock.lock();
+    try {
+      while (turns.isEmpty()) {
+        if (closed) {
+          return null;
+        }
+        arrived.awaitUninterruptibly();
+      }
+      var caller = turns.removeFirst();
+      var task = caller.waiting.removeFirst();
+      if (!caller.waiting.isEmpty()) {
+        turns.addLast(caller);
+      }
+      caller.running++;
+      queued--;
+      return task;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void done(Caller caller) {
+    lock.lock();
+    try {
+      caller.running--;
+      if (caller.running == 0 && caller.waiting.isEmpty()) {
+        callers.remove(caller.name);
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Work in the queue, not the running. */
+  int queued() {
+    lock.lock();
+    try {
+      return queued;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Takes nothing more; what is queued is still done. */
+  void close() {
+    lock.lock();
+    try {
+      closed = true;
+      arrived.signalAll();
+    } finally {
+      lock.unlock();
+    }
+  }
+}

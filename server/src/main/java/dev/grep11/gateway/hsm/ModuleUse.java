@@ -1,0 +1,103 @@
+package dev.grep11.gateway.hsm;
+
+import static dev.grep11.gateway.pkcs11.Ckr.CKR_CRYPTOKI_ALREADY_INITIALIZED;
+import static dev.grep11.gateway.pkcs11.Ckr.CKR_OK;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.grep11.gateway.pkcs11.Ckr;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
+
+/**
+ * The initialised state of a module, which belongs to the process (PKCS #11 v2.40, C_Initialize):
+ * counted, so that several {@link Hsm}s share it and the last one finalises it.
+ */
+final class ModuleUse {
+  private static final Map<Path, ModuleUse> IN_USE = new HashMap<>();
+
+  /** sizeof(CK_C_INITIALIZE_ARGS): four mutex callbacks, flags, a reserved pointer. */
+  private static final long INITIALIZE_ARGS = 48;
+
+  private static final long FLAGS_OFFSET = 32;
+  private static final long CKF_OS_LOCKING_OK = 2;
+
+  private final Path module;
+  private final Map<String, String> environment;
+
+  /** False where someone else in the process, such as SunPKCS11, has initialised the module. */
+  private boolean ours;
+
+  private int users;
+
+  private ModuleUse(Path module, Map<String, String> environment) {
+    this.module = module;
+    this.environment = environment;
+  }
+
+  static ModuleUse acquire(Cryptoki cryptoki, Path path, Map<String, String> environment) {
+    Path module;
+    try {
+      module = path.toRealPath();
+    } catch (IOException e) {
+      throw new HsmOpenException("PKCS #11 module " + path + " cannot be read", e);
+    }
+    synchronized (IN_USE) {
+      var use = IN_USE.get(module);
+      if (use == null) {
+        use = new ModuleUse(module, environment);
+        use.initialize(cryptoki);
+        IN_USE.put(module, use);
+      } else if (!use.environment.equals(environment)) {
+        throw new HsmOpenException(
+            module + " is already in use in this process with another environment");
+      }
+      use.users++;
+      return use;
+    }
+  }
+
+  void release(Cryptoki cryptoki) {
+    synchronized (IN_USE) {
+      users--;
+      if (users == 0) {
+        IN_USE.remove(module);
+        if (ours) {
+          var _ = cryptoki.C_Finalize(0);
+        }
+      }
+    }
+  }
+
+  /**
+   * Finalises and initialises the module once more, unless someone else in the process uses it.
+   *
+   * @return whether it did
+   */
+  boolean renew(Cryptoki cryptoki) {
+    synchronized (IN_USE) {
+      if (users > 1 || !ours) {
+        return false;
+      }
+      var _ = cryptoki.C_Finalize(0);
+      initialize(cryptoki);
+      return true;
+    }
+  }
+
+  private void initialize(Cryptoki cryptoki) {
+    environment.forEach(NativeCryptoki::setEnvironment);
+    long returnValue;
+    try (var arena = Arena.ofConfined()) {
+      var args = arena.allocate(INITIALIZE_ARGS, Long.BYTES);
+      args.set(JAVA_LONG, FLAGS_OFFSET, CKF_OS_LOCKING_OK);
+      returnValue = cryptoki.C_Initialize(args.address());
+    }
+    if (returnValue != CKR_OK && returnValue != CKR_CRYPTOKI_ALREADY_INITIALIZED) {
+      throw new HsmOpenException(module + ": C_Initialize answered " + Ckr.name(returnValue));
+    }
+    ours = returnValue == CKR_OK;
+  }
+}

@@ -1,0 +1,208 @@
+package dev.grep11.gateway.hsm;
+
+import static dev.grep11.gateway.pkcs11.Ckr.*;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.MechanismInfo;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/** The slot whose token carries the configured label, and what may be asked of it by number. */
+final class Slot {
+  // CK_TOKEN_INFO, PKCS #11 v2.40 section 3.2.
+  private static final long TOKEN_INFO = 208;
+  private static final long LABEL_OFFSET = 0;
+  private static final long MANUFACTURER_OFFSET = 32;
+  private static final long MODEL_OFFSET = 64;
+  private static final long SERIAL_OFFSET = 80;
+  private static final long FLAGS_OFFSET = 96;
+  private static final long FIRMWARE_OFFSET = 186;
+  private static final long CKF_TOKEN_INITIALIZED = 0x400;
+  private static final long CKF_USER_PIN_LOCKED = 0x40000;
+
+  // CK_SESSION_INFO: slot, state, flags, device error.
+  private static final long SESSION_INFO = 32;
+  private static final long STATE_OFFSET = 8;
+  private static final long CKS_RW_USER_FUNCTIONS = 3;
+
+  private static final long CKF_RW_SESSION = 2;
+  private static final long CKF_SERIAL_SESSION = 4;
+  private static final long CKU_USER = 1;
+
+  private final Cryptoki cryptoki;
+  private final long number;
+  private final TokenInfo info;
+
+  private Slot(Cryptoki cryptoki, long number, TokenInfo info) {
+    this.cryptoki = cryptoki;
+    this.number = number;
+    this.info = info;
+  }
+
+  /**
+   * The one slot.
+   *
+   * @throws HsmOpenException if not exactly one initialised token has the label
+   */
+  static Slot find(Cryptoki cryptoki, String label) {
+    var labels = new ArrayList<String>();
+    var matches = new ArrayList<Slot>();
+    try (var arena = Arena.ofConfined()) {
+      for (long number : numbers(cryptoki, arena)) {
+        var info = arena.allocate(TOKEN_INFO, Long.BYTES);
+        // A slot whose token was pulled between the two calls is not the one.
+        if (cryptoki.C_GetTokenInfo(number, info.address()) == CKR_OK
+            && (info.get(JAVA_LONG, FLAGS_OFFSET) & CKF_TOKEN_INITIALIZED) != 0) {
+          var token = tokenInfo(info);
+          labels.add(token.label());
+          if (token.label().equals(label)) {
+            matches.add(new Slot(cryptoki, number, token));
+          }
+        }
+      }
+    }
+    if (matches.size() != 1) {
+      throw new HsmOpenException(
+          (matches.isEmpty() ? "no token" : matches.size() + " tokens")
+              + " with the label \""
+              + label
+              + "\"; there are: "
+              + (labels.isEmpty() ? "none" : String.join(", ", labels)));
+    }
+    return matches.getFirst();
+  }
+
+  private static List<Long> numbers(Cryptoki cryptoki, Arena arena) {
+    var count = arena.allocate(JAVA_LONG);
+    // With a null list the module also looks for slots that came since (v2.40, C_GetSlotList).
+    require("C_GetSlotList", cryptoki.C_GetSlotList(1, 0, count.address()));
+    // A slot may appear between the two calls.
+    long room = count.get(JAVA_LONG, 0) + 16;
+    var slots = arena.allocate(JAVA_LONG, room);
+    count.set(JAVA_LONG, 0, room);
+    require("C_GetSlotList", cryptoki.C_GetSlotList(1, slots.address(), count.address()));
+    return Arrays.stream(slots.asSlice(0, 8 * count.get(JAVA_LONG, 0)).toArray(JAVA_LONG))
+        .boxed()
+        .toList();
+  }
+
+  private static TokenInfo tokenInfo(MemorySegment info) {
+    return new TokenInfo(
+        text(info, LABEL_OFFSET, 32),
+        text(info, SERIAL_OFFSET, 16),
+        text(info, MANUFACTURER_OFFSET, 32),
+        text(info, MODEL_OFFSET, 16),
+        info.get(JAVA_BYTE, FIRMWARE_OFFSET) + "." + info.get(JAVA_BYTE, FIRMWARE_OFFSET + 1));
+  }
+
+  /** Blank-padded UTF-8, not null-terminated. */
+  private static String text(MemorySegment info, long offset, int length) {
+    return new String(info.asSlice(offset, length).toArray(JAVA_BYTE), StandardCharsets.UTF_8)
+        .strip();
+  }
+
+  TokenInfo info() {
+    return info;
+  }
+
+  long openSession() {
+    try (var arena = Arena.ofConfined()) {
+      var handle = arena.allocate(JAVA_LONG);
+      require(
+          "C_OpenSession",
+          cryptoki.C_OpenSession(
+              number, CKF_RW_SESSION | CKF_SERIAL_SESSION, 0, 0, handle.address()));
+      return handle.get(JAVA_LONG, 0);
+    }
+  }
+
+  /** Logs the user in, for all sessions of the process (v2.40, C_Login). */
+  void login(long session, PinSource source) {
+    try (var arena = Arena.ofConfined()) {
+      var info = arena.allocate(TOKEN_INFO, Long.BYTES);
+      require("C_GetTokenInfo", cryptoki.C_GetTokenInfo(number, info.address()));
+      if ((info.get(JAVA_LONG, FLAGS_OFFSET) & CKF_USER_PIN_LOCKED) != 0) {
+        throw new PinRefusedException(
+            "the user PIN of token \"" + this.info.label() + "\" is locked");
+      }
+      var pin = source.read();
+      var copy = arena.allocate(Math.max(1, pin.length));
+      long returnValue;
+      try {
+        MemorySegment.copy(pin, 0, copy, JAVA_BYTE, 0, pin.length);
+        returnValue = cryptoki.C_Login(session, CKU_USER, copy.address(), pin.length);
+      } finally {
+        Arrays.fill(pin, (byte) 0);
+        copy.fill((byte) 0);
+      }
+      if (returnValue == CKR_PIN_INCORRECT
+          || returnValue == CKR_PIN_LOCKED
+          || returnValue == CKR_PIN_EXPIRED
+          || returnValue == CKR_PIN_INVALID
+          || returnValue == CKR_PIN_LEN_RANGE) {
+        throw new PinRefusedException(
+            "token \"" + this.info.label() + "\" refused the PIN: " + Ckr.name(returnValue));
+      }
+      if (returnValue != CKR_USER_ALREADY_LOGGED_IN) {
+        require("C_Login", returnValue);
+      }
+    }
+  }
+
+  /** Whether the session is logged in and the token still is the one it was. */
+  boolean answers(long session) {
+    try (var arena = Arena.ofConfined()) {
+      var state = arena.allocate(SESSION_INFO, Long.BYTES);
+      var token = arena.allocate(TOKEN_INFO, Long.BYTES);
+      return cryptoki.C_GetSessionInfo(session, state.address()) == CKR_OK
+          && state.get(JAVA_LONG, STATE_OFFSET) == CKS_RW_USER_FUNCTIONS
+          && cryptoki.C_GetTokenInfo(number, token.address()) == CKR_OK
+          && tokenInfo(token).equals(info);
+    }
+  }
+
+  Map<Long, MechanismInfo> mechanisms() {
+    try (var arena = Arena.ofConfined()) {
+      var count = arena.allocate(JAVA_LONG);
+      require("C_GetMechanismList", cryptoki.C_GetMechanismList(number, 0, count.address()));
+      var types = arena.allocate(JAVA_LONG, Math.max(1, count.get(JAVA_LONG, 0)));
+      require(
+          "C_GetMechanismList",
+          cryptoki.C_GetMechanismList(number, types.address(), count.address()));
+      var info = arena.allocate(JAVA_LONG, 3);
+      var mechanisms = new TreeMap<Long, MechanismInfo>(Long::compareUnsigned);
+      for (long i = 0; i < count.get(JAVA_LONG, 0); i++) {
+        long type = types.getAtIndex(JAVA_LONG, i);
+        require("C_GetMechanismInfo", cryptoki.C_GetMechanismInfo(number, type, info.address()));
+        mechanisms.put(
+            type,
+            new MechanismInfo(
+                info.getAtIndex(JAVA_LONG, 0),
+                info.getAtIndex(JAVA_LONG, 1),
+                info.getAtIndex(JAVA_LONG, 2)));
+      }
+      return mechanisms;
+    }
+  }
+
+  private static void require(String function, long returnValue) {
+    if (returnValue != CKR_OK) {
+      throw new HsmOpenException(function + " answered " + Ckr.name(returnValue));
+    }
+  }
+
+  /** The token wants another PIN; trying the same one again would only lock it. */
+  static final class PinRefusedException extends RuntimeException {
+    PinRefusedException(String message) {
+      super(message);
+    }
+  }
+}

@@ -1,0 +1,174 @@
+package dev.grep11.gateway.key;
+
+import com.github.benmanes.caffeine.cache.Cache;
+import com.github.benmanes.caffeine.cache.Caffeine;
+import com.github.benmanes.caffeine.cache.Scheduler;
+import dev.grep11.gateway.hsm.Epoch;
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.HsmUnavailableException;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Queue;
+import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+
+/**
+ * Working copies of keys in the token, by blob. Unwrapping costs ten times a signature, so a blob is
+ * opened once and kept: per instance, bounded in number, under instance and SHA-256 of the whole blob.
+ * A hit therefore is a MAC check, and no instance can push out another's keys.
+ *
+ * <p>Thread-safe. Objects belong to the token's holder session and to one epoch.
+ */
+public final class Keys {
+  // So many given-up objects are destroyed with each load: one in, at most these out.
+  private static final int DESTROYED_PER_LOAD = 8;
+
+  private record Entry(byte[] digest, KeyForm form) {
+    @Override
+    public boolean equals(Object other) {
+      return other instanceof Entry that && form == that.form && Arrays.equals(digest, that.digest);
+    }
+
+    @Override
+    public int hashCode() {
+      // The digest is uniform: any four bytes of it are a hash.
+      return (digest[0] << 24
+              | (digest[1] & 0xff) << 16
+              | (digest[2] & 0xff) << 8
+              | (digest[3] & 0xff))
+          + form.ordinal();
+    }
+  }
+
+  private final Hsm hsm;
+  private final KeySealer sealer;
+  private final int entriesPerInstance;
+  private final Map<UUID, Cache<Entry, WorkingKey>> caches = new ConcurrentHashMap<>();
+  private final Queue<WorkingKey> givenUp = new ConcurrentLinkedQueue<>();
+  private final AtomicInteger givenUpCount = new AtomicInteger();
+  private final AtomicLong loads = new AtomicLong();
+  private volatile Epoch watched;
+
+  public Keys(Hsm hsm, KeySealer sealer, int entriesPerInstance) {
+    this.hsm = hsm;
+    this.sealer = sealer;
+    this.entriesPerInstance = entriesPerInstance;
+    this.watched = hsm.epoch();
+    watch(watched);
+  }
+
+  /**
+   * Lends the working copy of a key; the caller closes it.
+   *
+   * @throws Pkcs11Exception as {@link KeySealer#open}
+   */
+  public WorkingKey borrow(UUID instance, byte[] blob, KeyForm form) {
+    if (form == KeyForm.EXPORT) {
+      throw new IllegalArgumentException("extractable copies are never cached");
+    }
+    var cache = cacheOf(instance);
+    var entry = new Entry(sha256(blob), form);
+    // A second round is needed only when eviction or the end of an epoch comes in between.
+    for (int round = 0; round < 100; round++) {
+      var epoch = hsm.session().epoch();
+      var key = cache.get(entry, ignored -> load(instance, blob, form));
+      if (key.epoch() != epoch || !epoch.live()) {
+        cache.asMap().remove(entry, key);
+        if (!epoch.live()) {
+          throw new HsmUnavailableException("the token was lost");
+        }
+      } else if (key.borrow()) {
+        return key;
+      }
+    }
+    throw new HsmUnavailableException("keys are evicted faster than they are used");
+  }
+
+  /** Whether a call with this blob finds its key loaded, so that it will be cheap. */
+  public boolean isLoaded(UUID instance, byte[] blob, KeyForm form) {
+    return cacheOf(instance).getIfPresent(new Entry(sha256(blob), form)) != null;
+  }
+
+  /** Keys loaded since the start, for metrics and tests. */
+  public long loads() {
+    return loads.get();
+  }
+
+  /** Working copies in the token now, borrowed ones and those still to be destroyed included. */
+  public long size() {
+    return caches.values().stream().mapToLong(Cache::estimatedSize).sum() + givenUpCount.get();
+  }
+
+  private WorkingKey load(UUID instance, byte[] blob, KeyForm form) {
+    var opened = sealer.open(instance, blob);
+    if (opened instanceof KeySealer.OpenedPublicKey && form == KeyForm.HMAC) {
+      throw new Pkcs11Exception(Ckr.CKR_KEY_TYPE_INCONSISTENT, "a public key makes no MAC");
+    }
+    return hsm.withHolder(
+        holder -> {
+          if (holder.epoch() != watched) {
+            watched = holder.epoch();
+            watch(watched);
+          }
+          for (int i = 0; i < DESTROYED_PER_LOAD; i++) {
+            var key = givenUp.poll();
+            if (key == null) {
+              break;
+            }
+            givenUpCount.decrementAndGet();
+            if (key.epoch() == holder.epoch()) {
+              holder.destroyObject(key.handle());
+            }
+          }
+          loads.incrementAndGet();
+          return new WorkingKey(
+              sealer.load(holder, opened, form), opened, holder.epoch(), this::giveUp);
+        });
+  }
+
+  private void giveUp(WorkingKey key) {
+    if (key.epoch().live()) {
+      givenUp.add(key);
+      givenUpCount.incrementAndGet();
+    }
+  }
+
+  private Cache<Entry, WorkingKey> cacheOf(UUID instance) {
+    var cache = caches.get(instance);
+    return cache != null ? cache : caches.computeIfAbsent(instance, ignored -> newCache());
+  }
+
+  private Cache<Entry, WorkingKey> newCache() {
+    return Caffeine.newBuilder()
+        .maximumSize(entriesPerInstance)
+        .executor(Runnable::run)
+        .scheduler(Scheduler.disabledScheduler())
+        .removalListener(
+            (entry, key, cause) -> {
+              if (key instanceof WorkingKey working) {
+                working.close();
+              }
+            })
+        .build();
+  }
+
+  /** Handles of an ended epoch mean nothing: forget them before the next begins. */
+  private void watch(Epoch epoch) {
+    epoch.onEnd(() -> caches.values().forEach(Cache::invalidateAll));
+  }
+
+  private static byte[] sha256(byte[] blob) {
+    try {
+      return MessageDigest.getInstance("SHA-256").digest(blob);
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every JDK has SHA-256", e);
+    }
+  }
+}

@@ -1,0 +1,127 @@
+package dev.grep11.gateway.key;
+
+import static dev.grep11.gateway.pkcs11.Cka.*;
+
+import dev.grep11.gateway.hsm.Session;
+import dev.grep11.gateway.pkcs11.Ckk;
+import dev.grep11.gateway.pkcs11.Ckm;
+import dev.grep11.gateway.pkcs11.Cko;
+import dev.grep11.gateway.pkcs11.Mechanism;
+import dev.grep11.gateway.pkcs11.Template;
+import java.util.HexFormat;
+import java.util.UUID;
+
+/**
+ * One generation of an instance's sealing keys, found in the token: five objects, never one for two
+ * purposes. A key that wraps may never decrypt, because that would open every blob in one call.
+ */
+public record SealingKeys(
+    UUID instance,
+    byte[] masterKeyId,
+    long kekN,
+    long kekX,
+    long macKey,
+    long valueKey,
+    long root) {
+  private static final int AES_256 = 32;
+
+  /** Makes a generation as token objects. */
+  public static SealingKeyIds create(Session session, UUID instance) {
+    var masterKeyId = session.random(SealedKey.ID_LENGTH);
+    var name = "grep11 " + instance + " " + HexFormat.of().formatHex(masterKeyId, 0, 4);
+    // The token itself refuses to unwrap a non-extractable key into anything readable.
+    var kekN =
+        aes(name + " kek-n")
+            .put(CKA_WRAP, true)
+            .put(CKA_UNWRAP, true)
+            .put(CKA_UNWRAP_TEMPLATE, Template.builder().put(CKA_SENSITIVE, true).build());
+    var kekX = aes(name + " kek-x").put(CKA_WRAP, true).put(CKA_UNWRAP, true);
+    var valueKey = aes(name + " value").put(CKA_ENCRYPT, true).put(CKA_DECRYPT, true);
+    return new SealingKeyIds(
+        masterKeyId,
+        generate(session, Ckm.CKM_AES_KEY_GEN, kekN),
+        generate(session, Ckm.CKM_AES_KEY_GEN, kekX),
+        generate(session, Ckm.CKM_GENERIC_SECRET_KEY_GEN, hmac(name + " mac")),
+        generate(session, Ckm.CKM_AES_KEY_GEN, valueKey),
+        generate(session, Ckm.CKM_GENERIC_SECRET_KEY_GEN, hmac(name + " root")));
+  }
+
+  /**
+   * Finds a generation. Each id must name exactly one object, made in this token and never outside it.
+   *
+   * @throws SealingKeyException naming the first key that is missing, ambiguous or not trustworthy
+   */
+  public static SealingKeys load(Session session, UUID instance, SealingKeyIds ids) {
+    return new SealingKeys(
+        instance,
+        ids.masterKeyId(),
+        find(session, instance, "KEK-N", ids.kekN()),
+        find(session, instance, "KEK-X", ids.kekX()),
+        find(session, instance, "MAC key", ids.macKey()),
+        find(session, instance, "value key", ids.valueKey()),
+        find(session, instance, "derivation root", ids.root()));
+  }
+
+  /** An AES-256 token key without any usage. */
+  public static Template.Builder aes(String label) {
+    return tokenKey(Ckk.CKK_AES, label)
+        .put(CKA_ENCRYPT, false)
+        .put(CKA_DECRYPT, false)
+        .put(CKA_WRAP, false)
+        .put(CKA_UNWRAP, false)
+        .put(CKA_SIGN, false);
+  }
+
+  /** Generates a token key under a fresh random CKA_ID and gives that. */
+  public static byte[] generate(Session session, long mechanism, Template.Builder template) {
+    var id = session.random(SealedKey.ID_LENGTH);
+    session.generateKey(Mechanism.of(mechanism), template.put(CKA_ID, id).build());
+    return id;
+  }
+
+  /** The one object under an id, with its provenance checked; {@code role} is for the message. */
+  public static long find(Session session, Object owner, String role, byte[] id) {
+    var found =
+        session.findObjects(
+            Template.builder()
+                .put(CKA_ID, id)
+                .put(CKA_CLASS, Cko.CKO_SECRET_KEY)
+                .put(CKA_TOKEN, true)
+                .build());
+    if (found.size() != 1) {
+      throw new SealingKeyException(
+          "%s of %s (CKA_ID %s): %d objects in the token, expected exactly one"
+              .formatted(role, owner, HexFormat.of().formatHex(id), found.size()));
+    }
+    long handle = found.getFirst();
+    var made =
+        session.attributes(handle, CKA_LOCAL, CKA_NEVER_EXTRACTABLE, CKA_ALWAYS_SENSITIVE);
+    if (!made.isTrue(CKA_LOCAL)
+        || !made.isTrue(CKA_NEVER_EXTRACTABLE)
+        || !made.isTrue(CKA_ALWAYS_SENSITIVE)) {
+      throw new SealingKeyException(
+          "%s of %s (CKA_ID %s) was not generated in this token, or could have left it"
+              .formatted(role, owner, HexFormat.of().formatHex(id)));
+    }
+    return handle;
+  }
+
+  private static Template.Builder hmac(String label) {
+    return tokenKey(Ckk.CKK_GENERIC_SECRET, label).put(CKA_SIGN, true);
+  }
+
+  private static Template.Builder tokenKey(long keyType, String label) {
+    return Template.builder()
+        .put(CKA_CLASS, Cko.CKO_SECRET_KEY)
+        .put(CKA_KEY_TYPE, keyType)
+        .put(CKA_VALUE_LEN, AES_256)
+        .put(CKA_TOKEN, true)
+        // Public token objects lie in clear on SoftHSM's disk.
+        .put(CKA_PRIVATE, true)
+        .put(CKA_SENSITIVE, true)
+        .put(CKA_EXTRACTABLE, false)
+        .put(CKA_VERIFY, false)
+        .put(CKA_DERIVE, false)
+        .put(CKA_LABEL, label.getBytes(java.nio.charset.StandardCharsets.UTF_8));
+  }
+}

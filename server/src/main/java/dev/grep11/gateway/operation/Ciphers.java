@@ -1,0 +1,264 @@
+package dev.grep11.gateway.operation;
+
+import static dev.grep11.gateway.pkcs11.Cka.*;
+
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.key.KeyForm;
+import dev.grep11.gateway.key.KeySealer;
+import dev.grep11.gateway.key.PublicKeyInfo;
+import dev.grep11.gateway.key.WorkingKey;
+import dev.grep11.gateway.pkcs11.Ckm;
+import dev.grep11.gateway.pkcs11.Cko;
+import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.CryptoFunction;
+import dev.grep11.gateway.pkcs11.Mechanism;
+import dev.grep11.gateway.pkcs11.MechanismCatalog;
+import dev.grep11.gateway.pkcs11.MechanismFamily;
+import dev.grep11.gateway.pkcs11.MechanismParameters.AesGcm;
+import dev.grep11.gateway.pkcs11.MechanismParameters.RsaOaep;
+import dev.grep11.gateway.pkcs11.MechanismRow;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.pkcs11.Policy;
+import java.nio.ByteBuffer;
+import java.util.Arrays;
+
+/** Encryption and decryption in one part. */
+final class Ciphers {
+  private static final Mechanism RAW_RSA = Mechanism.of(Ckm.CKM_RSA_X_509);
+  private static final int GCM_IV_LENGTH = 12;
+
+  private final Hsm hsm;
+  private final MechanismCatalog catalog;
+  private final KeyAccess access;
+  private final KeySealer sealer;
+
+  Ciphers(Hsm hsm, MechanismCatalog catalog, KeyAccess access, KeySealer sealer) {
+    this.hsm = hsm;
+    this.catalog = catalog;
+    this.access = access;
+    this.sealer = sealer;
+  }
+
+  byte[] encrypt(Requester by, Mechanism mechanism, byte[] blob, ByteBuffer plain) {
+    var row = catalog.require(mechanism, CryptoFunction.ENCRYPT);
+    return switch (row.family()) {
+      case RSA_PKCS -> {
+        Parameters.requireNone(mechanism);
+        try (var key = publicKey(by, blob, row)) {
+          requireLength(plain, RsaPadding.pkcs1Limit(modulusLength(key)));
+          yield hsm.session().encrypt(Mechanism.of(row.token()), key.handle(), plain);
+        }
+      }
+      case RSA_OAEP -> {
+        var oaep = Parameters.oaep(mechanism);
+        try (var key = publicKey(by, blob, row)) {
+          requireLength(plain, RsaPadding.oaepLimit(modulusLength(key), oaep));
+          yield encryptOaep(key, oaep, plain);
+        }
+      }
+      case ECB, CBC, CBC_PAD -> {
+        var cipher = Parameters.blockCipher(row, mechanism);
+        if (row.family() != MechanismFamily.CBC_PAD) {
+          requireBlocks(plain, row, Ckr.CKR_DATA_LEN_RANGE);
+        }
+        try (var key = secretKey(by, blob, row, CKA_ENCRYPT)) {
+          yield hsm.session().encrypt(cipher, key.handle(), plain);
+        }
+      }
+      case CTR -> {
+        Parameters.ctr(mechanism);
+        try (var key = secretKey(by, blob, row, CKA_ENCRYPT)) {
+          yield plain.hasRemaining()
+              ? hsm.session().encrypt(mechanism, key.handle(), plain)
+              : new byte[0];
+        }
+      }
+      case GCM -> {
+        var gcm = Parameters.gcm(mechanism);
+        // Two messages under one IV give away the authentication key: the HSM draws it.
+        if (access.policy() == Policy.STRICT && gcm.iv().length > 0) {
+          throw Parameters.invalid(mechanism, "draws its own IV under policy strict: leave it empty");
+        }
+        try (var key = secretKey(by, blob, row, CKA_ENCRYPT)) {
+          yield encryptGcm(row, gcm, key, plain);
+        }
+      }
+      default -> throw unserved(row);
+    };
+  }
+
+  byte[] decrypt(Requester by, Mechanism mechanism, byte[] blob, ByteBuffer ciphered) {
+    var row = catalog.require(mechanism, CryptoFunction.DECRYPT);
+    return switch (row.family()) {
+      case RSA_PKCS -> {
+        Parameters.requireNone(mechanism);
+        try (var key = privateKey(by, blob, row)) {
+          requireModulusLength(key, ciphered);
+          var seed = rejectionSeed(by, blob, ciphered);
+          try (var encoded = hsm.session().decryptSecret(RAW_RSA, key.handle(), ciphered)) {
+            yield RsaPadding.pkcs1Decode(encoded.readOnly(), seed);
+          }
+        }
+      }
+      case RSA_OAEP -> {
+        var oaep = Parameters.oaep(mechanism);
+        try (var key = privateKey(by, blob, row)) {
+          requireModulusLength(key, ciphered);
+          try (var encoded = hsm.session().decryptSecret(RAW_RSA, key.handle(), ciphered)) {
+            yield RsaPadding.oaepDecode(oaep, encoded.readOnly()).orElseThrow(Ciphers::wrongPadding);
+          }
+        }
+      }
+      case ECB, CBC, CBC_PAD -> {
+        var cipher = Parameters.blockCipher(row, mechanism);
+        requireBlocks(ciphered, row, Ckr.CKR_ENCRYPTED_DATA_LEN_RANGE);
+        try (var key = secretKey(by, blob, row, CKA_DECRYPT)) {
+          yield decrypt(cipher, key, ciphered);
+        }
+      }
+      case CTR -> {
+        Parameters.ctr(mechanism);
+        try (var key = secretKey(by, blob, row, CKA_DECRYPT)) {
+          yield ciphered.hasRemaining()
+              ? hsm.session().decrypt(mechanism, key.handle(), ciphered)
+              : new byte[0];
+        }
+      }
+      case GCM -> {
+        var gcm = Parameters.gcm(mechanism);
+        try (var key = secretKey(by, blob, row, CKA_DECRYPT)) {
+          yield decryptGcm(row, gcm, key, ciphered);
+        }
+      }
+      default -> throw unserved(row);
+    };
+  }
+
+  /** OAEP with a public key that may wrap or encrypt. */
+  byte[] encryptOaep(WorkingKey key, RsaOaep oaep, ByteBuffer message) {
+    var session = hsm.session();
+    if (Parameters.isNativeOaep(oaep)) {
+      return session.encrypt(new Mechanism(Ckm.CKM_RSA_PKCS_OAEP, oaep), key.handle(), message);
+    }
+    var seed =
+        session.random(
+            dev.grep11.gateway.pkcs11.Hash.ofMechanism(oaep.hash()).orElseThrow().length());
+    var encoded = RsaPadding.oaepEncode(modulusLength(key), oaep, message, seed);
+    try {
+      return session.encrypt(RAW_RSA, key.handle(), ByteBuffer.wrap(encoded));
+    } finally {
+      Arrays.fill(encoded, (byte) 0);
+    }
+  }
+
+  /** What implicit rejection draws from: it depends on the key and the ciphertext alone. */
+  byte[] rejectionSeed(Requester by, byte[] blob, ByteBuffer ciphered) {
+    var digest = dev.grep11.gateway.pkcs11.Hash.SHA256.newDigest();
+    var input = ByteBuffer.allocate(64);
+    input.put(digest.digest(blob));
+    digest.update(ciphered.duplicate());
+    input.put(digest.digest());
+    return sealer.derive(by.instance(), "rsa implicit rejection", input.array());
+  }
+
+  static int modulusLength(WorkingKey key) {
+    return key.publicKey() instanceof PublicKeyInfo.Rsa rsa
+        ? (rsa.bits() + 7) / 8
+        : (int) (key.attributes().ulong(CKA_MODULUS_BITS).orElseThrow() + 7) / 8;
+  }
+
+  private byte[] encryptGcm(MechanismRow row, AesGcm gcm, WorkingKey key, ByteBuffer plain) {
+    var session = hsm.session();
+    if (gcm.iv().length > 0) {
+      return session.encrypt(new Mechanism(row.token(), gcm), key.handle(), plain);
+    }
+    var iv = session.random(GCM_IV_LENGTH);
+    var ciphered =
+        session.encrypt(
+            new Mechanism(row.token(), new AesGcm(iv, gcm.aad(), gcm.tagBits())),
+            key.handle(),
+            plain);
+    var answer = Arrays.copyOf(iv, iv.length + ciphered.length);
+    System.arraycopy(ciphered, 0, answer, iv.length, ciphered.length);
+    return answer;
+  }
+
+  private byte[] decryptGcm(MechanismRow row, AesGcm gcm, WorkingKey key, ByteBuffer ciphered) {
+    var iv = gcm.iv();
+    var rest = ciphered;
+    if (iv.length == 0) {
+      requireAtLeast(ciphered, GCM_IV_LENGTH);
+      iv = new byte[GCM_IV_LENGTH];
+      rest = ciphered.duplicate();
+      rest.get(iv);
+      rest = rest.slice();
+    }
+    requireAtLeast(rest, gcm.tagBits() / 8);
+    return decrypt(
+        new Mechanism(row.token(), new AesGcm(iv, gcm.aad(), gcm.tagBits())), key, rest);
+  }
+
+  /** Tokens disagree on how they say that padding or tag are wrong: one answer for all. */
+  private byte[] decrypt(Mechanism mechanism, WorkingKey key, ByteBuffer ciphered) {
+    try {
+      return hsm.session().decrypt(mechanism, key.handle(), ciphered);
+    } catch (Pkcs11Exception e) {
+      if (e.returnValue() == Ckr.CKR_GENERAL_ERROR
+          || e.returnValue() == Ckr.CKR_ENCRYPTED_DATA_INVALID
+          || e.returnValue() == Ckr.CKR_ENCRYPTED_DATA_LEN_RANGE
+          || e.returnValue() == Ckr.CKR_FUNCTION_FAILED) {
+        throw new Pkcs11Exception(Ckr.CKR_ENCRYPTED_DATA_INVALID, "padding or tag");
+      }
+      throw e;
+    }
+  }
+
+  private WorkingKey publicKey(Requester by, byte[] blob, MechanismRow row) {
+    return access.borrow(
+        by, blob, row, Cko.CKO_PUBLIC_KEY, CKA_ENCRYPT, KeyRole.KEY, KeyForm.USE);
+  }
+
+  private WorkingKey privateKey(Requester by, byte[] blob, MechanismRow row) {
+    return access.borrow(
+        by, blob, row, Cko.CKO_PRIVATE_KEY, CKA_DECRYPT, KeyRole.KEY, KeyForm.USE);
+  }
+
+  private WorkingKey secretKey(Requester by, byte[] blob, MechanismRow row, long usage) {
+    return access.borrow(by, blob, row, Cko.CKO_SECRET_KEY, usage, KeyRole.KEY, KeyForm.USE);
+  }
+
+  private static void requireLength(ByteBuffer data, int most) {
+    if (data.remaining() > most) {
+      throw new Pkcs11Exception(Ckr.CKR_DATA_LEN_RANGE, "at most " + most + " bytes with this key");
+    }
+  }
+
+  private static void requireModulusLength(WorkingKey key, ByteBuffer ciphered) {
+    if (ciphered.remaining() != modulusLength(key)) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_ENCRYPTED_DATA_LEN_RANGE, modulusLength(key) + " bytes with this key");
+    }
+  }
+
+  private static void requireBlocks(ByteBuffer data, MechanismRow row, long returnValue) {
+    int block = Parameters.blockLength(row);
+    if (!data.hasRemaining() || data.remaining() % block != 0) {
+      throw new Pkcs11Exception(returnValue, "needs whole blocks of " + block + " bytes");
+    }
+  }
+
+  private static void requireAtLeast(ByteBuffer ciphered, int length) {
+    if (ciphered.remaining() < length) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_ENCRYPTED_DATA_LEN_RANGE, "shorter than its IV and tag");
+    }
+  }
+
+  private static Pkcs11Exception wrongPadding() {
+    return new Pkcs11Exception(Ckr.CKR_ENCRYPTED_DATA_INVALID, "padding or tag");
+  }
+
+  private static Pkcs11Exception unserved(MechanismRow row) {
+    return new Pkcs11Exception(Ckr.CKR_MECHANISM_INVALID, row.name());
+  }
+}

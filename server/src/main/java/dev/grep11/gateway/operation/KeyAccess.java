@@ -1,0 +1,168 @@
+package dev.grep11.gateway.operation;
+
+import static dev.grep11.gateway.pkcs11.Cka.*;
+
+import dev.grep11.gateway.key.KeyForm;
+import dev.grep11.gateway.key.KeySealer;
+import dev.grep11.gateway.key.KeySealer.Opened;
+import dev.grep11.gateway.key.KeySealer.OpenedKey;
+import dev.grep11.gateway.key.KeySealer.OpenedPublicKey;
+import dev.grep11.gateway.key.Keys;
+import dev.grep11.gateway.key.PublicKeyInfo;
+import dev.grep11.gateway.key.WorkingKey;
+import dev.grep11.gateway.pkcs11.Cka;
+import dev.grep11.gateway.pkcs11.Cko;
+import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.MechanismRow;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.pkcs11.Policy;
+import dev.grep11.gateway.pkcs11.Template;
+
+/**
+ * Hands out keys for a purpose. This is where a key's rights are enforced, from the attributes under
+ * its blob's MAC: the token knows only working copies and grants more than a client may use.
+ */
+final class KeyAccess {
+  private static final int STRICT_RSA_KEK_BITS = 2048;
+
+  private final Keys keys;
+  private final KeySealer sealer;
+  private final Policy policy;
+
+  KeyAccess(Keys keys, KeySealer sealer, Policy policy) {
+    this.keys = keys;
+    this.sealer = sealer;
+    this.policy = policy;
+  }
+
+  Policy policy() {
+    return policy;
+  }
+
+  /**
+   * Lends a key for a use; the caller closes it.
+   *
+   * @param objectClass CKO number that the use needs
+   * @param usage CKA number of the flag that permits it
+   */
+  WorkingKey borrow(
+      Requester by,
+      byte[] blob,
+      MechanismRow row,
+      long objectClass,
+      long usage,
+      KeyRole role,
+      KeyForm form) {
+    requirePresent(blob, role);
+    var key = keys.borrow(by.instance(), blob, form);
+    try {
+      requireUsable(key.attributes(), key.isBare(), row, objectClass, usage, role);
+      requireKekSize(key.attributes(), key.publicKey(), role);
+      return key;
+    } catch (Pkcs11Exception e) {
+      key.close();
+      throw e;
+    }
+  }
+
+  /** Opens a key whose value or extractable copy is needed rather than a cached object. */
+  OpenedKey open(
+      Requester by, byte[] blob, MechanismRow row, long objectClass, long usage, KeyRole role) {
+    requirePresent(blob, role);
+    if (sealer.open(by.instance(), blob) instanceof OpenedKey key) {
+      requireUsable(key.attributes(), false, row, objectClass, usage, role);
+      return key;
+    }
+    throw new Pkcs11Exception(role.wrongType(), role + " is a public key");
+  }
+
+  /** Opens any blob, for its attributes. */
+  Opened open(Requester by, byte[] blob) {
+    requirePresent(blob, KeyRole.KEY);
+    return sealer.open(by.instance(), blob);
+  }
+
+  /** A key that is to be wrapped. */
+  OpenedKey openForWrapping(Requester by, byte[] blob, Template kek) {
+    requirePresent(blob, KeyRole.KEY);
+    if (!(sealer.open(by.instance(), blob) instanceof OpenedKey key)) {
+      throw new Pkcs11Exception(Ckr.CKR_KEY_NOT_WRAPPABLE, "a public key needs no wrapping");
+    }
+    if (!key.attributes().isTrue(CKA_EXTRACTABLE)) {
+      throw new Pkcs11Exception(Ckr.CKR_KEY_UNEXTRACTABLE, "CKA_EXTRACTABLE is false");
+    }
+    if (key.attributes().isTrue(CKA_WRAP_WITH_TRUSTED) && !kek.isTrue(CKA_TRUSTED)) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_NOT_WRAPPABLE, "CKA_WRAP_WITH_TRUSTED, and the wrapping key is not trusted");
+    }
+    if (key.attributes().isTrue(CKA_IBM_ATTRBOUND)) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_NOT_WRAPPABLE, "CKA_IBM_ATTRBOUND needs CKM_IBM_ATTRIBUTEBOUND_WRAP");
+    }
+    return key;
+  }
+
+  private static void requirePresent(byte[] blob, KeyRole role) {
+    if (blob.length == 0) {
+      throw new Pkcs11Exception(role.absent(), "the " + role + " is absent");
+    }
+  }
+
+  private static void requireUsable(
+      Template attributes,
+      boolean bare,
+      MechanismRow row,
+      long objectClass,
+      long usage,
+      KeyRole role) {
+    if (attributes.ulong(CKA_CLASS).orElseThrow() != objectClass) {
+      throw new Pkcs11Exception(
+          role.wrongType(), "%s is not a %s".formatted(role, Cko.name(objectClass)));
+    }
+    if (!row.keyTypes().contains(attributes.ulong(CKA_KEY_TYPE).orElseThrow())) {
+      throw new Pkcs11Exception(
+          role.wrongType(), "type of the %s is not of %s".formatted(role, row.name()));
+    }
+    if (bare && usage != CKA_VERIFY) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_IBM_BLOB_ERROR,
+          "a bare SubjectPublicKeyInfo only verifies; import it by CKM_IBM_TRANSPORTKEY");
+    }
+    if (!attributes.isTrue(usage)) {
+      throw new Pkcs11Exception(Ckr.CKR_KEY_FUNCTION_NOT_PERMITTED, Cka.name(usage) + " is false");
+    }
+    if (attributes.isTrue(CKA_IBM_ATTRBOUND) && role != KeyRole.KEY) {
+      throw new Pkcs11Exception(
+          role.wrongType(), "CKA_IBM_ATTRBOUND needs CKM_IBM_ATTRIBUTEBOUND_WRAP");
+    }
+  }
+
+  private void requireKekSize(
+      Template attributes, @org.jspecify.annotations.Nullable PublicKeyInfo publicKey, KeyRole role) {
+    if (policy == Policy.COMPATIBLE || role == KeyRole.KEY) {
+      return;
+    }
+    long bits =
+        publicKey instanceof PublicKeyInfo.Rsa rsa
+            ? rsa.bits()
+            : attributes.ulong(CKA_MODULUS_BITS).orElse(STRICT_RSA_KEK_BITS);
+    if (bits < STRICT_RSA_KEK_BITS) {
+      throw new Pkcs11Exception(
+          role.wrongSize(), "RSA " + role + "s have at least " + STRICT_RSA_KEK_BITS + " bits");
+    }
+  }
+
+  /** The public key of a borrowed one that is known to be public. */
+  static PublicKeyInfo publicKey(WorkingKey key) {
+    var info = key.publicKey();
+    if (info == null) {
+      throw new IllegalStateException("not a public key");
+    }
+    return info;
+  }
+
+  /** For whom a MACed public key is what it needs. */
+  static boolean isPublic(Opened opened) {
+    return opened instanceof OpenedPublicKey;
+  }
+}

@@ -1,0 +1,299 @@
+package dev.grep11.gateway.operation;
+
+import static dev.grep11.gateway.pkcs11.Cka.*;
+
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.SecretBuffer;
+import dev.grep11.gateway.key.KeyForm;
+import dev.grep11.gateway.key.PublicKeyInfo;
+import dev.grep11.gateway.key.WorkingKey;
+import dev.grep11.gateway.pkcs11.Ckk;
+import dev.grep11.gateway.pkcs11.Ckm;
+import dev.grep11.gateway.pkcs11.Cko;
+import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.CryptoFunction;
+import dev.grep11.gateway.pkcs11.Hash;
+import dev.grep11.gateway.pkcs11.Mechanism;
+import dev.grep11.gateway.pkcs11.MechanismCatalog;
+import dev.grep11.gateway.pkcs11.MechanismInfo;
+import dev.grep11.gateway.pkcs11.MechanismParameters.RsaPss;
+import dev.grep11.gateway.pkcs11.MechanismRow;
+import dev.grep11.gateway.pkcs11.NamedCurve;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import java.nio.ByteBuffer;
+import java.security.MessageDigest;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Signatures and message authentication codes in one part. Mechanisms that hash first do so in the
+ * gateway where the token has no such mechanism; the key acts in the token either way.
+ */
+final class Signatures {
+  private final Hsm hsm;
+  private final MechanismCatalog catalog;
+  private final KeyAccess access;
+  private final KeyValues values;
+  private final boolean softwareFallback;
+
+  Signatures(
+      Hsm hsm,
+      MechanismCatalog catalog,
+      KeyAccess access,
+      KeyValues values,
+      boolean softwareFallback) {
+    this.hsm = hsm;
+    this.catalog = catalog;
+    this.access = access;
+    this.values = values;
+    this.softwareFallback = softwareFallback;
+  }
+
+  byte[] sign(Requester by, Mechanism mechanism, byte[] blob, ByteBuffer data) {
+    var row = catalog.require(mechanism, CryptoFunction.SIGN);
+    return switch (row.family()) {
+      case HMAC, CMAC -> mac(by, row, mechanism, blob, CKA_SIGN, data);
+      default -> {
+        requireParameters(row, mechanism);
+        try (var key =
+            access.borrow(
+                by, blob, row, Cko.CKO_PRIVATE_KEY, CKA_SIGN, KeyRole.KEY, KeyForm.USE)) {
+          int modulusLength =
+              row.keyTypes().contains(Ckk.CKK_RSA) ? Ciphers.modulusLength(key) : 0;
+          var curve = curve(key);
+          requireCurve(row, curve);
+          yield hsm.session()
+              .sign(
+                  nativeMechanism(row, mechanism),
+                  key.handle(),
+                  input(row, mechanism, modulusLength, data));
+        }
+      }
+    };
+  }
+
+  void verify(
+      Requester by, Mechanism mechanism, byte[] blob, ByteBuffer data, byte[] signature) {
+    var row = catalog.require(mechanism, CryptoFunction.VERIFY);
+    switch (row.family()) {
+      case HMAC, CMAC -> {
+        var expected = mac(by, row, mechanism, blob, CKA_VERIFY, data);
+        requireSignatureLength(signature, expected.length);
+        if (!MessageDigest.isEqual(expected, signature)) {
+          throw new Pkcs11Exception(Ckr.CKR_SIGNATURE_INVALID, row.name());
+        }
+      }
+      default -> {
+        requireParameters(row, mechanism);
+        try (var key =
+            access.borrow(
+                by, blob, row, Cko.CKO_PUBLIC_KEY, CKA_VERIFY, KeyRole.KEY, KeyForm.USE)) {
+          var info = KeyAccess.publicKey(key);
+          int modulusLength = 0;
+          switch (info) {
+            case PublicKeyInfo.Rsa rsa -> {
+              modulusLength = (rsa.bits() + 7) / 8;
+              requireSignatureLength(signature, modulusLength);
+            }
+            case PublicKeyInfo.Ec ec -> {
+              requireCurve(row, ec.curve());
+              requireSignatureLength(signature, 2 * ec.curve().length());
+            }
+            case PublicKeyInfo.Dsa dsa ->
+                requireSignatureLength(signature, (dsa.q().bitLength() + 7) / 8 * 2);
+            case PublicKeyInfo.Dh ignored ->
+                throw new Pkcs11Exception(Ckr.CKR_KEY_TYPE_INCONSISTENT, "DH keys do not sign");
+          }
+          verifyInToken(row, mechanism, key, input(row, mechanism, modulusLength, data), signature);
+        }
+      }
+    }
+  }
+
+  private void verifyInToken(
+      MechanismRow row, Mechanism mechanism, WorkingKey key, ByteBuffer input, byte[] signature) {
+    try {
+      hsm.session().verify(nativeMechanism(row, mechanism), key.handle(), input, signature);
+    } catch (Pkcs11Exception e) {
+      // Of a signature that is no group element or integer some tokens say only that it failed.
+      if (e.returnValue() == Ckr.CKR_GENERAL_ERROR || e.returnValue() == Ckr.CKR_FUNCTION_FAILED) {
+        throw new Pkcs11Exception(Ckr.CKR_SIGNATURE_INVALID, row.name());
+      }
+      throw e;
+    }
+  }
+
+  private byte[] mac(
+      Requester by,
+      MechanismRow row,
+      Mechanism mechanism,
+      byte[] blob,
+      long usage,
+      ByteBuffer data) {
+    Parameters.requireNone(mechanism);
+    if (row.hash() == null) {
+      try (var key =
+          access.borrow(by, blob, row, Cko.CKO_SECRET_KEY, usage, KeyRole.KEY, KeyForm.USE)) {
+        boolean aes = key.attributes().ulong(CKA_KEY_TYPE).orElseThrow() == Ckk.CKK_AES;
+        return hsm.session()
+            .sign(
+                Mechanism.of(aes ? Ckm.CKM_AES_CMAC : Ckm.CKM_DES3_CMAC), key.handle(), data);
+      }
+    }
+    var inToken = hsm.mechanisms().get(row.token());
+    var opened = row.token() == row.type() ? inToken : null;
+    try (var key =
+        access.borrow(by, blob, row, Cko.CKO_SECRET_KEY, usage, KeyRole.KEY, KeyForm.HMAC)) {
+      long length = keyLength(key);
+      if (opened != null && length >= minimum(opened)) {
+        return hsm.session().sign(Mechanism.of(row.token()), key.handle(), data);
+      }
+    }
+    // SoftHSM takes no HMAC key that is shorter than the digest.
+    if (!softwareFallback) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_SIZE_RANGE, "the token takes no " + row.name() + " key of this length");
+    }
+    try (var value =
+        values.open(access.open(by, blob, row, Cko.CKO_SECRET_KEY, usage, KeyRole.KEY))) {
+      return softwareHmac(row.requireHash(), value, data);
+    }
+  }
+
+  /** RFC 2104 with the key off-heap: what MessageDigest copies of it is one block at a time. */
+  private static byte[] softwareHmac(Hash hash, SecretBuffer key, ByteBuffer data) {
+    var digest = hash.newDigest();
+    int block = blockLength(hash);
+    var padded = new byte[block];
+    try {
+      var source = key.readOnly();
+      if (source.remaining() > block) {
+        digest.update(source);
+        var hashed = digest.digest();
+        System.arraycopy(hashed, 0, padded, 0, hashed.length);
+        Arrays.fill(hashed, (byte) 0);
+      } else {
+        source.get(padded, 0, source.remaining());
+      }
+      exclusiveOr(padded, 0x36);
+      digest.update(padded);
+      digest.update(data.duplicate());
+      var inner = digest.digest();
+      exclusiveOr(padded, 0x36 ^ 0x5c);
+      digest.update(padded);
+      digest.update(inner);
+      return digest.digest();
+    } finally {
+      Arrays.fill(padded, (byte) 0);
+      digest.reset();
+    }
+  }
+
+  private static void exclusiveOr(byte[] bytes, int with) {
+    for (int i = 0; i < bytes.length; i++) {
+      bytes[i] ^= (byte) with;
+    }
+  }
+
+  /** B of RFC 2104: FIPS 180-4 section 1, FIPS 202 table 3. */
+  private static int blockLength(Hash hash) {
+    return switch (hash) {
+      case SHA_1, SHA224, SHA256 -> 64;
+      case SHA384, SHA512, SHA512_224, SHA512_256 -> 128;
+      case SHA3_224 -> 144;
+      case SHA3_256 -> 136;
+      case SHA3_384 -> 104;
+      case SHA3_512 -> 72;
+    };
+  }
+
+  private static long keyLength(WorkingKey key) {
+    return SecretKeys.length(key.attributes());
+  }
+
+  private static long minimum(MechanismInfo info) {
+    return info.minKeySize();
+  }
+
+  private static void requireParameters(MechanismRow row, Mechanism mechanism) {
+    switch (row.family()) {
+      case RSA_PSS, RSA_PSS_HASHED -> Parameters.pss(row, mechanism);
+      case EDDSA -> Parameters.requirePureEdDsa(mechanism);
+      default -> Parameters.requireNone(mechanism);
+    }
+  }
+
+  private static Mechanism nativeMechanism(MechanismRow row, Mechanism mechanism) {
+    return switch (row.family()) {
+      case RSA_PSS, RSA_PSS_HASHED -> mechanism;
+      default -> Mechanism.of(row.token());
+    };
+  }
+
+  /** What the token signs: the data, or its hash where the token's mechanism has none. */
+  private static ByteBuffer input(
+      MechanismRow row, Mechanism mechanism, int modulusLength, ByteBuffer data) {
+    return switch (row.family()) {
+      case RSA_PKCS -> {
+        requireInput(data, RsaPadding.pkcs1Limit(modulusLength));
+        yield data;
+      }
+      case RSA_PSS -> {
+        int length =
+            mechanism.parameters() instanceof RsaPss pss
+                ? Hash.ofMechanism(pss.hash()).orElseThrow().length()
+                : 0;
+        if (data.remaining() != length) {
+          throw new Pkcs11Exception(Ckr.CKR_DATA_LEN_RANGE, "needs the hash itself");
+        }
+        yield data;
+      }
+      case ECDSA, DSA -> {
+        requireInput(data, Integer.MAX_VALUE);
+        yield data;
+      }
+      case ECDSA_HASHED, DSA_HASHED -> {
+        var digest = row.requireHash().newDigest();
+        digest.update(data.duplicate());
+        yield ByteBuffer.wrap(digest.digest());
+      }
+      default -> data;
+    };
+  }
+
+  private static void requireInput(ByteBuffer data, int most) {
+    if (!data.hasRemaining() || data.remaining() > most) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_DATA_LEN_RANGE,
+          data.hasRemaining() ? "at most " + most + " bytes with this key" : "no data");
+    }
+  }
+
+  private static @Nullable NamedCurve curve(WorkingKey key) {
+    return key.attributes().bytes(CKA_EC_PARAMS).map(NamedCurve::ofParameters).orElse(null);
+  }
+
+  private static void requireCurve(MechanismRow row, @Nullable NamedCurve curve) {
+    if (curve == null) {
+      return;
+    }
+    boolean fits =
+        switch (row.family()) {
+          case EDDSA ->
+              curve.form() == NamedCurve.Form.EDWARDS
+                  && (row.type() != Ckm.CKM_IBM_ED25519_SHA512 || curve == NamedCurve.ED25519)
+                  && (row.type() != Ckm.CKM_IBM_ED448_SHA3 || curve == NamedCurve.ED448);
+          default -> curve.form() == NamedCurve.Form.WEIERSTRASS;
+        };
+    if (!fits) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_TYPE_INCONSISTENT, "curve of the key is not of " + row.name());
+    }
+  }
+
+  private static void requireSignatureLength(byte[] signature, int length) {
+    if (signature.length != length) {
+      throw new Pkcs11Exception(Ckr.CKR_SIGNATURE_LEN_RANGE, "needs " + length + " bytes");
+    }
+  }
+}

@@ -1,0 +1,280 @@
+package dev.grep11.softhsm;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileVisitResult;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.security.SecureRandom;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * An initialised token in a directory of its own: {@code softhsm2.conf}, {@code tokens/} and {@code
+ * pin}, readable by the owner only.
+ *
+ * <p>{@code softhsm2-util} takes PINs from a terminal or its arguments, nothing else, so they show
+ * for a moment in the process list of the host: provision where you are alone, as the script {@code
+ * provision.sh} does for people.
+ */
+public final class SoftHsmToken implements AutoCloseable {
+  private static final String OVERRIDE = "PKCS11_MODULE";
+  private static final List<Path> USUAL_MODULES =
+      List.of(
+          Path.of("/usr/lib/softhsm/libsofthsm2.so"),
+          Path.of("/usr/lib64/softhsm/libsofthsm2.so"),
+          Path.of("/usr/lib64/pkcs11/libsofthsm2.so"),
+          Path.of("/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"),
+          Path.of("/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so"),
+          Path.of("/usr/local/lib/softhsm/libsofthsm2.so"),
+          Path.of("/opt/homebrew/lib/softhsm/libsofthsm2.so"));
+  private static final String INSTALL =
+      "install SoftHSM 2 (Debian, Ubuntu: apt-get install softhsm2; Fedora: dnf install softhsm)";
+  private static final SecureRandom RANDOM = new SecureRandom();
+
+  private final Path directory;
+  private final String label;
+  private final Path module;
+  private final boolean temporary;
+
+  private SoftHsmToken(Path directory, String label, Path module, boolean temporary) {
+    this.directory = directory;
+    this.label = label;
+    this.module = module;
+    this.temporary = temporary;
+  }
+
+  /**
+   * Makes and initialises a token.
+   *
+   * @param directory created if absent; must hold no token yet
+   * @param label up to 32 bytes
+   * @param userPin 4 to 255 characters
+   * @param soPin the security officer's, 4 to 255 characters
+   * @throws SoftHsmUnavailableException if SoftHSM is not installed or refuses
+   */
+  public static SoftHsmToken create(Path directory, String label, char[] userPin, char[] soPin) {
+    return create(directory, label, userPin, soPin, false);
+  }
+
+  /** A token with a random PIN in a temporary directory, which {@link #close} deletes. */
+  public static SoftHsmToken temporary() {
+    var userPin = randomPin();
+    var soPin = randomPin();
+    try {
+      var directory = Files.createTempDirectory("softhsm");
+      return create(
+          directory, "token-" + Long.toHexString(RANDOM.nextLong()), userPin, soPin, true);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    } finally {
+      Arrays.fill(userPin, '\0');
+      Arrays.fill(soPin, '\0');
+    }
+  }
+
+  /** A token that {@link #create} made earlier. */
+  public static SoftHsmToken at(Path directory, String label) {
+    var token = new SoftHsmToken(directory.toAbsolutePath(), label, findModule(), false);
+    if (!Files.isReadable(token.configuration())) {
+      throw new SoftHsmUnavailableException(
+          directory + " holds no token: " + token.configuration() + " is not readable");
+    }
+    return token;
+  }
+
+  private static SoftHsmToken create(
+      Path directory, String label, char[] userPin, char[] soPin, boolean temporary) {
+    var token = new SoftHsmToken(directory.toAbsolutePath(), label, findModule(), temporary);
+    try {
+      if (Files.exists(token.configuration())) {
+        throw new SoftHsmUnavailableException(directory + " holds a token already");
+      }
+      token.write(userPin);
+      token.initialise(new String(userPin), new String(soPin));
+      return token;
+    } catch (IOException e) {
+      token.close();
+      throw new UncheckedIOException(e);
+    } catch (RuntimeException e) {
+      token.close();
+      throw e;
+    }
+  }
+
+  private void write(char[] userPin) throws IOException {
+    var onlyOwner = PosixFilePermissions.fromString("rwx------");
+    Files.createDirectories(directory, PosixFilePermissions.asFileAttribute(onlyOwner));
+    Files.createDirectory(tokens(), PosixFilePermissions.asFileAttribute(onlyOwner));
+    var settings =
+        """
+        directories.tokendir = %s
+        objectstore.backend = file
+        log.level = ERROR
+        slots.removable = false
+        """
+            .formatted(tokens());
+    writePrivately(configuration(), StandardCharsets.UTF_8.encode(settings));
+    var pin = StandardCharsets.UTF_8.encode(CharBuffer.wrap(userPin));
+    writePrivately(pinFile(), pin.duplicate());
+    while (pin.hasRemaining()) {
+      pin.put((byte) 0);
+    }
+  }
+
+  private static void writePrivately(Path file, ByteBuffer content) throws IOException {
+    var onlyOwner =
+        PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
+    var create = EnumSet.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+    try (var channel = Files.newByteChannel(file, create, onlyOwner)) {
+      while (content.hasRemaining()) {
+        channel.write(content);
+      }
+    }
+  }
+
+  private void initialise(String userPin, String soPin) throws IOException {
+    var command =
+        new ArrayList<>(
+            List.of("softhsm2-util", "--init-token", "--free", "--label", label, "--module"));
+    command.addAll(List.of(module.toString(), "--pin", userPin, "--so-pin", soPin));
+    var builder = new ProcessBuilder(command).redirectErrorStream(true);
+    builder.environment().putAll(environment());
+    Process process;
+    try {
+      process = builder.start();
+    } catch (IOException e) {
+      throw new SoftHsmUnavailableException("softhsm2-util cannot be run; " + INSTALL);
+    }
+    process.getOutputStream().close();
+    var output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    try {
+      if (!process.waitFor(30, TimeUnit.SECONDS) || process.exitValue() != 0) {
+        process.destroyForcibly();
+        throw new SoftHsmUnavailableException("softhsm2-util failed: " + output.strip());
+      }
+    } catch (InterruptedException e) {
+      process.destroyForcibly();
+      Thread.currentThread().interrupt();
+      throw new SoftHsmUnavailableException("interrupted");
+    }
+  }
+
+  /**
+   * SoftHSM's library: the system property or environment variable PKCS11_MODULE, else where
+   * distributions put it.
+   */
+  public static Path findModule() {
+    var override = override();
+    if (override != null) {
+      var module = Path.of(override);
+      if (!Files.isReadable(module)) {
+        throw new SoftHsmUnavailableException(
+            OVERRIDE + " names " + module + ", not a readable file");
+      }
+      return module;
+    }
+    return USUAL_MODULES.stream()
+        .filter(Files::isReadable)
+        .findFirst()
+        .orElseThrow(() ->
+            new SoftHsmUnavailableException(
+                "libsofthsm2.so not found in the usual places; "
+                    + INSTALL
+                    + ", or set "
+                    + OVERRIDE));
+  }
+
+  private static @Nullable String override() {
+    var property = System.getProperty(OVERRIDE);
+    var value = property == null ? System.getenv(OVERRIDE) : property;
+    return value == null || value.isBlank() ? null : value;
+  }
+
+  private static char[] randomPin() {
+    var pin = new char[24];
+    var alphabet = "abcdefghijkmnopqrstuvwxyz23456789";
+    for (int i = 0; i < pin.length; i++) {
+      pin[i] = alphabet.charAt(RANDOM.nextInt(alphabet.length()));
+    }
+    return pin;
+  }
+
+  /** The PKCS #11 library. */
+  public Path module() {
+    return module;
+  }
+
+  public String label() {
+    return label;
+  }
+
+  public Path directory() {
+    return directory;
+  }
+
+  /** Holds the user PIN without a line end; mode 0600. */
+  public Path pinFile() {
+    return directory.resolve("pin");
+  }
+
+  /** Where SoftHSM keeps the token's objects. */
+  public Path tokens() {
+    return directory.resolve("tokens");
+  }
+
+  private Path configuration() {
+    return directory.resolve("softhsm2.conf");
+  }
+
+  /** What the module reads from the environment at C_Initialize. */
+  public Map<String, String> environment() {
+    return Map.of("SOFTHSM2_CONF", configuration().toString());
+  }
+
+  /** Deletes a temporary token; any other stays. */
+  @Override
+  public void close() {
+    if (!temporary || !Files.exists(directory)) {
+      return;
+    }
+    try {
+      Files.walkFileTree(
+          directory,
+          new SimpleFileVisitor<>() {
+            @Override
+            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes)
+                throws IOException {
+              Files.deleteIfExists(file);
+              return FileVisitResult.CONTINUE;
+            }
+
+            @Override
+            public FileVisitResult postVisitDirectory(Path visited, @Nullable IOException failure)
+                throws IOException {
+              Files.deleteIfExists(visited);
+              return FileVisitResult.CONTINUE;
+            }
+          });
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  @Override
+  public String toString() {
+    return "SoftHSM token " + label + " in " + directory;
+  }
+}
