@@ -1,5 +1,6 @@
 package dev.grep11.gateway.rpc;
 
+import java.util.Collection;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 
@@ -12,6 +13,10 @@ public interface AccessControl {
    */
   CompletableFuture<Principal> authenticate(String token);
 
-  /** Whether the subject holds an action at an instance. Asked on every call; never blocks. */
-  boolean permits(Principal principal, UUID instance, String action);
+  /**
+   * Refuses unless the subject holds all actions at an instance. Asked on every call; never blocks.
+   *
+   * @throws RefusedException naming what is not granted
+   */
+  void authorize(Principal principal, UUID instance, Collection<String> actions);
 }

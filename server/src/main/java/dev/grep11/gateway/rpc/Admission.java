@@ -119,11 +119,7 @@ final class Admission {
     if (principal.instance().filter(named -> !named.equals(instance)).isPresent()) {
       throw RefusedException.permissionDenied("the token is for another instance");
     }
-    for (var action : actions) {
-      if (!accessControl.permits(principal, instance, action)) {
-        throw RefusedException.permissionDenied(action + " is not granted");
-      }
-    }
+    accessControl.authorize(principal, instance, actions);
   }
 
   private static void requireSameCertificate(String bound, Optional<String> shown) {

@@ -6,6 +6,7 @@ import io.grpc.Codec;
 import io.grpc.CompressorRegistry;
 import io.grpc.DecompressorRegistry;
 import io.grpc.Server;
+import io.grpc.ServerServiceDefinition;
 import io.grpc.netty.NettyServerBuilder;
 import io.netty.handler.ssl.SslContext;
 import java.io.IOException;
@@ -50,6 +51,18 @@ public final class CryptoListener implements AutoCloseable {
         new Admission(
             new InstanceSelection(instance), with.accessControl(), with.clientCertificates());
     var services = new Routes.Services(admission, with.dispatcher(), with.audit());
+    return start(
+        address, ssl, connections, limits, CryptoService.bind(with.operations(), services));
+  }
+
+  /** With any service, so that tests can bind routes of their own. */
+  static CryptoListener start(
+      InetSocketAddress address,
+      SslContext ssl,
+      Connections connections,
+      Limits limits,
+      ServerServiceDefinition service)
+      throws IOException {
     var server =
         NettyServerBuilder.forAddress(address)
             .bossEventLoopGroup(connections.acceptors())
@@ -60,7 +73,7 @@ public final class CryptoListener implements AutoCloseable {
             .directExecutor()
             .addTransportFilter(connections)
             .addStreamTracerFactory(new InboundBudget(limits.inboundBytesInFlight()))
-            .addService(CryptoService.bind(with.operations(), services))
+            .addService(service)
             // A compressed message is a memory amplifier, and ciphertext does not compress.
             .decompressorRegistry(
                 DecompressorRegistry.emptyInstance().with(Codec.Identity.NONE, true))

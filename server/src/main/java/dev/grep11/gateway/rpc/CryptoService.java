@@ -59,6 +59,8 @@ import java.util.OptionalLong;
 
 /** The GREP11 service: forty rpcs, each one expression. */
 final class CryptoService {
+  private static final byte[] NO_KEY = {};
+
   private CryptoService() {}
 
   static ServerServiceDefinition bind(Operations operations, Routes.Services services) {
@@ -74,7 +76,7 @@ final class CryptoService {
 
     routes.unary(
         CryptoGrpc.getDigestSingleMethod(),
-        r -> load(DIGEST, r.hasMech(), r.getMech(), r.getData()),
+        r -> load(DIGEST, r.hasMech(), r.getMech(), NO_KEY, r.getData()),
         (_, r) ->
             DigestSingleResponse.newBuilder()
                 .setDigest(
@@ -86,7 +88,13 @@ final class CryptoService {
 
     routes.unary(
         CryptoGrpc.getEncryptSingleMethod(),
-        r -> load(ENCRYPT, r.hasMech(), r.getMech(), r.getPlain()),
+        r ->
+            load(
+                ENCRYPT,
+                r.hasMech(),
+                r.getMech(),
+                key("Key", r.getKeyBytes(), r.getKey()),
+                r.getPlain()),
         (by, r) ->
             EncryptSingleResponse.newBuilder()
                 .setCiphered(
@@ -99,7 +107,13 @@ final class CryptoService {
                 .build());
     routes.unary(
         CryptoGrpc.getDecryptSingleMethod(),
-        r -> load(DECRYPT, r.hasMech(), r.getMech(), r.getCiphered()),
+        r ->
+            load(
+                DECRYPT,
+                r.hasMech(),
+                r.getMech(),
+                key("Key", r.getKeyBytes(), r.getKey()),
+                r.getCiphered()),
         (by, r) ->
             DecryptSingleResponse.newBuilder()
                 .setPlain(
@@ -112,7 +126,13 @@ final class CryptoService {
                 .build());
     routes.unary(
         CryptoGrpc.getReencryptSingleMethod(),
-        r -> load(DECRYPT, r.hasDecMech(), r.getDecMech(), r.getCiphered()),
+        r ->
+            load(
+                DECRYPT,
+                r.hasDecMech(),
+                r.getDecMech(),
+                key("DecKey", r.getDecKeyBytes(), r.getDecKey()),
+                r.getCiphered()),
         (by, r) ->
             ReencryptSingleResponse.newBuilder()
                 .setReciphered(
@@ -128,7 +148,13 @@ final class CryptoService {
 
     routes.unary(
         CryptoGrpc.getSignSingleMethod(),
-        r -> load(SIGN, r.hasMech(), r.getMech(), r.getData()),
+        r ->
+            load(
+                SIGN,
+                r.hasMech(),
+                r.getMech(),
+                key("PrivKey", r.getPrivKeyBytes(), r.getPrivKey()),
+                r.getData()),
         (by, r) ->
             SignSingleResponse.newBuilder()
                 .setSignature(
@@ -144,7 +170,13 @@ final class CryptoService {
                 .build());
     routes.unary(
         CryptoGrpc.getVerifySingleMethod(),
-        r -> load(VERIFY, r.hasMech(), r.getMech(), r.getData()),
+        r ->
+            load(
+                VERIFY,
+                r.hasMech(),
+                r.getMech(),
+                key("PubKey", r.getPubKeyBytes(), r.getPubKey()),
+                r.getData()),
         (by, r) -> {
           operations.verifySingle(
               by,
@@ -157,7 +189,7 @@ final class CryptoService {
 
     routes.unary(
         CryptoGrpc.getGenerateKeyMethod(),
-        r -> load(GENERATE, r.hasMech(), r.getMech(), ByteString.EMPTY),
+        r -> load(GENERATE, r.hasMech(), r.getMech(), NO_KEY, ByteString.EMPTY),
         (by, r) -> {
           var made =
               operations.generateKey(
@@ -170,7 +202,7 @@ final class CryptoService {
         });
     routes.unary(
         CryptoGrpc.getGenerateKeyPairMethod(),
-        r -> load(GENERATE_KEY_PAIR, r.hasMech(), r.getMech(), ByteString.EMPTY),
+        r -> load(GENERATE_KEY_PAIR, r.hasMech(), r.getMech(), NO_KEY, ByteString.EMPTY),
         (by, r) -> {
           var made =
               operations.generateKeyPair(
@@ -187,7 +219,13 @@ final class CryptoService {
         });
     routes.unary(
         CryptoGrpc.getWrapKeyMethod(),
-        r -> load(WRAP, r.hasMech(), r.getMech(), ByteString.EMPTY),
+        r ->
+            load(
+                WRAP,
+                r.hasMech(),
+                r.getMech(),
+                key("KeK", r.getKeKBytes(), r.getKeK()),
+                ByteString.EMPTY),
         (by, r) ->
             WrapKeyResponse.newBuilder()
                 .setWrapped(
@@ -204,7 +242,13 @@ final class CryptoService {
                 .build());
     routes.unary(
         CryptoGrpc.getUnwrapKeyMethod(),
-        r -> load(UNWRAP, r.hasMech(), r.getMech(), r.getWrapped()),
+        r ->
+            load(
+                UNWRAP,
+                r.hasMech(),
+                r.getMech(),
+                key("KeK", r.getKeKBytes(), r.getKeK()),
+                r.getWrapped()),
         (by, r) -> {
           var kek = key("KeK", r.getKeKBytes(), r.getKeK());
           // The import of a public key has no key-encrypting key; samples send one all the same.
@@ -225,7 +269,13 @@ final class CryptoService {
         });
     routes.unary(
         CryptoGrpc.getDeriveKeyMethod(),
-        r -> load(DERIVE, r.hasMech(), r.getMech(), r.getData()),
+        r ->
+            load(
+                DERIVE,
+                r.hasMech(),
+                r.getMech(),
+                key("BaseKey", r.getBaseKeyBytes(), r.getBaseKey()),
+                r.getData()),
         (by, r) -> {
           var made =
               operations.deriveKey(
@@ -343,10 +393,15 @@ final class CryptoService {
   }
 
   private static Workload load(
-      CryptoFunction function, boolean present, Mechanism mechanism, ByteString payload) {
+      CryptoFunction function,
+      boolean present,
+      Mechanism mechanism,
+      byte[] key,
+      ByteString payload) {
     return new Workload(
         Optional.of(function),
         present ? OptionalLong.of(mechanism.getMechanism()) : OptionalLong.empty(),
+        key,
         payload.size());
   }
 

@@ -1,21 +1,21 @@
 package dev.grep11.gateway.rpc;
 
+import dev.grep11.gateway.operation.Requester;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 
-/** Decides where a call runs and runs it there. */
+/** Decides where a call runs, by what it is going to cost, and runs it there. */
+@FunctionalInterface
 public interface Dispatcher {
 
-  Placement place(Workload workload);
-
   /**
-   * Runs the work on a thread that owns a session of the token. Never throws: an overload or an
-   * absent token fails the future.
+   * Runs the work on a thread that owns a session of the token. Called on an event loop, so it must
+   * not block; an overload or an absent token fails the future.
    *
-   * @param caller whose share of a queue this takes
+   * @param by whose share of a queue this takes
    * @param deadlineNanos on the clock of {@link System#nanoTime()}; work that has not begun by then
    *     is not begun
    */
   <T> CompletableFuture<T> submit(
-      Placement placement, String caller, long deadlineNanos, Callable<T> work);
+      Requester by, Workload workload, long deadlineNanos, Callable<T> work);
 }

@@ -11,7 +11,7 @@ import java.util.function.Function;
  * @param name bare name of the rpc
  * @param requestType for the message about bytes that are none
  * @param actions what the caller must hold
- * @param workload what a request is going to cost; must not throw on any message
+ * @param workload what a request is going to cost, or throws what is wrong with it
  * @param work does it, or throws; runs where the dispatcher puts it
  */
 record Route<Q, P>(

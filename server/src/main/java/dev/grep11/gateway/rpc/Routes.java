@@ -7,6 +7,7 @@ import io.grpc.ServerServiceDefinition;
 import io.grpc.ServiceDescriptor;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.BiFunction;
 import java.util.function.Function;
 
@@ -60,6 +61,11 @@ final class Routes {
       throw new IllegalStateException(name + " has two routes");
     }
     return this;
+  }
+
+  /** Bare names of the rpcs that have a route by now. */
+  Set<String> bound() {
+    return Set.copyOf(bindings.keySet());
   }
 
   /**

@@ -80,7 +80,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
     try {
       var selected = services.admission().instance(call, headers);
       instance = selected;
-      var unused =
+      var _ =
           services
               .admission()
               .admit(call, headers, selected, route.actions())
@@ -136,8 +136,8 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
         services
             .dispatcher()
             .submit(
-                services.dispatcher().place(load),
-                who.principal().name(),
+                who.requester(),
+                load,
                 System.nanoTime() + remainingNanos(),
                 () -> {
                   if (answered.get() || (deadline != null && deadline.isExpired())) {
@@ -146,7 +146,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
                   services.admission().confirm(who);
                   return route.work().apply(who.requester(), message);
                 });
-    var unused =
+    var _ =
         result.whenComplete((answer, failure) -> {
           if (answer == null) {
             fail(failure);

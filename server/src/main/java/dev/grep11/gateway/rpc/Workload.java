@@ -9,10 +9,12 @@ import java.util.OptionalLong;
  *
  * @param function empty for information and random numbers
  * @param mechanism number, where the rpc has one and it is present
+ * @param key the blob of the key that acts; empty when there is none
  * @param payloadLength bytes of data to work on
  */
 public record Workload(
-    Optional<CryptoFunction> function, OptionalLong mechanism, int payloadLength) {
+    Optional<CryptoFunction> function, OptionalLong mechanism, byte[] key, int payloadLength) {
 
-  static final Workload INFORMATION = new Workload(Optional.empty(), OptionalLong.empty(), 0);
+  static final Workload INFORMATION =
+      new Workload(Optional.empty(), OptionalLong.empty(), new byte[0], 0);
 }

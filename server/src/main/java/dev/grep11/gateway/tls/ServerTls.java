@@ -70,7 +70,7 @@ public final class ServerTls implements AutoCloseable {
     this.watcher =
         Executors.newSingleThreadScheduledExecutor(
             task -> Thread.ofPlatform().name("tls-identity").daemon().unstarted(task));
-    var unused =
+    var _ =
         watcher.scheduleWithFixedDelay(
             this::look, poll.toMillis(), poll.toMillis(), TimeUnit.MILLISECONDS);
   }

@@ -1,0 +1,233 @@
+package dev.grep11.gateway.rpc;
+
+import dev.grep11.gateway.operation.Requester;
+import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.tls.Connections;
+import dev.grep11.gateway.tls.DemoCa;
+import dev.grep11.gateway.tls.ServerTls;
+import dev.grep11.proto.CryptoGrpc;
+import dev.grep11.proto.Grep11Error;
+import io.grpc.ClientInterceptor;
+import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
+import io.grpc.StatusRuntimeException;
+import io.grpc.netty.GrpcSslContexts;
+import io.grpc.netty.NettyChannelBuilder;
+import io.grpc.protobuf.StatusProto;
+import io.grpc.stub.MetadataUtils;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.UUID;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+
+/** A listener on a free port with routes of a test's own, and clients for it. */
+final class WireServer implements AutoCloseable {
+  static final UUID INSTANCE = UUID.fromString("8f0ad1c5-0f4f-4a4b-b0d3-0d5ad4e4c1f7");
+  static final String GOOD = "good-token";
+  static final String WITHOUT_SIGN = "token-without-sign";
+
+  final List<CallRecord> audited = new CopyOnWriteArrayList<>();
+  final ExecutorService workers = Executors.newFixedThreadPool(2);
+  final AtomicInteger authentications = new AtomicInteger();
+  volatile CompletableFuture<Void> authenticationGate = CompletableFuture.completedFuture(null);
+  final Routes.Services services;
+  private final Path directory;
+  private final DemoCa ca = DemoCa.create();
+  private final ServerTls tls;
+  private final Connections connections = new Connections(2);
+  private final CryptoListener listener;
+  private final List<ManagedChannel> channels = new ArrayList<>();
+
+  static WireServer start(Path directory, Limits limits, Consumer<Routes> bind) throws Exception {
+    return new WireServer(directory, Optional.of(INSTANCE), limits, bind);
+  }
+
+  WireServer(Path directory, Optional<UUID> instance, Limits limits, Consumer<Routes> bind)
+      throws Exception {
+    this.directory = directory;
+    ca.write(directory);
+    DemoCa.write(ca.server(), directory);
+    tls =
+        ServerTls.start(
+            directory.resolve("server.pem"),
+            directory.resolve("server.key"),
+            Duration.ofMillis(50),
+            problem -> {});
+    services =
+        new Routes.Services(
+            new Admission(
+                new InstanceSelection(instance), new Access(), ClientCertificates.NONE_REGISTERED),
+            new Workers(),
+            audited::add);
+    var routes = new Routes(CryptoGrpc.getServiceDescriptor(), services);
+    bind.accept(routes);
+    refuseTheRest(routes);
+    listener =
+        CryptoListener.start(
+            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
+            tls.grpcContext(),
+            connections,
+            limits,
+            routes.bind());
+  }
+
+  @SuppressWarnings("unchecked")
+  private static void refuseTheRest(Routes routes) {
+    var bound = new HashSet<>(routes.bound());
+    for (var method : CryptoGrpc.getServiceDescriptor().getMethods()) {
+      if (!bound.contains(method.getBareMethodName())) {
+        routes.unary(
+            (MethodDescriptor<com.google.protobuf.Message, Object>) method,
+            _ -> Workload.INFORMATION,
+            (_, _) -> {
+              throw new Pkcs11Exception(Ckr.CKR_FUNCTION_NOT_SUPPORTED, "not in this test");
+            });
+      }
+    }
+  }
+
+  private final class Access implements AccessControl {
+    @Override
+    public CompletableFuture<Principal> authenticate(String token) {
+      var known = Set.of(GOOD, WITHOUT_SIGN).contains(token);
+      var gate = authenticationGate;
+      authentications.incrementAndGet();
+      return gate.thenApply(_ -> {
+        if (!known) {
+          throw RefusedException.unauthenticated("not one of ours");
+        }
+        return new Principal("issuer", token, Optional.empty(), Optional.empty(), Instant.MAX);
+      });
+    }
+
+    @Override
+    public void authorize(Principal principal, UUID instance, Collection<String> actions) {
+      if (principal.subject().equals(WITHOUT_SIGN) && actions.contains("hs-crypto.crypto.sign")) {
+        throw RefusedException.permissionDenied("hs-crypto.crypto.sign is not granted");
+      }
+    }
+  }
+
+  private final class Workers implements Dispatcher {
+    @Override
+    public <T> CompletableFuture<T> submit(
+        Requester by, Workload workload, long deadlineNanos, Callable<T> work) {
+      return CompletableFuture.supplyAsync(
+          () -> {
+            try {
+              return work.call();
+            } catch (RuntimeException e) {
+              throw e;
+            } catch (Exception e) {
+              throw new java.util.concurrent.CompletionException(e);
+            }
+          },
+          workers);
+    }
+  }
+
+  int port() {
+    return listener.port();
+  }
+
+  Path caFile() {
+    return directory.resolve("ca.pem");
+  }
+
+  Connections connections() {
+    return connections;
+  }
+
+  /** Issues another server certificate and puts it in place of the first. */
+  void replaceCertificate() throws Exception {
+    var next = Files.createTempDirectory(directory, "next");
+    DemoCa.write(ca.server(), next);
+    for (var name : List.of("server.pem", "server.key")) {
+      Files.move(
+          next.resolve(name),
+          directory.resolve(name),
+          java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+    }
+  }
+
+  NettyChannelBuilder channelBuilder() throws Exception {
+    return NettyChannelBuilder.forAddress("localhost", port())
+        .sslContext(GrpcSslContexts.forClient().trustManager(caFile().toFile()).build())
+        .maxInboundMessageSize(80 * Limits.MIB);
+  }
+
+  ManagedChannel channel() throws Exception {
+    return track(channelBuilder().build());
+  }
+
+  ManagedChannel track(ManagedChannel channel) {
+    channels.add(channel);
+    return channel;
+  }
+
+  CryptoGrpc.CryptoBlockingStub client() throws Exception {
+    return client("authorization", "Bearer " + GOOD);
+  }
+
+  /** With these headers, names and values in turn. */
+  CryptoGrpc.CryptoBlockingStub client(String... headers) throws Exception {
+    return CryptoGrpc.newBlockingStub(channel())
+        .withInterceptors(headers(headers))
+        .withDeadlineAfter(20, TimeUnit.SECONDS);
+  }
+
+  static ClientInterceptor headers(String... namesAndValues) {
+    var metadata = new Metadata();
+    for (int i = 0; i < namesAndValues.length; i += 2) {
+      metadata.put(
+          Metadata.Key.of(namesAndValues[i], Metadata.ASCII_STRING_MARSHALLER),
+          namesAndValues[i + 1]);
+    }
+    return MetadataUtils.newAttachHeadersInterceptor(metadata);
+  }
+
+  /** The one detail of a refusal; fails where there is none or more than one. */
+  static Grep11Error detail(StatusRuntimeException refusal) {
+    var status = StatusProto.fromThrowable(refusal);
+    if (status == null || status.getDetailsCount() != 1) {
+      throw new AssertionError("not exactly one detail: " + refusal.getStatus(), refusal);
+    }
+    if (status.getCode() != refusal.getStatus().getCode().value()
+        || !status.getMessage().equals(refusal.getStatus().getDescription())) {
+      throw new AssertionError("trailer and status differ: " + status);
+    }
+    try {
+      return status.getDetails(0).unpack(Grep11Error.class);
+    } catch (com.google.protobuf.InvalidProtocolBufferException e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  @Override
+  public void close() {
+    channels.forEach(ManagedChannel::shutdownNow);
+    listener.close();
+    connections.close();
+    tls.close();
+    workers.shutdownNow();
+  }
+}
