@@ -1,0 +1,17 @@
+package dev.grep11.gateway;
+
+import java.util.List;
+
+/** A configuration that cannot be used; the message lists everything that is wrong with it. */
+final class ConfigException extends RuntimeException {
+  private static final long serialVersionUID = 1;
+
+  ConfigException(String file, List<String> problems) {
+    super(
+        problems.size() == 1
+            ? file + ": " + problems.getFirst()
+            : "%s has %d problems:%n  %s"
+                .formatted(
+                    file, problems.size(), String.join(System.lineSeparator() + "  ", problems)));
+  }
+}

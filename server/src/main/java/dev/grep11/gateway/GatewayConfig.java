@@ -1,0 +1,395 @@
+package dev.grep11.gateway;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import dev.grep11.gateway.audit.AuditSettings;
+import dev.grep11.gateway.hsm.HsmSettings;
+import dev.grep11.gateway.hsm.PinSource;
+import dev.grep11.gateway.iam.GrantsSettings;
+import dev.grep11.gateway.iam.IssuerSettings;
+import dev.grep11.gateway.iam.TokenServiceSettings;
+import dev.grep11.gateway.pkcs11.Policy;
+import dev.grep11.gateway.rpc.Limits;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.net.UnknownHostException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
+import java.util.UUID;
+
+/**
+ * Everything an operator decides, checked. Plaintext ports cannot be expressed.
+ *
+ * @param clientCertificates whether the last client CA may be deleted
+ * @param instance the one instance of the crypto port; empty when it serves several and host name
+ *     or header selects
+ * @param identityPoll how often the server's certificate files are looked at
+ * @param privateObjects whether working copies of keys carry CKA_PRIVATE
+ * @param cachedKeys working copies an instance may have in the token
+ * @param tokenService empty when tokens come from other issuers only
+ */
+record GatewayConfig(
+    Mode mode,
+    Policy policy,
+    Execution execution,
+    boolean softwareFallback,
+    ClientCertificateRule clientCertificates,
+    Listen listen,
+    Optional<UUID> instance,
+    Path certificateChain,
+    Path certificateKey,
+    Duration identityPoll,
+    HsmSettings hsm,
+    boolean privateObjects,
+    int cachedKeys,
+    Path store,
+    GrantsSettings grants,
+    List<IssuerSettings> issuers,
+    Optional<TokenServiceSettings> tokenService,
+    AuditSettings audit,
+    Limits limits) {
+
+  enum Mode {
+    PRODUCTION,
+    DEMO
+  }
+
+  /** Where cheap operations run. */
+  enum Execution {
+    LOCAL,
+    NETWORK
+  }
+
+  enum ClientCertificateRule {
+    OPTIONAL,
+    REQUIRED
+  }
+
+  enum KeyVisibility {
+    PRIVATE,
+    PUBLIC
+  }
+
+  enum WhenUnavailable {
+    BLOCK,
+    DROP
+  }
+
+  /**
+   * Four ports from a base: crypto, certificate manager, token service, health.
+   *
+   * @param address to bind
+   * @param portBase N of interfaces 3; 0 takes free ports
+   */
+  record Listen(InetAddress address, int portBase) {
+    private static final int TOKEN_SERVICE = 2;
+    private static final int HEALTH = 3;
+
+    InetSocketAddress crypto() {
+      return at(0);
+    }
+
+    InetSocketAddress tokenService() {
+      return at(TOKEN_SERVICE);
+    }
+
+    InetSocketAddress health() {
+      return at(HEALTH);
+    }
+
+    private InetSocketAddress at(int offset) {
+      return new InetSocketAddress(address, portBase == 0 ? 0 : portBase + offset);
+    }
+  }
+
+  static final int DEFAULT_PORT_BASE = 9876;
+  private static final YAMLMapper YAML =
+      YAMLMapper.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
+
+  /**
+   * Reads and checks a file. Relative paths in it start from its directory.
+   *
+   * @throws ConfigException with every problem
+   */
+  static GatewayConfig read(Path file) {
+    JsonNode tree;
+    try {
+      tree = YAML.readTree(Files.readString(file));
+    } catch (JsonProcessingException e) {
+      throw new ConfigException(
+          file.toString(), List.of("not YAML: " + e.getOriginalMessage() + place(e)));
+    } catch (IOException e) {
+      throw new ConfigException(file.toString(), List.of("cannot be read"));
+    }
+    var absolute = file.toAbsolutePath();
+    var parent = absolute.getParent();
+    return read(
+        file.toString(), SettingsReader.root(tree, parent == null ? absolute : parent));
+  }
+
+  private static String place(JsonProcessingException e) {
+    return e.getLocation() == null ? "" : " (line " + e.getLocation().getLineNr() + ")";
+  }
+
+  static GatewayConfig read(String source, SettingsReader settings) {
+    var mode = settings.oneOf("mode", Mode.class, Mode.PRODUCTION);
+    var demo = mode == Mode.DEMO;
+    var listen = listen(settings.section("listen"), demo);
+    var instance = instance(settings);
+    var tls = settings.section("tls");
+    var hsm = settings.section("hsm");
+    var store = settings.section("store");
+    var tokenService = tokenService(settings, listen);
+    var issuers = issuers(settings);
+    if (issuers.isEmpty() && tokenService.isEmpty()) {
+      settings.problem(
+          null, "nobody could call: neither issuers nor tokenService is configured");
+    }
+    var config =
+        new GatewayConfig(
+            mode,
+            settings.oneOf("policy", Policy.class, demo ? Policy.COMPATIBLE : Policy.STRICT),
+            settings.oneOf("execution", Execution.class, Execution.LOCAL),
+            settings.flag("softwareFallback", demo),
+            settings.oneOf(
+                "clientCertificates",
+                ClientCertificateRule.class,
+                ClientCertificateRule.OPTIONAL),
+            listen,
+            instance,
+            tls.requiredFile("certificate"),
+            tls.requiredSecretFile("key"),
+            Duration.ofSeconds(tls.number("pollSeconds", 1, 3600, 5)),
+            hsm(hsm),
+            hsm.oneOf("keyVisibility", KeyVisibility.class, KeyVisibility.PUBLIC)
+                == KeyVisibility.PRIVATE,
+            hsm.number("cachedKeys", 16, 100_000, 1000),
+            store.requiredPath("directory"),
+            grants(store),
+            issuers,
+            tokenService,
+            audit(settings.section("audit")),
+            limits(settings.section("limits")));
+    var problems = settings.problems();
+    if (!problems.isEmpty()) {
+      throw new ConfigException(source, problems);
+    }
+    return config;
+  }
+
+  private static Listen listen(SettingsReader listen, boolean demo) {
+    var host = listen.text("host").orElse(demo ? "127.0.0.1" : "0.0.0.0");
+    InetAddress address;
+    try {
+      address = InetAddress.getByName(host);
+    } catch (UnknownHostException e) {
+      listen.problem("host", "\"" + host + "\" is not an address of this host");
+      address = InetAddress.getLoopbackAddress();
+    }
+    return new Listen(address, listen.number("portBase", 0, 65_532, DEFAULT_PORT_BASE));
+  }
+
+  private static Optional<UUID> instance(SettingsReader settings) {
+    var several = settings.flag("multiInstance", false);
+    var named =
+        settings
+            .text("instance")
+            .flatMap(text -> settings.checked("instance", () -> UUID.fromString(text)));
+    if (several == settings.has("instance")) {
+      settings.problem(
+          "instance",
+          "name the one instance of the crypto port, or set multiInstance: true and name none");
+    }
+    return several ? Optional.empty() : named;
+  }
+
+  private static HsmSettings hsm(SettingsReader hsm) {
+    var module = hsm.requiredFile("module");
+    var label = hsm.requiredText("tokenLabel");
+    var pinFile = hsm.secretFile("pinFile");
+    var pinVariable = hsm.text("pinEnv");
+    if (hsm.has("pinFile") == hsm.has("pinEnv")) {
+      hsm.problem("pinFile", "name the file that holds the PIN, or pinEnv and its variable");
+    }
+    pinVariable
+        .filter(variable -> System.getenv(variable) == null)
+        .ifPresent(variable -> hsm.problem("pinEnv", "variable " + variable + " is not set"));
+    var pin =
+        pinFile
+            .map(PinSource::file)
+            .orElseGet(() -> PinSource.environment(pinVariable.orElse("")));
+    var settings =
+        hsm.checked(
+                "tokenLabel",
+                () ->
+                    HsmSettings.of(
+                        module,
+                        label.isEmpty() ? "absent" : label,
+                        pin,
+                        hsm.textByName("environment")))
+            .orElseThrow();
+    var workers = hsm.number("workers", 1, 256, 0);
+    return workers == 0 ? settings : settings.withWorkers(workers);
+  }
+
+  private static GrantsSettings grants(SettingsReader store) {
+    var poll = Duration.ofSeconds(store.number("pollSeconds", 1, 30, 2));
+    var lease = Duration.ofSeconds(store.number("leaseSeconds", 2, 86_400, 300));
+    return store
+        .checked("leaseSeconds", () -> new GrantsSettings(poll, lease))
+        .orElse(GrantsSettings.DEFAULT);
+  }
+
+  private static List<IssuerSettings> issuers(SettingsReader settings) {
+    var issuers = new ArrayList<IssuerSettings>();
+    for (var entry : settings.sections("issuers")) {
+      var name = entry.requiredText("issuer");
+      var url = entry.text("jwksUrl");
+      var file = entry.file("jwksFile");
+      var audience = entry.text("audience");
+      var notChecked = entry.flag("audienceNotChecked", false);
+      var account = entry.section("account");
+      var accountClaim = account.text("claim");
+      var accountValue = account.text("value");
+      var instanceClaim = entry.text("instanceClaim");
+      var rolesClaim = entry.text("rolesClaim");
+      var caFile = entry.file("caFile");
+      var algorithms = algorithms(entry);
+      if (entry.has("jwksUrl") == entry.has("jwksFile")) {
+        entry.problem("jwksUrl", "name where the issuer's keys are, or jwksFile and a file");
+      }
+      if (notChecked == entry.has("audience")) {
+        entry.problem(
+            "audience", "is required; audienceNotChecked: true is the explicit exemption");
+      }
+      if (accountClaim.isPresent() != accountValue.isPresent()) {
+        entry.problem("account", "needs claim and value");
+      }
+      if (name.isEmpty()
+          || (url.isEmpty() && file.isEmpty())
+          || (audience.isEmpty() && !notChecked)) {
+        continue;
+      }
+      entry
+          .checked(
+              "",
+              () ->
+                  new IssuerSettings(
+                      name,
+                      url.<IssuerSettings.Jwks>map(
+                              text -> new IssuerSettings.Jwks.Url(URI.create(text)))
+                          .orElseGet(() -> new IssuerSettings.Jwks.File(file.orElseThrow())),
+                      audience
+                          .<IssuerSettings.Audience>map(IssuerSettings.Audience.Required::new)
+                          .orElseGet(IssuerSettings.Audience.NotChecked::new),
+                      instanceClaim,
+                      rolesClaim,
+                      accountClaim.flatMap(
+                          claim ->
+                              accountValue.map(
+                                  value -> new IssuerSettings.Account(claim, value))),
+                      Optional.empty(),
+                      algorithms,
+                      caFile))
+          .ifPresent(issuers::add);
+    }
+    return List.copyOf(issuers);
+  }
+
+  private static Set<IssuerSettings.Algorithm> algorithms(SettingsReader entry) {
+    if (!entry.has("algorithms")) {
+      return Set.of(IssuerSettings.Algorithm.values());
+    }
+    var named = new HashSet<IssuerSettings.Algorithm>();
+    for (var text : entry.texts("algorithms")) {
+      switch (text) {
+        case "RS256" -> named.add(IssuerSettings.Algorithm.RS256);
+        case "ES256" -> named.add(IssuerSettings.Algorithm.ES256);
+        default -> entry.problem("algorithms", "\"" + text + "\" is not one of RS256, ES256");
+      }
+    }
+    return named;
+  }
+
+  private static Optional<TokenServiceSettings> tokenService(
+      SettingsReader settings, Listen listen) {
+    if (!settings.has("tokenService")) {
+      return Optional.empty();
+    }
+    var section = settings.section("tokenService");
+    var issuer = section.requiredText("issuer");
+    var audience = section.text("audience").orElse("grep11");
+    var account = section.text("account").orElse("grep11");
+    var lifetime = Duration.ofSeconds(section.number("lifetimeSeconds", 60, 86_400, 3600));
+    var requests = section.number("requestsPerMinute", 1, 1_000_000, 1200);
+    return section.checked(
+        "",
+        () ->
+            new TokenServiceSettings(
+                listen.tokenService(), issuer, audience, account, lifetime, requests));
+  }
+
+  private static AuditSettings audit(SettingsReader audit) {
+    var file = audit.path("file");
+    var standardOutput = audit.flag("standardOutput", false);
+    var capacity = audit.number("queueCapacity", 1024, 10_000_000, 65_536);
+    var rule = audit.oneOf("whenUnavailable", WhenUnavailable.class, WhenUnavailable.BLOCK);
+    var wait = Duration.ofMillis(audit.number("maxWaitMillis", 0, 60_000, 200));
+    return audit
+        .checked(
+            "",
+            () ->
+                new AuditSettings(
+                    file,
+                    standardOutput,
+                    capacity,
+                    switch (rule) {
+                      case BLOCK -> AuditSettings.WhenFull.BLOCK;
+                      case DROP -> AuditSettings.WhenFull.DROP_AND_COUNT;
+                    },
+                    wait))
+        .orElseGet(() -> AuditSettings.toFile(Path.of("absent")));
+  }
+
+  private static Limits limits(SettingsReader limits) {
+    var standard = Limits.DEFAULT;
+    var inFlight =
+        limits.number(
+            "inboundMebibytesInFlight",
+            64,
+            1 << 20,
+            Math.toIntExact(standard.inboundBytesInFlight() / Limits.MIB));
+    return new Limits(
+        standard.inboundMessageBytes(),
+        (long) inFlight * Limits.MIB,
+        limits.number("headerKibibytes", 4, 64, standard.headerBytes() / 1024) * 1024,
+        limits.number(
+            "concurrentCallsPerConnection",
+            1,
+            100_000,
+            standard.concurrentCallsPerConnection()),
+        limits.number("resetsPerWindow", 1, 1_000_000, standard.resetsPerWindow()),
+        standard.resetWindow(),
+        standard.shortestClientKeepAlive(),
+        standard.keepAlive(),
+        standard.handshake());
+  }
+
+  /** The host part of addresses that clients on this machine can use. */
+  String clientHost() {
+    return listen.address().isAnyLocalAddress() || listen.address().isLoopbackAddress()
+        ? "localhost"
+        : listen.address().getHostAddress().toLowerCase(Locale.ROOT);
+  }
+}
