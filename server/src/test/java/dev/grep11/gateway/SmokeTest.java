@@ -1,8 +1,0 @@
-package dev.grep11.gateway;
-
-import org.junit.jupiter.api.Test;
-
-class SmokeTest {
-  @Test
-  void runs() {}
-}
