@@ -41,6 +41,7 @@ const DIALECTS = [
 function sameInBothForms(response, field) {
   const bytes = response[`${field}Bytes`];
   assert.ok(bytes.length > 0, `${field}Bytes is empty`);
+  assert.ok(response[field], `${field} is absent`);
   assert.equal(response[field].KeyBlobs.length, 1, `${field}.KeyBlobs`);
   assert.deepEqual(response[field].KeyBlobs[0], bytes, `${field} differs between the dialects`);
   assert.ok(bytes.length <= 9216, `${field} has ${bytes.length} bytes`);

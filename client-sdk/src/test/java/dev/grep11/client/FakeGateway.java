@@ -13,6 +13,10 @@ import dev.grep11.proto.GenerateRandomRequest;
 import dev.grep11.proto.GenerateRandomResponse;
 import dev.grep11.proto.GetAttributeValueRequest;
 import dev.grep11.proto.GetAttributeValueResponse;
+import dev.grep11.proto.GetMechanismInfoRequest;
+import dev.grep11.proto.GetMechanismInfoResponse;
+import dev.grep11.proto.GetMechanismListRequest;
+import dev.grep11.proto.GetMechanismListResponse;
 import dev.grep11.proto.Grep11Error;
 import dev.grep11.proto.SetAttributeValueRequest;
 import dev.grep11.proto.SetAttributeValueResponse;
@@ -164,6 +168,31 @@ final class FakeGateway implements AutoCloseable {
           observer,
           GenerateRandomResponse.newBuilder()
               .setRnd(ByteString.copyFrom(new byte[Math.toIntExact(request.getLen())]))
+              .build());
+    }
+
+    @Override
+    public void getMechanismList(
+        GetMechanismListRequest request, StreamObserver<GetMechanismListResponse> observer) {
+      answer(
+          observer,
+          GetMechanismListResponse.newBuilder()
+              .addMechs(Ckm.CKM_RSA_PKCS)
+              .addMechs(Ckm.CKM_IBM_BTC_DERIVE)
+              .build());
+    }
+
+    @Override
+    public void getMechanismInfo(
+        GetMechanismInfoRequest request, StreamObserver<GetMechanismInfoResponse> observer) {
+      answer(
+          observer,
+          GetMechanismInfoResponse.newBuilder()
+              .setMechInfo(
+                  dev.grep11.proto.MechanismInfo.newBuilder()
+                      .setMinKeySize(16)
+                      .setMaxKeySize(32)
+                      .setFlags(0x8000))
               .build());
     }
 

@@ -118,7 +118,7 @@ class Grep11ClientTest {
   }
 
   @Test
-  void saysWhyAGatewayOfAnotherCaIsNotTrustedAndDoesNotTryAgain() throws Exception {
+  void saysWhyAGatewayOfAnotherCaIsNotTrusted() throws Exception {
     var other = new TestAuthority(directory, "other");
     try (var client = builder().trustedCa(other.ca()).build()) {
       var failure = failure(() -> client.generateRandom(1));
@@ -244,6 +244,15 @@ class Grep11ClientTest {
       var unwrapped =
           client.unwrapKey(Mechanisms.aesKeyWrapPad(), key, MESSAGE, Templates.unwrappedAes());
       assertThat(unwrapped.checkSum()).startsWith(key.checkSum());
+    }
+  }
+
+  @Test
+  void tellsWhatTheGatewayCanDo() {
+    try (var client = builder().build()) {
+      assertThat(client.mechanisms()).containsExactly(1L, 0x80070001L);
+      assertThat(client.mechanismInfo(Ckm.CKM_AES_KEY_GEN))
+          .isEqualTo(new MechanismInfo(16, 32, 0x8000));
     }
   }
 
