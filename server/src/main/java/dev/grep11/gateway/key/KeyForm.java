@@ -5,8 +5,8 @@ public enum KeyForm {
   /** As the key it is, for the uses that its attributes allow. */
   USE,
   /**
-   * As a generic secret of the same value, for HMAC with AES and DES keys: a token takes an HMAC key
-   * of no other type.
+   * As a generic secret of the same value, for HMAC with AES and DES keys: a token takes an HMAC
+   * key of no other type.
    */
   HMAC,
   /** Extractable, for one wrap, one re-seal or one look at its value; never cached. */

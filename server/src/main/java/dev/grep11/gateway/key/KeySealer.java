@@ -34,8 +34,8 @@ public final class KeySealer {
   private final boolean privateObjects;
 
   /**
-   * @param privateObjects whether working copies carry CKA_PRIVATE; public ones are faster on SoftHSM
-   *     and as well protected as the process that holds the login
+   * @param privateObjects whether working copies carry CKA_PRIVATE; public ones are faster on
+   *     SoftHSM and as well protected as the process that holds the login
    */
   public KeySealer(Hsm hsm, Keyring keyring, boolean privateObjects) {
     this.hsm = hsm;
@@ -65,8 +65,8 @@ public final class KeySealer {
   }
 
   /**
-   * A public key: with its attributes when it had a trailer and that was right; bare otherwise, with
-   * the right to verify and nothing else.
+   * A public key: with its attributes when it had a trailer and that was right; bare otherwise,
+   * with the right to verify and nothing else.
    */
   public record OpenedPublicKey(PublicKeyInfo key, Template attributes, boolean bare)
       implements Opened {}
@@ -290,11 +290,7 @@ public final class KeySealer {
         new MacedPublicKey(
             instance, keys.masterKeyId(), spki, attributes, new byte[SealedKey.MAC_LENGTH]);
     return new MacedPublicKey(
-            instance,
-            keys.masterKeyId(),
-            spki,
-            attributes,
-            mac(session, keys, unsigned.macInput()))
+            instance, keys.masterKeyId(), spki, attributes, mac(session, keys, unsigned.macInput()))
         .encoded();
   }
 

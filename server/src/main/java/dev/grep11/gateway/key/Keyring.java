@@ -13,8 +13,8 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The sealing keys of every instance, as handles of the current HSM epoch. Thread-safe; a lookup that
- * finds its keys not yet loaded in this epoch loads them in the calling thread's session.
+ * The sealing keys of every instance, as handles of the current HSM epoch. Thread-safe; a lookup
+ * that finds its keys not yet loaded in this epoch loads them in the calling thread's session.
  */
 public final class Keyring {
 
@@ -55,8 +55,8 @@ public final class Keyring {
   }
 
   /**
-   * The keys that a blob was sealed with. A blob of another instance gets the same answer as one of an
-   * unknown master key.
+   * The keys that a blob was sealed with. A blob of another instance gets the same answer as one of
+   * an unknown master key.
    */
   SealingKeys find(UUID instance, UUID ofBlob, byte[] masterKeyId) {
     if (instance.equals(ofBlob)) {

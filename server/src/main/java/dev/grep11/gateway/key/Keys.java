@@ -20,9 +20,9 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * Working copies of keys in the token, by blob. Unwrapping costs ten times a signature, so a blob is
- * opened once and kept: per instance, bounded in number, under instance and SHA-256 of the whole blob.
- * A hit therefore is a MAC check, and no instance can push out another's keys.
+ * Working copies of keys in the token, by blob. Unwrapping costs ten times a signature, so a blob
+ * is opened once and kept: per instance, bounded in number, under instance and SHA-256 of the whole
+ * blob. A hit therefore is a MAC check, and no instance can push out another's keys.
  *
  * <p>Thread-safe. Objects belong to the token's holder session and to one epoch.
  */
@@ -39,11 +39,7 @@ public final class Keys {
     @Override
     public int hashCode() {
       // The digest is uniform: any four bytes of it are a hash.
-      return (digest[0] << 24
-              | (digest[1] & 0xff) << 16
-              | (digest[2] & 0xff) << 8
-              | (digest[3] & 0xff))
-          + form.ordinal();
+      return java.nio.ByteBuffer.wrap(digest).getInt() ^ form.hashCode();
     }
   }
 
@@ -111,26 +107,25 @@ public final class Keys {
     if (opened instanceof KeySealer.OpenedPublicKey && form == KeyForm.HMAC) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_TYPE_INCONSISTENT, "a public key makes no MAC");
     }
-    return hsm.withHolder(
-        holder -> {
-          if (holder.epoch() != watched) {
-            watched = holder.epoch();
-            watch(watched);
-          }
-          for (int i = 0; i < DESTROYED_PER_LOAD; i++) {
-            var key = givenUp.poll();
-            if (key == null) {
-              break;
-            }
-            givenUpCount.decrementAndGet();
-            if (key.epoch() == holder.epoch()) {
-              holder.destroyObject(key.handle());
-            }
-          }
-          loads.incrementAndGet();
-          return new WorkingKey(
-              sealer.load(holder, opened, form), opened, holder.epoch(), this::giveUp);
-        });
+    return hsm.withHolder(holder -> {
+      if (holder.epoch() != watched) {
+        watched = holder.epoch();
+        watch(watched);
+      }
+      for (int i = 0; i < DESTROYED_PER_LOAD; i++) {
+        var key = givenUp.poll();
+        if (key == null) {
+          break;
+        }
+        givenUpCount.decrementAndGet();
+        if (key.epoch() == holder.epoch()) {
+          holder.destroyObject(key.handle());
+        }
+      }
+      loads.incrementAndGet();
+      return new WorkingKey(
+          sealer.load(holder, opened, form), opened, holder.epoch(), this::giveUp);
+    });
   }
 
   private void giveUp(WorkingKey key) {
@@ -150,12 +145,11 @@ public final class Keys {
         .maximumSize(entriesPerInstance)
         .executor(Runnable::run)
         .scheduler(Scheduler.disabledScheduler())
-        .removalListener(
-            (entry, key, cause) -> {
-              if (key instanceof WorkingKey working) {
-                working.close();
-              }
-            })
+        .removalListener((entry, key, cause) -> {
+          if (key instanceof WorkingKey working) {
+            working.close();
+          }
+        })
         .build();
   }
 

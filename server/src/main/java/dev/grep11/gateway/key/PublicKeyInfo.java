@@ -118,8 +118,7 @@ public sealed interface PublicKeyInfo {
 
     @Override
     public Template components() {
-      return publicKey(
-              nativeKeyType(curve))
+      return publicKey(nativeKeyType(curve))
           .put(CKA_EC_PARAMS, curve.parameters())
           .put(CKA_EC_POINT, der(new DEROctetString(publicValue)))
           .build();

@@ -3,8 +3,8 @@ package dev.grep11.gateway.key;
 import java.util.List;
 
 /**
- * One generation of sealing keys by the CKA_ID that each has in the token, 16 random bytes each. The
- * master-key id is what blobs name; it belongs to no object.
+ * One generation of sealing keys by the CKA_ID that each has in the token, 16 random bytes each.
+ * The master-key id is what blobs name; it belongs to no object.
  *
  * @param kekN wraps non-extractable keys
  * @param kekX wraps extractable keys

@@ -47,7 +47,8 @@ public record SealingKeys(
   }
 
   /**
-   * Finds a generation. Each id must name exactly one object, made in this token and never outside it.
+   * Finds a generation. Each id must name exactly one object, made in this token and never outside
+   * it.
    *
    * @throws SealingKeyException naming the first key that is missing, ambiguous or not trustworthy
    */
@@ -94,8 +95,7 @@ public record SealingKeys(
               .formatted(role, owner, HexFormat.of().formatHex(id), found.size()));
     }
     long handle = found.getFirst();
-    var made =
-        session.attributes(handle, CKA_LOCAL, CKA_NEVER_EXTRACTABLE, CKA_ALWAYS_SENSITIVE);
+    var made = session.attributes(handle, CKA_LOCAL, CKA_NEVER_EXTRACTABLE, CKA_ALWAYS_SENSITIVE);
     if (!made.isTrue(CKA_LOCAL)
         || !made.isTrue(CKA_NEVER_EXTRACTABLE)
         || !made.isTrue(CKA_ALWAYS_SENSITIVE)) {

@@ -6,8 +6,9 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A key loaded into the token. {@link Keys} lends it; whoever borrowed it closes it, and only the last
- * one to let go lets the object be destroyed, so that eviction never pulls a key from under a call.
+ * A key loaded into the token. {@link Keys} lends it; whoever borrowed it closes it, and only the
+ * last one to let go lets the object be destroyed, so that eviction never pulls a key from under a
+ * call.
  */
 public final class WorkingKey implements AutoCloseable {
   private final long handle;

@@ -77,7 +77,8 @@ final class Ciphers {
         var gcm = Parameters.gcm(mechanism);
         // Two messages under one IV give away the authentication key: the HSM draws it.
         if (access.policy() == Policy.STRICT && gcm.iv().length > 0) {
-          throw Parameters.invalid(mechanism, "draws its own IV under policy strict: leave it empty");
+          throw Parameters.invalid(
+              mechanism, "draws its own IV under policy strict: leave it empty");
         }
         try (var key = secretKey(by, blob, row, CKA_ENCRYPT)) {
           yield encryptGcm(row, gcm, key, plain);
@@ -105,7 +106,8 @@ final class Ciphers {
         try (var key = privateKey(by, blob, row)) {
           requireModulusLength(key, ciphered);
           try (var encoded = hsm.session().decryptSecret(RAW_RSA, key.handle(), ciphered)) {
-            yield RsaPadding.oaepDecode(oaep, encoded.readOnly()).orElseThrow(Ciphers::wrongPadding);
+            yield RsaPadding.oaepDecode(oaep, encoded.readOnly())
+                .orElseThrow(Ciphers::wrongPadding);
           }
         }
       }
@@ -194,8 +196,7 @@ final class Ciphers {
       rest = rest.slice();
     }
     requireAtLeast(rest, gcm.tagBits() / 8);
-    return decrypt(
-        new Mechanism(row.token(), new AesGcm(iv, gcm.aad(), gcm.tagBits())), key, rest);
+    return decrypt(new Mechanism(row.token(), new AesGcm(iv, gcm.aad(), gcm.tagBits())), key, rest);
   }
 
   /** Tokens disagree on how they say that padding or tag are wrong: one answer for all. */
@@ -214,13 +215,11 @@ final class Ciphers {
   }
 
   private WorkingKey publicKey(Requester by, byte[] blob, MechanismRow row) {
-    return access.borrow(
-        by, blob, row, Cko.CKO_PUBLIC_KEY, CKA_ENCRYPT, KeyRole.KEY, KeyForm.USE);
+    return access.borrow(by, blob, row, Cko.CKO_PUBLIC_KEY, CKA_ENCRYPT, KeyRole.KEY, KeyForm.USE);
   }
 
   private WorkingKey privateKey(Requester by, byte[] blob, MechanismRow row) {
-    return access.borrow(
-        by, blob, row, Cko.CKO_PRIVATE_KEY, CKA_DECRYPT, KeyRole.KEY, KeyForm.USE);
+    return access.borrow(by, blob, row, Cko.CKO_PRIVATE_KEY, CKA_DECRYPT, KeyRole.KEY, KeyForm.USE);
   }
 
   private WorkingKey secretKey(Requester by, byte[] blob, MechanismRow row, long usage) {
@@ -249,8 +248,7 @@ final class Ciphers {
 
   private static void requireAtLeast(ByteBuffer ciphered, int length) {
     if (ciphered.remaining() < length) {
-      throw new Pkcs11Exception(
-          Ckr.CKR_ENCRYPTED_DATA_LEN_RANGE, "shorter than its IV and tag");
+      throw new Pkcs11Exception(Ckr.CKR_ENCRYPTED_DATA_LEN_RANGE, "shorter than its IV and tag");
     }
   }
 

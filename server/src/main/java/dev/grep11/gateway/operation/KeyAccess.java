@@ -19,8 +19,8 @@ import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.pkcs11.Template;
 
 /**
- * Hands out keys for a purpose. This is where a key's rights are enforced, from the attributes under
- * its blob's MAC: the token knows only working copies and grants more than a client may use.
+ * Hands out keys for a purpose. This is where a key's rights are enforced, from the attributes
+ * under its blob's MAC: the token knows only working copies and grants more than a client may use.
  */
 final class KeyAccess {
   private static final int STRICT_RSA_KEK_BITS = 2048;
@@ -138,7 +138,9 @@ final class KeyAccess {
   }
 
   private void requireKekSize(
-      Template attributes, @org.jspecify.annotations.Nullable PublicKeyInfo publicKey, KeyRole role) {
+      Template attributes,
+      @org.jspecify.annotations.Nullable PublicKeyInfo publicKey,
+      KeyRole role) {
     if (policy == Policy.COMPATIBLE || role == KeyRole.KEY) {
       return;
     }

@@ -13,8 +13,9 @@ import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.Template;
 
 /**
- * Opens the value of a key into gateway memory, off-heap, for the length of one call. Only functions
- * that the catalog marks W come here, and only when the operator switched softwareFallback on.
+ * Opens the value of a key into gateway memory, off-heap, for the length of one call. Only
+ * functions that the catalog marks W come here, and only when the operator switched
+ * softwareFallback on.
  */
 final class KeyValues {
   private static final Mechanism WRAP = Mechanism.of(Ckm.CKM_AES_KEY_WRAP_PAD);
@@ -41,7 +42,9 @@ final class KeyValues {
     }
   }
 
-  /** The same of an extractable object: wrapped under a passing key, opened under it in the token. */
+  /**
+   * The same of an extractable object: wrapped under a passing key, opened under it in the token.
+   */
   SecretBuffer openObject(long object) {
     var session = hsm.session();
     long passing =

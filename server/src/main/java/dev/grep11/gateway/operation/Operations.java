@@ -1,11 +1,26 @@
 package dev.grep11.gateway.operation;
 
+import static dev.grep11.gateway.pkcs11.Cka.*;
+
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.Lane;
+import dev.grep11.gateway.key.KeyForm;
+import dev.grep11.gateway.key.KeySealer;
+import dev.grep11.gateway.key.Keys;
+import dev.grep11.gateway.pkcs11.Cka;
 import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Mechanism;
+import dev.grep11.gateway.pkcs11.MechanismCatalog;
+import dev.grep11.gateway.pkcs11.MechanismFamily;
 import dev.grep11.gateway.pkcs11.MechanismInfo;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.pkcs11.Policy;
+import dev.grep11.gateway.pkcs11.ServedBy;
 import dev.grep11.gateway.pkcs11.Template;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 
@@ -14,33 +29,103 @@ import java.util.Set;
  * throw {@link Pkcs11Exception} for every refusal. A key argument is the raw blob; an empty one
  * means that the field was absent.
  */
-@SuppressWarnings("DoNotCallSuggester") // bodies follow
 public final class Operations {
+  private static final long MAX_RANDOM = 1_000_000;
+  private static final int MIN_PIN = 6;
+  private static final int MAX_PIN = 16;
+  private static final Set<Long> SECRET_VALUES =
+      Set.of(
+          CKA_PRIVATE_EXPONENT,
+          CKA_PRIME_1,
+          CKA_PRIME_2,
+          CKA_EXPONENT_1,
+          CKA_EXPONENT_2,
+          CKA_COEFFICIENT);
 
+  private final Hsm hsm;
+  private final MechanismCatalog catalog;
+  private final Keys keys;
+  private final KeySealer sealer;
+  private final KeyAccess access;
+  private final AttributeRules rules;
+  private final Ciphers ciphers;
+  private final Signatures signatures;
+  private final KeyGeneration generation;
+  private final KeyTransport transport;
+  private final Derivation derivation;
+
+  /**
+   * @param catalog what this token and configuration offer
+   * @param softwareFallback whether key values may pass through gateway memory where the token
+   *     lacks a function (rows W)
+   */
+  public Operations(
+      Hsm hsm,
+      MechanismCatalog catalog,
+      KeySealer sealer,
+      Keys keys,
+      Policy policy,
+      boolean softwareFallback) {
+    this.hsm = hsm;
+    this.catalog = catalog;
+    this.keys = keys;
+    this.sealer = sealer;
+    rules = new AttributeRules(policy);
+    access = new KeyAccess(keys, sealer, policy);
+    var values = new KeyValues(hsm, sealer);
+    var newKeys = new NewKeys(hsm, sealer, policy);
+    ciphers = new Ciphers(hsm, catalog, access, sealer);
+    signatures = new Signatures(hsm, catalog, access, values, softwareFallback);
+    generation = new KeyGeneration(hsm, catalog, sealer, newKeys, rules, policy, softwareFallback);
+    transport =
+        new KeyTransport(
+            hsm, catalog, access, sealer, values, ciphers, newKeys, rules, softwareFallback);
+    derivation = new Derivation(hsm, catalog, access, newKeys, rules, softwareFallback);
+  }
+
+  /** 1 to 1,000,000 random bytes of the token. */
   public byte[] generateRandom(long length) {
-    throw unsupported();
+    if (length < 1 || length > MAX_RANDOM) {
+      throw new Pkcs11Exception(Ckr.CKR_ARGUMENTS_BAD, "Len is 1 to 1,000,000");
+    }
+    return hsm.session().random((int) length);
   }
 
   public List<Long> mechanisms() {
-    throw unsupported();
+    return catalog.listed();
   }
 
   public MechanismInfo mechanismInfo(long mechanism) {
-    throw unsupported();
+    return catalog
+        .find(mechanism)
+        .orElseThrow(
+            () -> new Pkcs11Exception(Ckr.CKR_MECHANISM_INVALID, "mechanism is not offered"))
+        .info();
   }
 
   public byte[] digestSingle(Mechanism mechanism, ByteBuffer data) {
-    throw unsupported();
+    var row = catalog.require(mechanism, CryptoFunction.DIGEST);
+    Parameters.requireNone(mechanism);
+    if (!data.hasRemaining()) {
+      throw new Pkcs11Exception(Ckr.CKR_DATA_LEN_RANGE, "no data");
+    }
+    if (row.service(CryptoFunction.DIGEST).orElseThrow().by() == ServedBy.G) {
+      var digest = row.requireHash().newDigest();
+      digest.update(data.duplicate());
+      return digest.digest();
+    }
+    return hsm.session().digest(Mechanism.of(row.token()), data);
   }
 
   public byte[] encryptSingle(Requester by, Mechanism mechanism, byte[] key, ByteBuffer plain) {
-    throw unsupported();
+    return ciphers.encrypt(by, mechanism, key, plain);
   }
 
   public byte[] decryptSingle(Requester by, Mechanism mechanism, byte[] key, ByteBuffer ciphered) {
-    throw unsupported();
+    return ciphers.decrypt(by, mechanism, key, ciphered);
   }
 
+  /** Decrypts under one key and encrypts under another; the clear text is wiped. */
   public byte[] reencryptSingle(
       Requester by,
       Mechanism decryption,
@@ -48,30 +133,43 @@ public final class Operations {
       Mechanism encryption,
       byte[] encryptionKey,
       ByteBuffer ciphered) {
-    throw unsupported();
+    // The second half first: a key that cannot encrypt must not cost a decryption.
+    catalog.require(encryption, CryptoFunction.ENCRYPT);
+    var plain = ciphers.decrypt(by, decryption, decryptionKey, ciphered);
+    try {
+      return ciphers.encrypt(by, encryption, encryptionKey, ByteBuffer.wrap(plain));
+    } finally {
+      Arrays.fill(plain, (byte) 0);
+    }
   }
 
   public byte[] signSingle(Requester by, Mechanism mechanism, byte[] key, ByteBuffer data) {
-    throw unsupported();
+    return signatures.sign(by, mechanism, key, data);
   }
 
+  /**
+   * Returns when the signature is right.
+   *
+   * @throws Pkcs11Exception CKR_SIGNATURE_INVALID or CKR_SIGNATURE_LEN_RANGE when it is not
+   */
   public void verifySingle(
       Requester by, Mechanism mechanism, byte[] key, ByteBuffer data, byte[] signature) {
-    throw unsupported();
+    signatures.verify(by, mechanism, key, data, signature);
   }
 
   public NewKey generateKey(Requester by, Mechanism mechanism, Template template) {
-    throw unsupported();
+    return generation.generateKey(by, mechanism, template);
   }
 
   public NewKeyPair generateKeyPair(
       Requester by, Mechanism mechanism, Template publicTemplate, Template privateTemplate) {
-    throw unsupported();
+    return generation.generateKeyPair(by, mechanism, publicTemplate, privateTemplate);
   }
 
   public byte[] wrapKey(
       Requester by, Mechanism mechanism, byte[] key, byte[] wrappingKey, byte[] macKey) {
-    throw unsupported();
+    requireNoMacKey(macKey);
+    return transport.wrap(by, mechanism, key, wrappingKey);
   }
 
   public NewKey unwrapKey(
@@ -81,30 +179,88 @@ public final class Operations {
       byte[] unwrappingKey,
       byte[] macKey,
       Template template) {
-    throw unsupported();
+    requireNoMacKey(macKey);
+    return transport.unwrap(by, mechanism, wrapped, unwrappingKey, template);
   }
 
   public NewKey deriveKey(
       Requester by, Mechanism mechanism, byte[] baseKey, byte[] data, Template template) {
-    throw unsupported();
+    return derivation.derive(by, mechanism, baseKey, data, template);
   }
 
   /** The requested attributes, all or none. */
   public Template attributes(Requester by, byte[] object, Set<Long> types) {
-    throw unsupported();
+    if (types.isEmpty()) {
+      throw new Pkcs11Exception(Ckr.CKR_ARGUMENTS_BAD, "no attribute is asked for");
+    }
+    var attributes = access.open(by, object).attributes();
+    boolean isPublic = attributes.ulong(CKA_CLASS).orElseThrow() == 2;
+    var asked = Template.builder();
+    for (long type : types) {
+      if (SECRET_VALUES.contains(type) || (type == CKA_VALUE && !isPublic)) {
+        throw new Pkcs11Exception(Ckr.CKR_ATTRIBUTE_SENSITIVE, Cka.name(type));
+      }
+      asked.put(
+          type,
+          attributes
+              .get(type)
+              .orElseThrow(
+                  () -> new Pkcs11Exception(Ckr.CKR_ATTRIBUTE_TYPE_INVALID, Cka.name(type))));
+    }
+    return asked.build();
   }
 
   /** A new blob with these attributes; the old one stays valid with its own. */
   public byte[] setAttributes(Requester by, byte[] object, Template changes) {
-    throw unsupported();
+    var opened = access.open(by, object);
+    if (opened instanceof KeySealer.OpenedPublicKey publicKey && publicKey.bare()) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_IBM_BLOB_ERROR, "a bare SubjectPublicKeyInfo has no attributes to set");
+    }
+    return sealer.reseal(by.instance(), opened, rules.changed(opened.attributes(), changes));
   }
 
   /** A PIN blob, which no other call takes (semantics section 1, session binding). */
   public byte[] login(Requester by, byte[] pin) {
-    throw unsupported();
+    if (pin.length < MIN_PIN || pin.length > MAX_PIN) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_PIN_LEN_RANGE, "a PIN has " + MIN_PIN + " to " + MAX_PIN + " bytes");
+    }
+    return sealer.derive(
+        by.instance(), "login " + by.subject().getBytes(StandardCharsets.UTF_8).length, pin);
   }
 
-  private static Pkcs11Exception unsupported() {
-    return new Pkcs11Exception(Ckr.CKR_FUNCTION_NOT_SUPPORTED, "not served yet");
+  /**
+   * Where a call belongs: the lane whose other work it may wait behind.
+   *
+   * @param key the blob that the call uses; empty when it uses none
+   */
+  public Lane lane(Requester by, CryptoFunction function, Mechanism mechanism, byte[] key) {
+    var row = catalog.find(mechanism.type());
+    if (row.isEmpty()) {
+      return Lane.USE;
+    }
+    var family = row.get().family();
+    return switch (function) {
+      case GENERATE ->
+          family == MechanismFamily.DSA_PARAMETERS || family == MechanismFamily.DH_PARAMETERS
+              ? Lane.PARAMETERS
+              : Lane.USE;
+      case GENERATE_KEY_PAIR -> Lane.GENERATE;
+      case DIGEST -> Lane.USE;
+      case WRAP, UNWRAP, DERIVE -> Lane.LOAD;
+      case ENCRYPT, DECRYPT, SIGN, VERIFY -> {
+        var form = family == MechanismFamily.HMAC ? KeyForm.HMAC : KeyForm.USE;
+        yield key.length == 0 || keys.isLoaded(by.instance(), key, form) ? Lane.USE : Lane.LOAD;
+      }
+    };
+  }
+
+  private static void requireNoMacKey(byte[] macKey) {
+    if (macKey.length > 0) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_ARGUMENTS_BAD,
+          "a MAC key belongs to CKM_IBM_ATTRIBUTEBOUND_WRAP, not served yet");
+    }
   }
 }

@@ -14,7 +14,9 @@ import dev.grep11.gateway.pkcs11.MechanismParameters.RsaPss;
 import dev.grep11.gateway.pkcs11.MechanismRow;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 
-/** Mechanism parameters, checked before they reach the token, which may accept what it should not. */
+/**
+ * Mechanism parameters, checked before they reach the token, which may accept what it should not.
+ */
 final class Parameters {
   private static final int AES_BLOCK = 16;
   private static final int DES_BLOCK = 8;
@@ -61,8 +63,8 @@ final class Parameters {
   }
 
   /**
-   * GCM with a tag of 96 to 128 bits and an IV that is empty or has at least 12 bytes. SoftHSM would
-   * take a tag and an IV of length 0.
+   * GCM with a tag of 96 to 128 bits and an IV that is empty or has at least 12 bytes. SoftHSM
+   * would take a tag and an IV of length 0.
    */
   static AesGcm gcm(Mechanism mechanism) {
     if (mechanism.parameters() instanceof AesGcm gcm
@@ -72,7 +74,8 @@ final class Parameters {
         && (gcm.iv().length == 0 || (gcm.iv().length >= 12 && gcm.iv().length <= 256))) {
       return gcm;
     }
-    throw invalid(mechanism, "needs a tag of 96 to 128 bits and an IV that is empty or 12 to 256 bytes");
+    throw invalid(
+        mechanism, "needs a tag of 96 to 128 bits and an IV that is empty or 12 to 256 bytes");
   }
 
   /** PSS with the hash that the mechanism fixes, if it does, and an MGF of a hash we know. */
@@ -110,7 +113,9 @@ final class Parameters {
         && oaep.label().length == 0;
   }
 
-  /** Pure EdDSA only: SoftHSM takes the structure and returns the pure signature, silently wrong. */
+  /**
+   * Pure EdDSA only: SoftHSM takes the structure and returns the pure signature, silently wrong.
+   */
   static void requirePureEdDsa(Mechanism mechanism) {
     if (mechanism.parameters() instanceof EdDsa(boolean preHash, byte[] context)) {
       if (preHash || context.length > 0) {
@@ -122,7 +127,6 @@ final class Parameters {
   }
 
   static Pkcs11Exception invalid(Mechanism mechanism, String what) {
-    return new Pkcs11Exception(
-        Ckr.CKR_MECHANISM_PARAM_INVALID, mechanism.name() + " " + what);
+    return new Pkcs11Exception(Ckr.CKR_MECHANISM_PARAM_INVALID, mechanism.name() + " " + what);
   }
 }

@@ -14,9 +14,9 @@ import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
 /**
- * RSA paddings around the token's raw operation, RFC 8017 section 7. Removing a padding takes the same
- * steps whatever it finds: no branch, index or exception depends on the decrypted bytes before the
- * verdict is complete.
+ * RSA paddings around the token's raw operation, RFC 8017 section 7. Removing a padding takes the
+ * same steps whatever it finds: no branch, index or exception depends on the decrypted bytes before
+ * the verdict is complete.
  */
 final class RsaPadding {
   private static final int PKCS1_OVERHEAD = 11;
@@ -94,7 +94,9 @@ final class RsaPadding {
     wrong |= ~seen;
     boolean good = wrong == 0;
     var message =
-        good ? Optional.of(Arrays.copyOfRange(block, separator + 1, block.length)) : Optional.<byte[]>empty();
+        good
+            ? Optional.of(Arrays.copyOfRange(block, separator + 1, block.length))
+            : Optional.<byte[]>empty();
     Arrays.fill(block, (byte) 0);
     Arrays.fill(seed, (byte) 0);
     return message;
@@ -121,8 +123,8 @@ final class RsaPadding {
   }
 
   /**
-   * The same for a key of known length: {@code length} bytes into {@code target}, real or drawn from
-   * the seed.
+   * The same for a key of known length: {@code length} bytes into {@code target}, real or drawn
+   * from the seed.
    */
   static void pkcs1DecodeKey(ByteBuffer encoded, byte[] seed, ByteBuffer target) {
     int k = encoded.remaining();
@@ -168,7 +170,7 @@ final class RsaPadding {
     int mask = (Integer.highestOneBit(limit) << 1) - 1;
     int length = 0;
     for (int i = 0; i < drawn.length; i += 2) {
-      int candidate = ((drawn[i] & 0xff) << 8 | (drawn[i + 1] & 0xff)) & mask;
+      int candidate = (((drawn[i] & 0xff) << 8) | (drawn[i + 1] & 0xff)) & mask;
       int inRange = (candidate - limit - 1) >> 31;
       length = select(inRange, candidate, length);
     }

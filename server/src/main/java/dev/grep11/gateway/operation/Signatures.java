@@ -56,10 +56,8 @@ final class Signatures {
       default -> {
         requireParameters(row, mechanism);
         try (var key =
-            access.borrow(
-                by, blob, row, Cko.CKO_PRIVATE_KEY, CKA_SIGN, KeyRole.KEY, KeyForm.USE)) {
-          int modulusLength =
-              row.keyTypes().contains(Ckk.CKK_RSA) ? Ciphers.modulusLength(key) : 0;
+            access.borrow(by, blob, row, Cko.CKO_PRIVATE_KEY, CKA_SIGN, KeyRole.KEY, KeyForm.USE)) {
+          int modulusLength = row.keyTypes().contains(Ckk.CKK_RSA) ? Ciphers.modulusLength(key) : 0;
           var curve = curve(key);
           requireCurve(row, curve);
           yield hsm.session()
@@ -72,8 +70,7 @@ final class Signatures {
     };
   }
 
-  void verify(
-      Requester by, Mechanism mechanism, byte[] blob, ByteBuffer data, byte[] signature) {
+  void verify(Requester by, Mechanism mechanism, byte[] blob, ByteBuffer data, byte[] signature) {
     var row = catalog.require(mechanism, CryptoFunction.VERIFY);
     switch (row.family()) {
       case HMAC, CMAC -> {
@@ -136,8 +133,7 @@ final class Signatures {
           access.borrow(by, blob, row, Cko.CKO_SECRET_KEY, usage, KeyRole.KEY, KeyForm.USE)) {
         boolean aes = key.attributes().ulong(CKA_KEY_TYPE).orElseThrow() == Ckk.CKK_AES;
         return hsm.session()
-            .sign(
-                Mechanism.of(aes ? Ckm.CKM_AES_CMAC : Ckm.CKM_DES3_CMAC), key.handle(), data);
+            .sign(Mechanism.of(aes ? Ckm.CKM_AES_CMAC : Ckm.CKM_DES3_CMAC), key.handle(), data);
       }
     }
     var inToken = hsm.mechanisms().get(row.token());

@@ -46,6 +46,8 @@ public enum NamedCurve {
   private final int bits;
   private final int length;
   private final Form form;
+
+  @SuppressWarnings("ImmutableEnumChecker") // never handed out, only copies
   private final byte[] parameters;
 
   NamedCurve(String ep11Name, String oid, int bits, int length, Form form) {
@@ -122,10 +124,10 @@ public enum NamedCurve {
     content.write(arcs[0] * 40 + arcs[1]);
     for (int i = 2; i < arcs.length; i++) {
       if (arcs[i] >= 1 << 14) {
-        content.write(0x80 | arcs[i] >> 14);
+        content.write(0x80 | (arcs[i] >> 14));
       }
       if (arcs[i] >= 1 << 7) {
-        content.write(0x80 | arcs[i] >> 7 & 0x7f);
+        content.write(0x80 | ((arcs[i] >> 7) & 0x7f));
       }
       content.write(arcs[i] & 0x7f);
     }

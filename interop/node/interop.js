@@ -1,0 +1,618 @@
+'use strict';
+// Checks a running gateway as a client that knows only the wire.
+
+const assert = require('node:assert/strict');
+const crypto = require('node:crypto');
+const client = require('./client');
+const { CKA, CKK, CKM, CKO, OID, curve, dhPublicValue, ecPublicKey, firstObject, template } = require('./shapes');
+
+const MESSAGE = Buffer.from('pay 10 to Alice, and nothing to Mallory');
+
+let passed = 0;
+let failed = 0;
+
+async function check(name, body) {
+  const begin = process.hrtime.bigint();
+  try {
+    await body();
+    passed++;
+    console.log(`ok    ${name} (${((Number(process.hrtime.bigint() - begin)) / 1e6).toFixed(1)} ms)`);
+  } catch (error) {
+    failed++;
+    console.log(`FAIL  ${name}: ${String(error.message).split('\n').slice(0, 3).join(' ')}`);
+  }
+}
+
+// How each dialect puts a key into a request and takes one out of a response. In both, the other form of the response
+// must hold the same bytes.
+const DIALECTS = [
+  {
+    name: 'bytes',
+    key: (field, blob) => ({ [`${field}Bytes`]: blob, [`${field}Id`]: 'unknown to the schema' }),
+    taken: (response, field) => sameInBothForms(response, field),
+  },
+  {
+    name: 'KeyBlob',
+    key: (field, blob) => ({ [field]: { KeyBlobs: [blob] } }),
+    taken: (response, field) => sameInBothForms(response, field),
+  },
+];
+
+function sameInBothForms(response, field) {
+  const bytes = response[`${field}Bytes`];
+  assert.ok(bytes.length > 0, `${field}Bytes is empty`);
+  assert.ok(response[field], `${field} is absent`);
+  assert.equal(response[field].KeyBlobs.length, 1, `${field}.KeyBlobs`);
+  assert.deepEqual(response[field].KeyBlobs[0], bytes, `${field} differs between the dialects`);
+  assert.ok(bytes.length <= 9216, `${field} has ${bytes.length} bytes`);
+  return bytes;
+}
+
+// Numbers as decimal strings, as the samples send them.
+function mechanism(number, parameter) {
+  const value = { Mechanism: String(number) };
+  return parameter === undefined ? value : { ...value, ...parameter };
+}
+
+async function refusal(call) {
+  try {
+    await call;
+  } catch (error) {
+    return error;
+  }
+  throw new assert.AssertionError({ message: 'was not refused' });
+}
+
+// One detail, of the right type, the status repeated in it. The Go helper reports anything else as a general error.
+function assertRefused(error, { status, name, code }) {
+  assert.equal(error.code, status, `status ${error.code}: ${error.details}`);
+  if (name !== undefined) {
+    assert.equal(error.details, name);
+  }
+  const trailers = error.metadata.get('grpc-status-details-bin');
+  assert.equal(trailers.length, 1, 'grpc-status-details-bin');
+  const decoded = client.decodeStatusDetails(trailers[0]);
+  assert.equal(decoded.code, error.code, 'the code inside the details');
+  assert.equal(decoded.message, error.details, 'the message inside the details');
+  assert.equal(decoded.details.length, 1, 'number of details');
+  assert.equal(decoded.details[0].type, 'type.googleapis.com/grep11.Grep11Error');
+  assert.equal(decoded.details[0].code, code);
+  return decoded.details[0];
+}
+
+async function tokens(setting) {
+  let token;
+  for (const [style, request] of [
+    ['form body, unescaped', client.tokenRequestInBody(setting.apiKey)],
+    ['query string, empty body', client.tokenRequestInQuery(setting.apiKey)],
+  ]) {
+    await check(`token: ${style}`, async () => {
+      const { status, json } = await client.fetchToken(setting, request);
+      assert.equal(status, 200, `HTTP ${status} ${json.errorCode ?? ''} ${json.errorMessage ?? ''}`);
+      assert.match(json.access_token, /^[\w-]+\.[\w-]+\.[\w-]+$/);
+      assert.equal(json.token_type, 'Bearer');
+      assert.ok(json.expires_in > 0);
+      const now = Date.now() / 1000;
+      assert.ok(Math.abs(json.expiration - now - json.expires_in) < 120, `expiration ${json.expiration}`);
+      token = json.access_token;
+    });
+  }
+  for (const [style, make] of [
+    ['form body', client.tokenRequestInBody],
+    ['query string', client.tokenRequestInQuery],
+  ]) {
+    await check(`token: a wrong API key in the ${style} is refused with errorCode and errorMessage`, async () => {
+      const { status, json } = await client.fetchToken(setting, make('no-such-key'));
+      assert.ok(status >= 400 && status < 500, `HTTP ${status}`);
+      assert.equal(typeof json.errorCode, 'string');
+      assert.equal(typeof json.errorMessage, 'string');
+      assert.equal(json.access_token, undefined);
+    });
+  }
+  return token;
+}
+
+async function withoutKeys(stub) {
+  await check('GetMechanismList begins with CKM_RSA_PKCS', async () => {
+    const { Mechs } = await stub.GetMechanismList({});
+    assert.equal(Mechs[0], String(CKM.RSA_PKCS));
+    assert.equal(new Set(Mechs).size, Mechs.length, 'a mechanism is listed twice');
+  });
+  await check('GetMechanismInfo of every listed mechanism', async () => {
+    const { Mechs } = await stub.GetMechanismList({});
+    for (const mech of Mechs) {
+      const { MechInfo } = await stub.GetMechanismInfo({ Mech: mech });
+      assert.ok(BigInt(MechInfo.MinKeySize) <= BigInt(MechInfo.MaxKeySize), `mechanism ${mech}`);
+    }
+  });
+  await check('GetMechanismInfo of AES_KEY_GEN is 16, 32, 0x8000', async () => {
+    const { MechInfo } = await stub.GetMechanismInfo({ Mech: String(CKM.AES_KEY_GEN) });
+    assert.deepEqual(
+      [MechInfo.MinKeySize, MechInfo.MaxKeySize, MechInfo.Flags].map(Number),
+      [16, 32, 0x8000],
+    );
+  });
+  await check('GetMechanismInfo of an unknown mechanism is refused with CKR_MECHANISM_INVALID', async () => {
+    const error = await refusal(stub.GetMechanismInfo({ Mech: '4276996862' }));
+    assertRefused(error, { status: client.grpc.status.UNKNOWN, name: 'CKR_MECHANISM_INVALID', code: 0x70 });
+  });
+  await check('GenerateRandom gives what was asked for, and never the same', async () => {
+    const { Rnd: first } = await stub.GenerateRandom({ Len: '16' });
+    const { Rnd: second } = await stub.GenerateRandom({ Len: 16 });
+    assert.equal(first.length, 16);
+    assert.notDeepEqual(first, second);
+  });
+  for (const length of [0, 1_000_001]) {
+    await check(`GenerateRandom of ${length} bytes is refused with CKR_ARGUMENTS_BAD`, async () => {
+      const error = await refusal(stub.GenerateRandom({ Len: String(length) }));
+      assertRefused(error, { status: client.grpc.status.UNKNOWN, name: 'CKR_ARGUMENTS_BAD', code: 7 });
+    });
+  }
+  await check('DigestSingle is the SHA-256 that Node computes', async () => {
+    const { Digest } = await stub.DigestSingle({ Mech: mechanism(CKM.SHA256), Data: MESSAGE });
+    assert.deepEqual(Digest, crypto.createHash('sha256').update(MESSAGE).digest());
+  });
+}
+
+async function inDialect(stub, dialect) {
+  const dialectCheck = (name, body) => check(`${dialect.name}: ${name}`, body);
+  const state = {};
+  const need = (name) => {
+    assert.ok(state[name], `an earlier check did not make ${name}`);
+    return state[name];
+  };
+  const iv = async (length) => (await stub.GenerateRandom({ Len: String(length) })).Rnd;
+
+  const generateKey = async (mech, values) => {
+    const response = await stub.GenerateKey({ Mech: mech, Template: template(values), KeyId: 'ignored' });
+    return { blob: dialect.taken(response, 'Key'), checkSum: response.CheckSum };
+  };
+  const generatePair = async (mech, publicValues, privateValues) => {
+    const response = await stub.GenerateKeyPair({
+      Mech: mech,
+      PubKeyTemplate: template(publicValues),
+      PrivKeyTemplate: template(privateValues),
+      PubKeyId: 'ignored',
+      PrivKeyId: 'ignored',
+    });
+    return { publicKey: dialect.taken(response, 'PubKey'), privateKey: dialect.taken(response, 'PrivKey') };
+  };
+  const roundTrip = async (mech, encryptionKey, decryptionKey) => {
+    const { Ciphered } = await stub.EncryptSingle({ Mech: mech, Plain: MESSAGE, ...dialect.key('Key', encryptionKey) });
+    assert.notDeepEqual(Ciphered, MESSAGE);
+    const { Plain } = await stub.DecryptSingle({ Mech: mech, Ciphered, ...dialect.key('Key', decryptionKey) });
+    assert.deepEqual(Plain, MESSAGE);
+    return Ciphered;
+  };
+  const signAndVerify = async (mech, pair, data) => {
+    const { Signature } = await stub.SignSingle({ Mech: mech, Data: data, ...dialect.key('PrivKey', pair.privateKey) });
+    const verification = { Mech: mech, Data: data, ...dialect.key('PubKey', pair.publicKey) };
+    await stub.VerifySingle({ ...verification, Signature });
+    const changed = Buffer.from(Signature);
+    changed[changed.length - 1] ^= 1;
+    const error = await refusal(stub.VerifySingle({ ...verification, Signature: changed }));
+    assertRefused(error, { status: client.grpc.status.UNKNOWN, name: 'CKR_SIGNATURE_INVALID', code: 192 });
+    return Signature;
+  };
+
+  // As encrypt-and-decrypt of the samples has it, TOKEN included.
+  await dialectCheck('GenerateKey AES-128 with TOKEN true', async () => {
+    state.aes = await generateKey(mechanism(CKM.AES_KEY_GEN), {
+      [CKA.VALUE_LEN]: 16,
+      [CKA.WRAP]: false,
+      [CKA.UNWRAP]: false,
+      [CKA.ENCRYPT]: true,
+      [CKA.DECRYPT]: true,
+      [CKA.EXTRACTABLE]: false,
+      [CKA.TOKEN]: true,
+    });
+    assert.equal(state.aes.checkSum.length, 3, 'check sum');
+  });
+  await dialectCheck('EncryptSingle and DecryptSingle, AES_CBC_PAD', async () => {
+    const mech = mechanism(CKM.AES_CBC_PAD, { ParameterB: await iv(16) });
+    assert.equal((await roundTrip(mech, need('aes').blob, need('aes').blob)).length, 48);
+  });
+  await dialectCheck('the check sum is the start of a zero block encrypted', async () => {
+    const zeros = Buffer.alloc(16);
+    const { Ciphered } = await stub.EncryptSingle({
+      Mech: mechanism(CKM.AES_CBC_PAD, { ParameterB: zeros }),
+      Plain: zeros,
+      ...dialect.key('Key', need('aes').blob),
+    });
+    assert.deepEqual(Ciphered.subarray(0, 3), need('aes').checkSum);
+  });
+  await dialectCheck('GenerateKey DES3 although VALUE_LEN says 32, encrypt, decrypt', async () => {
+    const key = await generateKey(mechanism(CKM.DES3_KEY_GEN), {
+      [CKA.VALUE_LEN]: 32,
+      [CKA.ENCRYPT]: true,
+      [CKA.DECRYPT]: true,
+    });
+    await roundTrip(mechanism(CKM.DES3_CBC_PAD, { ParameterB: await iv(8) }), key.blob, key.blob);
+  });
+  await dialectCheck('SignSingle and VerifySingle, SHA256_HMAC with a secret key in PrivKey and PubKey', async () => {
+    const key = await generateKey(mechanism(CKM.AES_KEY_GEN), { [CKA.VALUE_LEN]: 32, [CKA.SIGN]: true, [CKA.VERIFY]: true });
+    const mac = await signAndVerify(mechanism(CKM.SHA256_HMAC), { privateKey: key.blob, publicKey: key.blob }, MESSAGE);
+    assert.equal(mac.length, 32);
+  });
+
+  await dialectCheck('GenerateKeyPair RSA-2048, public exponent 17 as a number', async () => {
+    state.rsa = await generatePair(
+      mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+      {
+        [CKA.ENCRYPT]: true,
+        [CKA.VERIFY]: true,
+        [CKA.MODULUS_BITS]: 2048,
+        [CKA.PUBLIC_EXPONENT]: 17,
+        [CKA.EXTRACTABLE]: false,
+      },
+      { [CKA.PRIVATE]: true, [CKA.SENSITIVE]: true, [CKA.DECRYPT]: true, [CKA.SIGN]: true, [CKA.EXTRACTABLE]: false },
+    );
+    const key = crypto.createPublicKey({ key: firstObject(state.rsa.publicKey), format: 'der', type: 'spki' });
+    assert.equal(key.asymmetricKeyDetails.modulusLength, 2048);
+    assert.equal(key.asymmetricKeyDetails.publicExponent, 17n);
+  });
+  await dialectCheck('SignSingle and VerifySingle, SHA1_RSA_PKCS, and Node agrees', async () => {
+    const signature = await signAndVerify(mechanism(CKM.SHA1_RSA_PKCS), need('rsa'), MESSAGE);
+    const key = crypto.createPublicKey({ key: firstObject(need('rsa').publicKey), format: 'der', type: 'spki' });
+    assert.ok(crypto.verify('sha1', MESSAGE, key, signature));
+  });
+
+  await dialectCheck('GenerateKeyPair P-256; its public key decodes strictly', async () => {
+    state.ec = await generatePair(
+      mechanism(CKM.EC_KEY_PAIR_GEN),
+      { [CKA.EC_PARAMS]: curve(OID.P256), [CKA.VERIFY]: true },
+      { [CKA.SIGN]: true, [CKA.EXTRACTABLE]: false },
+    );
+    const key = ecPublicKey(state.ec.publicKey);
+    assert.deepEqual(key.algorithm.id, OID.EC_PUBLIC_KEY);
+    assert.deepEqual(key.algorithm.curve, OID.P256);
+    assert.equal(key.point.data.length, 65);
+  });
+  await dialectCheck('SignSingle and VerifySingle, ECDSA over a hash, and Node agrees', async () => {
+    const hash = crypto.createHash('sha256').update(MESSAGE).digest();
+    const signature = await signAndVerify(mechanism(CKM.ECDSA), need('ec'), hash);
+    assert.equal(signature.length, 64);
+    const key = crypto.createPublicKey({ key: firstObject(need('ec').publicKey), format: 'der', type: 'spki' });
+    assert.ok(crypto.verify('sha256', MESSAGE, { key, dsaEncoding: 'ieee-p1363' }, signature));
+  });
+  await dialectCheck('SignSingle and VerifySingle, ECDSA over 64 ASCII characters', async () => {
+    const text = Buffer.from(crypto.createHash('sha256').update(MESSAGE).digest('hex'));
+    await signAndVerify(mechanism(CKM.ECDSA), need('ec'), text);
+  });
+  await dialectCheck('VerifySingle with a bare SubjectPublicKeyInfo', async () => {
+    const hash = crypto.createHash('sha256').update(MESSAGE).digest();
+    const bare = { privateKey: need('ec').privateKey, publicKey: firstObject(need('ec').publicKey) };
+    await signAndVerify(mechanism(CKM.ECDSA), bare, hash);
+  });
+
+  await dialectCheck('Ed25519: GenerateKeyPair, SignSingle, VerifySingle, and Node agrees', async () => {
+    const pair = await generatePair(
+      mechanism(CKM.EC_KEY_PAIR_GEN),
+      { [CKA.EC_PARAMS]: curve(OID.ED25519), [CKA.VERIFY]: true },
+      { [CKA.SIGN]: true, [CKA.EXTRACTABLE]: false },
+    );
+    const spki = ecPublicKey(pair.publicKey);
+    assert.deepEqual(spki.algorithm.id, OID.EC_PUBLIC_KEY, 'not the form of RFC 8410');
+    assert.deepEqual(spki.algorithm.curve, OID.ED25519);
+    assert.equal(spki.point.data.length, 32);
+    const signature = await signAndVerify(mechanism(CKM.IBM_ED25519_SHA512), pair, MESSAGE);
+    assert.equal(signature.length, 64);
+    const rfc8410 = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), spki.point.data]);
+    const key = crypto.createPublicKey({ key: rfc8410, format: 'der', type: 'spki' });
+    assert.ok(crypto.verify(null, MESSAGE, key, signature));
+  });
+
+  // As wrap-and-unwrap-key of the samples has it.
+  await dialectCheck('WrapKey and UnwrapKey, RSA_PKCS; the check sum is a prefix', async () => {
+    const kek = await generatePair(
+      mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+      { [CKA.WRAP]: true, [CKA.MODULUS_BITS]: 2048, [CKA.PUBLIC_EXPONENT]: 17, [CKA.EXTRACTABLE]: false },
+      { [CKA.UNWRAP]: true, [CKA.EXTRACTABLE]: false },
+    );
+    const key = await generateKey(mechanism(CKM.AES_KEY_GEN), {
+      [CKA.VALUE_LEN]: 16,
+      [CKA.ENCRYPT]: true,
+      [CKA.DECRYPT]: true,
+      [CKA.EXTRACTABLE]: true,
+    });
+    const mech = mechanism(CKM.RSA_PKCS);
+    const { Wrapped } = await stub.WrapKey({
+      Mech: mech,
+      ...dialect.key('Key', key.blob),
+      ...dialect.key('KeK', kek.publicKey),
+    });
+    assert.equal(Wrapped.length, 256);
+    const response = await stub.UnwrapKey({
+      Wrapped,
+      Mech: mech,
+      ...dialect.key('KeK', kek.privateKey),
+      Template: template({
+        [CKA.CLASS]: CKO.SECRET_KEY,
+        [CKA.KEY_TYPE]: CKK.AES,
+        [CKA.VALUE_LEN]: 16,
+        [CKA.ENCRYPT]: true,
+        [CKA.DECRYPT]: true,
+        [CKA.EXTRACTABLE]: false,
+      }),
+    });
+    const unwrapped = dialect.taken(response, 'Unwrapped');
+    assert.deepEqual(response.CheckSum.subarray(0, key.checkSum.length), key.checkSum);
+    await roundTrip(mechanism(CKM.AES_CBC_PAD, { ParameterB: await iv(16) }), key.blob, unwrapped);
+  });
+  await dialectCheck('WrapKey with a key that may not wrap is refused', async () => {
+    const key = await generateKey(mechanism(CKM.AES_KEY_GEN), { [CKA.VALUE_LEN]: 16, [CKA.EXTRACTABLE]: true });
+    const error = await refusal(
+      stub.WrapKey({
+        Mech: mechanism(CKM.AES_CBC_PAD, { ParameterB: Buffer.alloc(16) }),
+        ...dialect.key('Key', key.blob),
+        ...dialect.key('KeK', need('aes').blob),
+      }),
+    );
+    assertRefused(error, {
+      status: client.grpc.status.UNKNOWN,
+      name: 'CKR_KEY_FUNCTION_NOT_PERMITTED',
+      code: 0x68,
+    });
+  });
+
+  await dialectCheck('DeriveKey ECDH1 with the raw point in ParameterB; both sides agree', async () => {
+    const ecdh = () =>
+      generatePair(
+        mechanism(CKM.EC_KEY_PAIR_GEN),
+        { [CKA.EC_PARAMS]: curve(OID.P256), [CKA.VERIFY]: true, [CKA.EXTRACTABLE]: false },
+        { [CKA.DERIVE]: true, [CKA.SIGN]: true, [CKA.EXTRACTABLE]: false },
+      );
+    const alice = await ecdh();
+    const bob = await ecdh();
+    const derive = async (own, peer) => {
+      const response = await stub.DeriveKey({
+        Mech: mechanism(CKM.ECDH1_DERIVE, { ParameterB: ecPublicKey(peer.publicKey).point.data }),
+        ...dialect.key('BaseKey', own.privateKey),
+        Template: template({
+          [CKA.CLASS]: CKO.SECRET_KEY,
+          [CKA.KEY_TYPE]: CKK.AES,
+          [CKA.VALUE_LEN]: 16,
+          [CKA.ENCRYPT]: true,
+          [CKA.DECRYPT]: true,
+        }),
+      });
+      return { blob: dialect.taken(response, 'NewKey'), checkSum: response.CheckSum };
+    };
+    const first = await derive(alice, bob);
+    const second = await derive(bob, alice);
+    assert.deepEqual(first.checkSum, second.checkSum);
+    await roundTrip(mechanism(CKM.AES_CBC_PAD, { ParameterB: await iv(16) }), first.blob, second.blob);
+  });
+
+  await dialectCheck('GetAttributeValue in either map, whatever value is sent', async () => {
+    const Object_ = need('aes').blob;
+    const response = await stub.GetAttributeValue({
+      Object: Object_,
+      Attributes: { [CKA.ENCRYPT]: { AttributeI: '0' }, [CKA.VALUE_LEN]: { AttributeI: '0' }, [CKA.WRAP]: {} },
+    });
+    assert.equal(response.Attributes[CKA.ENCRYPT].AttributeTF, true);
+    assert.equal(response.Attributes[CKA.WRAP].AttributeTF, false);
+    assert.equal(response.Attributes[CKA.VALUE_LEN].AttributeI, '16');
+    assert.deepEqual(response.AttributesBytes[CKA.ENCRYPT], Buffer.from([1]));
+    assert.deepEqual(response.AttributesBytes[CKA.VALUE_LEN], Buffer.from([0, 0, 0, 0, 0, 0, 0, 16]));
+    const byBytes = await stub.GetAttributeValue({ Object: Object_, AttributesBytes: { [CKA.ENCRYPT]: Buffer.alloc(0) } });
+    assert.equal(byBytes.Attributes[CKA.ENCRYPT].AttributeTF, true);
+  });
+  await dialectCheck('SetAttributeValue gives a new blob with the change; the old keeps its rights', async () => {
+    const { Object: changed } = await stub.SetAttributeValue({
+      Object: need('aes').blob,
+      Attributes: { [CKA.DECRYPT]: { AttributeTF: false } },
+    });
+    const decrypt = async (blob) =>
+      (await stub.GetAttributeValue({ Object: blob, Attributes: { [CKA.DECRYPT]: {} } })).Attributes[CKA.DECRYPT].AttributeTF;
+    assert.equal(await decrypt(changed), false);
+    assert.equal(await decrypt(need('aes').blob), true);
+    const error = await refusal(
+      stub.DecryptSingle({
+        Mech: mechanism(CKM.AES_CBC_PAD, { ParameterB: Buffer.alloc(16) }),
+        Ciphered: Buffer.alloc(16),
+        ...dialect.key('Key', changed),
+      }),
+    );
+    assertRefused(error, { status: client.grpc.status.UNKNOWN, name: 'CKR_KEY_FUNCTION_NOT_PERMITTED', code: 0x68 });
+  });
+  await dialectCheck('a blob with one bit flipped is refused with CKR_IBM_BLOB_ERROR', async () => {
+    const changed = Buffer.from(need('aes').blob);
+    changed[changed.length - 1] ^= 1;
+    const error = await refusal(
+      stub.EncryptSingle({
+        Mech: mechanism(CKM.AES_CBC_PAD, { ParameterB: Buffer.alloc(16) }),
+        Plain: MESSAGE,
+        ...dialect.key('Key', changed),
+      }),
+    );
+    assertRefused(error, { status: client.grpc.status.UNKNOWN, name: 'CKR_IBM_BLOB_ERROR', code: 0x80010004 });
+  });
+  await dialectCheck('a request without its key is refused with CKR_KEY_HANDLE_INVALID', async () => {
+    const error = await refusal(
+      stub.EncryptSingle({ Mech: mechanism(CKM.AES_CBC_PAD, { ParameterB: Buffer.alloc(16) }), Plain: MESSAGE }),
+    );
+    assertRefused(error, { status: client.grpc.status.UNKNOWN, name: 'CKR_KEY_HANDLE_INVALID', code: 0x60 });
+  });
+  await dialectCheck('a request without its mechanism is refused, not taken for mechanism 0', async () => {
+    const error = await refusal(stub.EncryptSingle({ Plain: MESSAGE, ...dialect.key('Key', need('aes').blob) }));
+    assertRefused(error, { status: client.grpc.status.UNKNOWN, name: 'CKR_MECHANISM_INVALID', code: 0x70 });
+  });
+}
+
+// DH parameters are slow to find, so they are made once; each dialect derives with them.
+async function diffieHellman(stub) {
+  let parameters;
+  await check('GenerateKey DH parameters, 1024 bits; the same DER in both forms, no check sum', async () => {
+    const response = await stub.GenerateKey({
+      Mech: mechanism(CKM.DH_PKCS_PARAMETER_GEN),
+      Template: template({ [CKA.PRIME_BITS]: 1024 }),
+    });
+    parameters = sameInBothForms(response, 'Key');
+    assert.equal(response.CheckSum.length, 0);
+  });
+  for (const dialect of DIALECTS) {
+    await check(`${dialect.name}: DH: GenerateKeyPair, DeriveKey; both sides agree`, async () => {
+      assert.ok(parameters, 'there are no parameters');
+      const pair = async () => {
+        const response = await stub.GenerateKeyPair({
+          Mech: mechanism(CKM.DH_PKCS_KEY_PAIR_GEN),
+          PubKeyTemplate: template({ [CKA.IBM_STRUCT_PARAMS]: parameters }),
+          PrivKeyTemplate: template({ [CKA.DERIVE]: true }),
+        });
+        return { publicKey: dialect.taken(response, 'PubKey'), privateKey: dialect.taken(response, 'PrivKey') };
+      };
+      const alice = await pair();
+      const bob = await pair();
+      const derive = async (own, peer) => {
+        const { id, value } = dhPublicValue(peer.publicKey);
+        assert.deepEqual(id, OID.DH_KEY_AGREEMENT);
+        const response = await stub.DeriveKey({
+          Mech: mechanism(CKM.DH_PKCS_DERIVE, { ParameterB: value.toArrayLike(Buffer, 'be') }),
+          ...dialect.key('BaseKey', own.privateKey),
+          Template: template({
+            [CKA.CLASS]: CKO.SECRET_KEY,
+            [CKA.KEY_TYPE]: CKK.AES,
+            [CKA.VALUE_LEN]: 16,
+            [CKA.ENCRYPT]: true,
+            [CKA.DECRYPT]: true,
+          }),
+        });
+        dialect.taken(response, 'NewKey');
+        return response.CheckSum;
+      };
+      const first = await derive(alice, bob);
+      assert.ok(first.length >= 3);
+      assert.deepEqual(await derive(bob, alice), first);
+    });
+  }
+}
+
+async function bothForms(stub) {
+  await check('both forms of a key, different: refused with CKR_ARGUMENTS_BAD; equal: taken', async () => {
+    const key = async () => {
+      const response = await stub.GenerateKey({
+        Mech: mechanism(CKM.AES_KEY_GEN),
+        Template: template({ [CKA.VALUE_LEN]: 16, [CKA.ENCRYPT]: true }),
+      });
+      return sameInBothForms(response, 'Key');
+    };
+    const first = await key();
+    const request = {
+      Mech: mechanism(CKM.AES_CBC_PAD, { ParameterB: Buffer.alloc(16) }),
+      Plain: MESSAGE,
+      KeyBytes: first,
+    };
+    await stub.EncryptSingle({ ...request, Key: { KeyBlobs: [first] } });
+    const error = await refusal(stub.EncryptSingle({ ...request, Key: { KeyBlobs: [await key()] } }));
+    assertRefused(error, { status: client.grpc.status.UNKNOWN, name: 'CKR_ARGUMENTS_BAD', code: 7 });
+  });
+}
+
+async function credentials(setting, token) {
+  const attempt = async (value, options) => {
+    const stub = client.connect(setting, value, options);
+    try {
+      return await stub.GenerateRandom({ Len: '1' });
+    } finally {
+      stub.close();
+    }
+  };
+  await check('the bare token without its scheme is taken', async () => {
+    assert.equal((await attempt(token)).Rnd.length, 1);
+  });
+  await check('the scheme is compared without case', async () => {
+    assert.equal((await attempt(`bEARER ${token}`)).Rnd.length, 1);
+  });
+  await check('no bluemix-instance header is needed where the listener decides', async () => {
+    assert.equal((await attempt(`Bearer ${token}`, { withInstance: false })).Rnd.length, 1);
+  });
+  await check('a token that nobody issued is refused with one detail', async () => {
+    const error = await refusal(attempt('Bearer e30.e30.Zm9yZ2Vk'));
+    assertRefused(error, { status: client.grpc.status.UNAUTHENTICATED, code: 0x80040001 });
+  });
+  await check('another instance is refused with one detail', async () => {
+    const elsewhere = { ...setting, instance: crypto.randomUUID() };
+    const stub = client.connect(elsewhere, `Bearer ${token}`);
+    try {
+      const error = await refusal(stub.GenerateRandom({ Len: '1' }));
+      assertRefused(error, { status: client.grpc.status.PERMISSION_DENIED, code: 0x80040001 });
+    } finally {
+      stub.close();
+    }
+  });
+}
+
+// What can be known without a gateway: that the schema loads and the client encodes and decodes as it claims.
+async function selfCheck() {
+  const { types, definition } = client.loadProto();
+  const encode = (type, value) => definition[`grep11.Crypto`][type].requestSerialize(value);
+  await check('the schema has 40 rpcs', async () => {
+    assert.equal(Object.values(types.Crypto.service).length, 40);
+  });
+  await check('a request of each dialect has the bytes of the contract', async () => {
+    const blob = Buffer.from([0xb1]);
+    const mech = mechanism(CKM.ECDSA);
+    const [first, second] = DIALECTS.map((dialect) =>
+      encode('SignSingle', { Mech: mech, Data: Buffer.from('a'), ...dialect.key('PrivKey', blob) }).toString('hex'),
+    );
+    assert.equal(first, '0a01b1' + '120308c120' + '1a0161');
+    assert.equal(second, '120308c120' + '1a0161' + '2a032a01b1');
+  });
+  await check('a template has its attributes in the arms of the samples', async () => {
+    const request = { Template: template({ [CKA.PUBLIC_EXPONENT]: 17 }) };
+    assert.equal(encode('GenerateKey', request).toString('hex'), '3207' + '08a202' + '12021811');
+  });
+  await check('a status with one detail decodes', async () => {
+    const error = Buffer.from('08c001', 'hex');
+    const type = Buffer.from('type.googleapis.com/grep11.Grep11Error');
+    const any = Buffer.concat([Buffer.from([0x0a, type.length]), type, Buffer.from([0x12, error.length]), error]);
+    const status = Buffer.concat([Buffer.from([0x08, 2, 0x1a, any.length]), any]);
+    const decoded = client.decodeStatusDetails(status);
+    assert.deepEqual(decoded.details, [{ type: type.toString(), code: 192, detail: '', retry: false }]);
+  });
+  await check('public keys decode strictly, with a trailer behind them', async () => {
+    const { publicKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+    const spki = publicKey.export({ format: 'der', type: 'spki' });
+    const blob = Buffer.concat([spki, Buffer.from('trailer')]);
+    assert.deepEqual(firstObject(blob), spki);
+    assert.deepEqual(ecPublicKey(blob).algorithm.curve, OID.P256);
+    const dh = crypto.generateKeyPairSync('dh', { group: 'modp14' }).publicKey.export({ format: 'der', type: 'spki' });
+    assert.deepEqual(dhPublicValue(dh).id, OID.DH_KEY_AGREEMENT);
+  });
+  await check('a key in the form of RFC 8410 does not pass for one of ours', async () => {
+    const { publicKey } = crypto.generateKeyPairSync('ed25519');
+    assert.throws(() => ecPublicKey(publicKey.export({ format: 'der', type: 'spki' })));
+  });
+}
+
+async function againstGateway() {
+  const setting = client.setting(process.env);
+  const token = await tokens(setting);
+  if (token === undefined) {
+    return;
+  }
+  await credentials(setting, token);
+  const stub = client.connect(setting, `Bearer ${token}`);
+  try {
+    await withoutKeys(stub);
+    await bothForms(stub);
+    for (const dialect of DIALECTS) {
+      await inDialect(stub, dialect);
+    }
+    await diffieHellman(stub);
+  } finally {
+    stub.close();
+  }
+}
+
+async function main() {
+  await (process.argv.includes('--self-check') ? selfCheck() : againstGateway());
+  console.log(`${passed} passed, ${failed} failed`);
+  process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+}
+
+main().catch((error) => {
+  console.error(`interop: ${error.message}`);
+  process.exitCode = 1;
+});

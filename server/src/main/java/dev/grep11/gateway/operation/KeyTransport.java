@@ -1,0 +1,485 @@
+package dev.grep11.gateway.operation;
+
+import static dev.grep11.gateway.pkcs11.Cka.*;
+
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.SecretBuffer;
+import dev.grep11.gateway.key.KeyForm;
+import dev.grep11.gateway.key.KeySealer;
+import dev.grep11.gateway.key.KeySealer.OpenedKey;
+import dev.grep11.gateway.key.PublicKeyInfo;
+import dev.grep11.gateway.key.WorkingKey;
+import dev.grep11.gateway.operation.AttributeRules.Origin;
+import dev.grep11.gateway.pkcs11.Ckk;
+import dev.grep11.gateway.pkcs11.Ckm;
+import dev.grep11.gateway.pkcs11.Cko;
+import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.CryptoFunction;
+import dev.grep11.gateway.pkcs11.Mechanism;
+import dev.grep11.gateway.pkcs11.MechanismCatalog;
+import dev.grep11.gateway.pkcs11.MechanismFamily;
+import dev.grep11.gateway.pkcs11.MechanismRow;
+import dev.grep11.gateway.pkcs11.NamedCurve;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.pkcs11.Template;
+import java.nio.ByteBuffer;
+import java.util.Set;
+import java.util.UUID;
+
+/**
+ * WrapKey and UnwrapKey. Where the token has the mechanism, the wrapped key never leaves it; the
+ * forms it lacks (CBC, PKCS #1 v1.5 unwrapping, OAEP beyond SHA-1) show the value to the gateway
+ * and are marked W.
+ */
+final class KeyTransport {
+  private static final Mechanism RAW_RSA = Mechanism.of(Ckm.CKM_RSA_X_509);
+  private static final Set<Long> SECRET_KEY_TYPES =
+      Set.of(Ckk.CKK_AES, Ckk.CKK_DES2, Ckk.CKK_DES3, Ckk.CKK_GENERIC_SECRET);
+
+  private final Hsm hsm;
+  private final MechanismCatalog catalog;
+  private final KeyAccess access;
+  private final KeySealer sealer;
+  private final KeyValues values;
+  private final Ciphers ciphers;
+  private final NewKeys newKeys;
+  private final PrivateKeys privateKeys;
+  private final AttributeRules rules;
+  private final boolean softwareFallback;
+
+  KeyTransport(
+      Hsm hsm,
+      MechanismCatalog catalog,
+      KeyAccess access,
+      KeySealer sealer,
+      KeyValues values,
+      Ciphers ciphers,
+      NewKeys newKeys,
+      AttributeRules rules,
+      boolean softwareFallback) {
+    this.hsm = hsm;
+    this.catalog = catalog;
+    this.access = access;
+    this.sealer = sealer;
+    this.values = values;
+    this.ciphers = ciphers;
+    this.newKeys = newKeys;
+    this.privateKeys = new PrivateKeys(hsm);
+    this.rules = rules;
+    this.softwareFallback = softwareFallback;
+  }
+
+  byte[] wrap(Requester by, Mechanism mechanism, byte[] blob, byte[] kekBlob) {
+    var row = catalog.require(mechanism, CryptoFunction.WRAP);
+    return switch (row.family()) {
+      case RSA_PKCS, RSA_OAEP -> {
+        try (var kek =
+            access.borrow(
+                by,
+                kekBlob,
+                row,
+                Cko.CKO_PUBLIC_KEY,
+                CKA_WRAP,
+                KeyRole.WRAPPING_KEY,
+                KeyForm.USE)) {
+          yield wrapUnderRsa(
+              row, mechanism, kek, access.openForWrapping(by, blob, kek.attributes()));
+        }
+      }
+      case KEY_WRAP, KEY_WRAP_PAD -> {
+        Parameters.requireNone(mechanism);
+        try (var kek = secretKek(by, kekBlob, row, CKA_WRAP, KeyRole.WRAPPING_KEY)) {
+          var key = access.openForWrapping(by, blob, kek.attributes());
+          requireWrappableInToken(key);
+          if (row.family() == MechanismFamily.KEY_WRAP) {
+            requireSecret(key);
+          }
+          yield wrapInToken(Mechanism.of(row.token()), kek, key);
+        }
+      }
+      case CBC, CBC_PAD -> {
+        var cipher = Parameters.blockCipher(row, mechanism);
+        try (var kek = secretKek(by, kekBlob, row, CKA_WRAP, KeyRole.WRAPPING_KEY)) {
+          var key = access.openForWrapping(by, blob, kek.attributes());
+          if (row.family() == MechanismFamily.CBC) {
+            requireSecret(key);
+            if (SecretKeys.length(key.attributes()) % Parameters.blockLength(row) != 0) {
+              throw new Pkcs11Exception(
+                  Ckr.CKR_KEY_SIZE_RANGE, "CBC without padding wraps whole blocks");
+            }
+          }
+          try (var payload = payload(key)) {
+            yield hsm.session().encryptSecret(cipher, kek.handle(), payload);
+          }
+        }
+      }
+      default -> throw new Pkcs11Exception(Ckr.CKR_MECHANISM_INVALID, row.name());
+    };
+  }
+
+  NewKey unwrap(
+      Requester by, Mechanism mechanism, byte[] wrapped, byte[] kekBlob, Template template) {
+    var row = catalog.require(mechanism, CryptoFunction.UNWRAP);
+    if (row.family() == MechanismFamily.TRANSPORT_KEY) {
+      return importPublicKey(by, mechanism, wrapped, template);
+    }
+    long keyType =
+        template
+            .ulong(CKA_KEY_TYPE)
+            .orElseThrow(() -> new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCOMPLETE, "CKA_KEY_TYPE"));
+    boolean secret = SECRET_KEY_TYPES.contains(keyType);
+    if (!secret && !KeyGeneration.PRIVATE_KEY_TYPES.contains(keyType)) {
+      throw new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_KEY_TYPE");
+    }
+    AttributeRules.requireKind(
+        template, secret ? Cko.CKO_SECRET_KEY : Cko.CKO_PRIVATE_KEY, Set.of(keyType));
+    // The rules first: a contradiction is told before any key is opened.
+    if (secret) {
+      rules.secret(template, keyType, Origin.UNWRAPPED);
+    } else {
+      rules.privateKey(template, keyType, null, Origin.UNWRAPPED);
+    }
+    return switch (row.family()) {
+      case RSA_PKCS, RSA_OAEP -> {
+        if (!secret) {
+          throw new Pkcs11Exception(
+              Ckr.CKR_TEMPLATE_INCONSISTENT, row.name() + " unwraps secret keys only");
+        }
+        try (var kek =
+            access.borrow(
+                by,
+                kekBlob,
+                row,
+                Cko.CKO_PRIVATE_KEY,
+                CKA_UNWRAP,
+                KeyRole.UNWRAPPING_KEY,
+                KeyForm.USE)) {
+          if (wrapped.length != Ciphers.modulusLength(kek)) {
+            throw new Pkcs11Exception(
+                Ckr.CKR_WRAPPED_KEY_LEN_RANGE, Ciphers.modulusLength(kek) + " bytes with this key");
+          }
+          yield secret(
+              by.instance(),
+              unwrapUnderRsa(by, row, mechanism, kek, kekBlob, wrapped, keyType, template),
+              keyType,
+              template);
+        }
+      }
+      case KEY_WRAP, KEY_WRAP_PAD -> {
+        Parameters.requireNone(mechanism);
+        try (var kek = secretKek(by, kekBlob, row, CKA_UNWRAP, KeyRole.UNWRAPPING_KEY)) {
+          if (wrapped.length < 16 || wrapped.length % 8 != 0) {
+            throw new Pkcs11Exception(
+                Ckr.CKR_WRAPPED_KEY_LEN_RANGE, "a multiple of 8 bytes, 16 or more");
+          }
+          yield secret
+              ? secret(
+                  by.instance(),
+                  unwrapInToken(row, kek, wrapped, NewKeys.passingSecret(keyType)),
+                  keyType,
+                  template)
+              : privateKey(
+                  by.instance(),
+                  privateKeys.fromToken(
+                      unwrapInToken(
+                          row,
+                          kek,
+                          wrapped,
+                          NewKeys.passing(Cko.CKO_PRIVATE_KEY, keyType)
+                              .put(CKA_SIGN, keyType != Ckk.CKK_DH)
+                              .put(CKA_DERIVE, keyType == Ckk.CKK_EC || keyType == Ckk.CKK_DH)),
+                      keyType),
+                  keyType,
+                  template);
+        }
+      }
+      case CBC, CBC_PAD -> {
+        var cipher = Parameters.blockCipher(row, mechanism);
+        if (row.family() == MechanismFamily.CBC && !secret) {
+          throw new Pkcs11Exception(
+              Ckr.CKR_TEMPLATE_INCONSISTENT, row.name() + " unwraps secret keys only");
+        }
+        int block = Parameters.blockLength(row);
+        if (wrapped.length == 0 || wrapped.length % block != 0) {
+          throw new Pkcs11Exception(
+              Ckr.CKR_WRAPPED_KEY_LEN_RANGE, "whole blocks of " + block + " bytes");
+        }
+        try (var kek = secretKek(by, kekBlob, row, CKA_UNWRAP, KeyRole.UNWRAPPING_KEY);
+            var payload = decryptPayload(cipher, kek, wrapped)) {
+          yield secret
+              ? secret(by.instance(), create(keyType, payload), keyType, template)
+              : privateKey(by.instance(), privateKeys.fromPkcs8(payload), keyType, template);
+        }
+      }
+      default -> throw new Pkcs11Exception(Ckr.CKR_MECHANISM_INVALID, row.name());
+    };
+  }
+
+  private byte[] wrapUnderRsa(
+      MechanismRow row, Mechanism mechanism, WorkingKey kek, OpenedKey key) {
+    requireSecret(key);
+    long length = SecretKeys.length(key.attributes());
+    int modulusLength = Ciphers.modulusLength(kek);
+    if (row.family() == MechanismFamily.RSA_PKCS) {
+      Parameters.requireNone(mechanism);
+      requireFits(length, RsaPadding.pkcs1Limit(modulusLength));
+      return wrapInToken(Mechanism.of(row.token()), kek, key);
+    }
+    var oaep = Parameters.oaep(mechanism);
+    requireFits(length, RsaPadding.oaepLimit(modulusLength, oaep));
+    if (Parameters.isNativeOaep(oaep)) {
+      return wrapInToken(mechanism, kek, key);
+    }
+    requireSoftware(mechanism);
+    try (var value = values.open(key)) {
+      return ciphers.encryptOaep(kek, oaep, value.readOnly());
+    }
+  }
+
+  private byte[] wrapInToken(Mechanism mechanism, WorkingKey kek, OpenedKey key) {
+    long object = sealer.export(key);
+    try {
+      return hsm.session().wrapKey(mechanism, kek.handle(), object);
+    } finally {
+      hsm.session().destroyObject(object);
+    }
+  }
+
+  /** What CBC encrypts: the bytes of a secret key, PKCS #8 of a private one. */
+  private SecretBuffer payload(OpenedKey key) {
+    var value = values.open(key);
+    if (!sealer.isSealedValue(key)) {
+      return value;
+    }
+    try (value) {
+      return PrivateKeys.pkcs8(
+          NamedCurve.ofParameters(key.attributes().bytes(CKA_EC_PARAMS).orElseThrow()), value);
+    }
+  }
+
+  private long unwrapUnderRsa(
+      Requester by,
+      MechanismRow row,
+      Mechanism mechanism,
+      WorkingKey kek,
+      byte[] kekBlob,
+      byte[] wrapped,
+      long keyType,
+      Template template) {
+    if (row.family() == MechanismFamily.RSA_PKCS) {
+      Parameters.requireNone(mechanism);
+      int length = transportedLength(keyType, template);
+      requireFits(length, RsaPadding.pkcs1Limit(wrapped.length));
+      var seed = ciphers.rejectionSeed(by, kekBlob, ByteBuffer.wrap(wrapped));
+      try (var encoded =
+              hsm.session().decryptSecret(RAW_RSA, kek.handle(), ByteBuffer.wrap(wrapped));
+          var value = SecretBuffer.allocate(length)) {
+        RsaPadding.pkcs1DecodeKey(encoded.readOnly(), seed, value.buffer());
+        return create(keyType, value);
+      }
+    }
+    var oaep = Parameters.oaep(mechanism);
+    if (Parameters.isNativeOaep(oaep)) {
+      return unwrap(mechanism, kek, wrapped, NewKeys.passingSecret(keyType));
+    }
+    requireSoftware(mechanism);
+    try (var encoded =
+        hsm.session().decryptSecret(RAW_RSA, kek.handle(), ByteBuffer.wrap(wrapped))) {
+      var message =
+          RsaPadding.oaepDecode(oaep, encoded.readOnly()).orElseThrow(KeyTransport::invalid);
+      try (var value = SecretBuffer.allocate(message.length)) {
+        value.buffer().put(message);
+        return create(keyType, value);
+      } finally {
+        java.util.Arrays.fill(message, (byte) 0);
+      }
+    }
+  }
+
+  /** PKCS #1 v1.5 needs the length beforehand, so that a wrong padding yields a key as well. */
+  private static int transportedLength(long keyType, Template template) {
+    if (keyType == Ckk.CKK_DES2) {
+      return 16;
+    }
+    if (keyType == Ckk.CKK_DES3) {
+      return 24;
+    }
+    return (int)
+        template
+            .ulong(CKA_VALUE_LEN)
+            .orElseThrow(() ->
+                new Pkcs11Exception(
+                    Ckr.CKR_TEMPLATE_INCOMPLETE,
+                    "CKA_VALUE_LEN, which CKM_RSA_PKCS needs beforehand"));
+  }
+
+  private long unwrapInToken(
+      MechanismRow row, WorkingKey kek, byte[] wrapped, Template.Builder passing) {
+    return unwrap(Mechanism.of(row.token()), kek, wrapped, passing);
+  }
+
+  private long unwrap(
+      Mechanism mechanism, WorkingKey kek, byte[] wrapped, Template.Builder passing) {
+    try {
+      return hsm.session().unwrapKey(mechanism, kek.handle(), wrapped, passing.build());
+    } catch (Pkcs11Exception e) {
+      if (e.retry()) {
+        throw e;
+      }
+      // One answer whatever the cause: what is inside was not the caller's to learn.
+      throw invalid();
+    }
+  }
+
+  private SecretBuffer decryptPayload(Mechanism cipher, WorkingKey kek, byte[] wrapped) {
+    try {
+      return hsm.session().decryptSecret(cipher, kek.handle(), ByteBuffer.wrap(wrapped));
+    } catch (Pkcs11Exception e) {
+      if (e.retry()) {
+        throw e;
+      }
+      throw invalid();
+    }
+  }
+
+  /** A passing secret key object of a value in gateway memory. */
+  private long create(long keyType, SecretBuffer value) {
+    if (SecretKeys.isDes(keyType) && value.size() != SecretKeys.length(desType(keyType))) {
+      throw invalid();
+    }
+    if (keyType == Ckk.CKK_AES && value.size() != 16 && value.size() != 24 && value.size() != 32) {
+      throw invalid();
+    }
+    try {
+      return hsm.session()
+          .createObject(
+              NewKeys.passingSecret(keyType).putOffHeap(CKA_VALUE, value.buffer()).build());
+    } catch (Pkcs11Exception e) {
+      if (e.retry()) {
+        throw e;
+      }
+      throw invalid();
+    }
+  }
+
+  private static Template desType(long keyType) {
+    return Template.builder().put(CKA_KEY_TYPE, keyType).build();
+  }
+
+  private NewKey secret(UUID instance, long object, long keyType, Template template) {
+    var session = hsm.session();
+    try {
+      if (!SecretKeys.isDes(keyType)) {
+        long length = session.attributes(object, CKA_VALUE_LEN).ulong(CKA_VALUE_LEN).orElseThrow();
+        var stated = template.ulong(CKA_VALUE_LEN);
+        if (stated.isPresent() && stated.getAsLong() != 0 && stated.getAsLong() != length) {
+          throw new Pkcs11Exception(
+              Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_VALUE_LEN is not the length of the key");
+        }
+      }
+    } catch (Pkcs11Exception e) {
+      session.destroyObject(object);
+      throw e;
+    }
+    return newKeys.secret(
+        instance, object, rules.secret(template, keyType, Origin.UNWRAPPED), true);
+  }
+
+  private NewKey privateKey(
+      UUID instance, PrivateKeys.Imported imported, long keyType, Template template) {
+    try {
+      if (imported.keyType() != keyType) {
+        throw new Pkcs11Exception(
+            Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_KEY_TYPE is not the type of the key");
+      }
+      var attributes = rules.privateKey(template, keyType, imported.curve(), Origin.UNWRAPPED);
+      var info = imported.publicKey();
+      if (info != null) {
+        PrivateKeys.describe(attributes, info);
+      }
+      var complete = attributes.build();
+      byte[] blob;
+      var value = imported.value();
+      if (value != null) {
+        try (var copy = SecretBuffer.allocate(value.remaining())) {
+          copy.buffer().put(value.duplicate());
+          blob = sealer.sealValue(instance, copy, complete);
+        }
+      } else {
+        blob = sealer.seal(instance, imported.object(), complete);
+      }
+      return new NewKey(blob, checkSum(instance, info), complete);
+    } finally {
+      if (imported.object() != 0) {
+        hsm.session().destroyObject(imported.object());
+      }
+    }
+  }
+
+  /** The public half under MAC, with the right to verify, and the key's size in bits. */
+  private byte[] checkSum(UUID instance, @org.jspecify.annotations.Nullable PublicKeyInfo info) {
+    if (info == null) {
+      return new byte[0];
+    }
+    var curve = info instanceof PublicKeyInfo.Ec ec ? ec.curve() : null;
+    var attributes = rules.publicKey(Template.empty(), info.keyType(), curve, Origin.UNWRAPPED);
+    attributes.put(CKA_VERIFY, curve == null || curve.form() != NamedCurve.Form.MONTGOMERY);
+    PrivateKeys.describe(attributes, info);
+    return NewKeys.withBits(sealer.sealPublic(instance, info, attributes.build()), info.bits());
+  }
+
+  private NewKey importPublicKey(
+      Requester by, Mechanism mechanism, byte[] spki, Template template) {
+    Parameters.requireNone(mechanism);
+    if (spki.length == 0 || PublicKeyInfo.leadingLength(spki) != spki.length) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_WRAPPED_KEY_INVALID, "expected a SubjectPublicKeyInfo and nothing else");
+    }
+    var info = PublicKeyInfo.parse(spki);
+    AttributeRules.requireKind(template, Cko.CKO_PUBLIC_KEY, Set.of(info.keyType()));
+    var curve = info instanceof PublicKeyInfo.Ec ec ? ec.curve() : null;
+    var attributes = rules.publicKey(template, info.keyType(), curve, Origin.UNWRAPPED);
+    PrivateKeys.describe(attributes, info);
+    rules.requireImportable(attributes.build());
+    var complete = attributes.build();
+    var blob = sealer.sealPublic(by.instance(), info, complete);
+    return new NewKey(blob, NewKeys.withBits(blob, info.bits()), complete);
+  }
+
+  private WorkingKey secretKek(
+      Requester by, byte[] blob, MechanismRow row, long usage, KeyRole role) {
+    return access.borrow(by, blob, row, Cko.CKO_SECRET_KEY, usage, role, KeyForm.USE);
+  }
+
+  private void requireSoftware(Mechanism mechanism) {
+    if (!softwareFallback) {
+      throw Parameters.invalid(
+          mechanism,
+          "with this hash, mask or label needs softwareFallback: the token has SHA-1 only");
+    }
+  }
+
+  private void requireWrappableInToken(OpenedKey key) {
+    if (sealer.isSealedValue(key)) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_NOT_WRAPPABLE, "the token wraps no Edwards or X keys; CBC_PAD does");
+    }
+  }
+
+  private static void requireSecret(OpenedKey key) {
+    if (key.attributes().ulong(CKA_CLASS).orElseThrow() != Cko.CKO_SECRET_KEY) {
+      throw new Pkcs11Exception(Ckr.CKR_KEY_NOT_WRAPPABLE, "this mechanism wraps secret keys only");
+    }
+  }
+
+  private static void requireFits(long length, int most) {
+    if (length > most) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_SIZE_RANGE, "at most " + most + " bytes under this key");
+    }
+  }
+
+  private static Pkcs11Exception invalid() {
+    return DerReader.malformed();
+  }
+}
