@@ -1,8 +1,10 @@
 package dev.grep11.gateway;
 
+import com.fasterxml.jackson.core.JsonPointer;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import dev.grep11.gateway.audit.AuditSettings;
 import dev.grep11.gateway.hsm.HsmSettings;
@@ -24,6 +26,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
@@ -123,9 +126,19 @@ record GatewayConfig(
    * @throws ConfigException with every problem
    */
   static GatewayConfig read(Path file) {
+    return read(file, Map.of());
+  }
+
+  /**
+   * As {@link #read(Path)}, with some settings replaced.
+   *
+   * @param replaced values by JSON pointer, such as {@code /listen/portBase}
+   */
+  static GatewayConfig read(Path file, Map<String, Object> replaced) {
     JsonNode tree;
     try {
       tree = YAML.readTree(Files.readString(file));
+      replaced.forEach((pointer, value) -> replace(tree, pointer, value));
     } catch (JsonProcessingException e) {
       throw new ConfigException(
           file.toString(), List.of("not YAML: " + e.getOriginalMessage() + place(e)));
@@ -134,8 +147,14 @@ record GatewayConfig(
     }
     var absolute = file.toAbsolutePath();
     var parent = absolute.getParent();
-    return read(
-        file.toString(), SettingsReader.root(tree, parent == null ? absolute : parent));
+    return read(file.toString(), SettingsReader.root(tree, parent == null ? absolute : parent));
+  }
+
+  private static void replace(JsonNode tree, String pointer, Object value) {
+    var at = JsonPointer.compile(pointer);
+    if (tree instanceof ObjectNode root) {
+      root.withObject(at.head()).set(at.last().getMatchingProperty(), YAML.valueToTree(value));
+    }
   }
 
   private static String place(JsonProcessingException e) {
@@ -153,8 +172,7 @@ record GatewayConfig(
     var tokenService = tokenService(settings, listen);
     var issuers = issuers(settings);
     if (issuers.isEmpty() && tokenService.isEmpty()) {
-      settings.problem(
-          null, "nobody could call: neither issuers nor tokenService is configured");
+      settings.problem(null, "nobody could call: neither issuers nor tokenService is configured");
     }
     var config =
         new GatewayConfig(
@@ -163,9 +181,7 @@ record GatewayConfig(
             settings.oneOf("execution", Execution.class, Execution.LOCAL),
             settings.flag("softwareFallback", demo),
             settings.oneOf(
-                "clientCertificates",
-                ClientCertificateRule.class,
-                ClientCertificateRule.OPTIONAL),
+                "clientCertificates", ClientCertificateRule.class, ClientCertificateRule.OPTIONAL),
             listen,
             instance,
             tls.requiredFile("certificate"),
@@ -226,9 +242,7 @@ record GatewayConfig(
         .filter(variable -> System.getenv(variable) == null)
         .ifPresent(variable -> hsm.problem("pinEnv", "variable " + variable + " is not set"));
     var pin =
-        pinFile
-            .map(PinSource::file)
-            .orElseGet(() -> PinSource.environment(pinVariable.orElse("")));
+        pinFile.map(PinSource::file).orElseGet(() -> PinSource.environment(pinVariable.orElse("")));
     var settings =
         hsm.checked(
                 "tokenLabel",
@@ -295,10 +309,8 @@ record GatewayConfig(
                           .orElseGet(IssuerSettings.Audience.NotChecked::new),
                       instanceClaim,
                       rolesClaim,
-                      accountClaim.flatMap(
-                          claim ->
-                              accountValue.map(
-                                  value -> new IssuerSettings.Account(claim, value))),
+                      accountClaim.flatMap(claim ->
+                          accountValue.map(value -> new IssuerSettings.Account(claim, value))),
                       Optional.empty(),
                       algorithms,
                       caFile))
@@ -375,10 +387,7 @@ record GatewayConfig(
         (long) inFlight * Limits.MIB,
         limits.number("headerKibibytes", 4, 64, standard.headerBytes() / 1024) * 1024,
         limits.number(
-            "concurrentCallsPerConnection",
-            1,
-            100_000,
-            standard.concurrentCallsPerConnection()),
+            "concurrentCallsPerConnection", 1, 100_000, standard.concurrentCallsPerConnection()),
         limits.number("resetsPerWindow", 1, 1_000_000, standard.resetsPerWindow()),
         standard.resetWindow(),
         standard.shortestClientKeepAlive(),

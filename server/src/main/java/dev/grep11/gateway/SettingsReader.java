@@ -23,9 +23,9 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Reads one mapping of the configuration file and collects everything that is wrong with it, so that
- * an operator mends a file once and not problem by problem. What is missing or wrong reads as some
- * harmless value; nobody sees it, because a file with a problem gives no configuration.
+ * Reads one mapping of the configuration file and collects everything that is wrong with it, so
+ * that an operator mends a file once and not problem by problem. What is missing or wrong reads as
+ * some harmless value; nobody sees it, because a file with a problem gives no configuration.
  */
 final class SettingsReader {
   private static final Pattern PLACEHOLDER =
@@ -189,19 +189,17 @@ final class SettingsReader {
   /** A file that must be there and readable. */
   Optional<Path> file(String key) {
     return path(key)
-        .filter(
-            file -> {
-              if (!Files.isRegularFile(file)) {
-                problem(key, file + " is not there" + (Files.exists(file) ? " as a file" : ""));
-                return false;
-              }
-              if (!Files.isReadable(file)) {
-                problem(
-                    key, "%s cannot be read: %s".formatted(file, found(file)));
-                return false;
-              }
-              return true;
-            });
+        .filter(file -> {
+          if (!Files.isRegularFile(file)) {
+            problem(key, file + " is not there" + (Files.exists(file) ? " as a file" : ""));
+            return false;
+          }
+          if (!Files.isReadable(file)) {
+            problem(key, "%s cannot be read: %s".formatted(file, found(file)));
+            return false;
+          }
+          return true;
+        });
   }
 
   Path requiredFile(String key) {
@@ -211,12 +209,11 @@ final class SettingsReader {
   /** A file that only its owner, this process' user, may read. */
   Optional<Path> secretFile(String key) {
     return file(key)
-        .filter(
-            file -> {
-              var problem = opennessOf(file);
-              problem.ifPresent(what -> problem(key, what));
-              return problem.isEmpty();
-            });
+        .filter(file -> {
+          var problem = opennessOf(file);
+          problem.ifPresent(what -> problem(key, what));
+          return problem.isEmpty();
+        });
   }
 
   Path requiredSecretFile(String key) {
@@ -243,7 +240,8 @@ final class SettingsReader {
   }
 
   void problem(@Nullable String key, String what) {
-    problems.add((key == null ? (prefix.isEmpty() ? "the file" : prefix) : name(key)) + ": " + what);
+    problems.add(
+        (key == null ? (prefix.isEmpty() ? "the file" : prefix) : name(key)) + ": " + what);
   }
 
   /** Everything wrong in this mapping and those below, unknown settings included. */

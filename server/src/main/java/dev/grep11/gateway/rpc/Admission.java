@@ -2,6 +2,9 @@ package dev.grep11.gateway.rpc;
 
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
+import dev.grep11.gateway.iam.TokenRejectedException;
+import dev.grep11.gateway.iam.TokenVerifier;
+import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.operation.Requester;
 import dev.grep11.gateway.tls.Connection;
 import dev.grep11.gateway.tls.Connections;
@@ -10,9 +13,10 @@ import io.grpc.ServerCall;
 import java.security.MessageDigest;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
-import java.util.regex.Pattern;
+import java.util.stream.StreamSupport;
 
 /**
  * Decides on a call's headers whether its body is read at all: client certificate, token, instance,
@@ -23,10 +27,6 @@ final class Admission {
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
   private static final Metadata.Key<String> INSTANCE =
       Metadata.Key.of("bluemix-instance", Metadata.ASCII_STRING_MARSHALLER);
-
-  /** RFC 6750, 2.1; the scheme word is optional because one published client leaves it out. */
-  private static final Pattern BEARER =
-      Pattern.compile("(?:bearer +)?([A-Za-z0-9._~+/=-]+)", Pattern.CASE_INSENSITIVE);
 
   private final InstanceSelection instances;
   private final AccessControl accessControl;
@@ -42,9 +42,10 @@ final class Admission {
   }
 
   /** What a call was admitted with. */
-  record Admitted(Principal principal, UUID instance, Connection connection) {
+  record Admitted(VerifiedToken token, UUID instance, Connection connection) {
     Requester requester() {
-      return new Requester(instance, principal.name());
+      var subject = token.subject();
+      return new Requester(instance, subject.issuer() + "|" + subject.id());
     }
   }
 
@@ -60,7 +61,7 @@ final class Admission {
 
   /** Completes, perhaps later and on another thread, or fails with {@link RefusedException}. */
   CompletableFuture<Admitted> admit(
-      ServerCall<?, ?> call, Metadata headers, UUID instance, List<String> actions) {
+      ServerCall<?, ?> call, Metadata headers, UUID instance, Set<String> actions) {
     var connection = connection(call);
     judgeCertificate(connection, instance);
     return accessControl
@@ -94,32 +95,20 @@ final class Admission {
 
   private static String token(Metadata headers) {
     var values = headers.getAll(AUTHORIZATION);
-    if (values == null) {
-      throw RefusedException.unauthenticated("no token");
+    try {
+      return TokenVerifier.bearer(
+          values == null ? List.of() : StreamSupport.stream(values.spliterator(), false).toList());
+    } catch (TokenRejectedException e) {
+      throw RefusedException.unauthenticated(String.valueOf(e.getMessage()));
     }
-    String only = null;
-    for (var value : values) {
-      if (only != null) {
-        throw RefusedException.unauthenticated("more than one authorization header");
-      }
-      only = value;
-    }
-    var matcher = BEARER.matcher(only == null ? "" : only.strip());
-    if (!matcher.matches()) {
-      throw RefusedException.unauthenticated("not a bearer token");
-    }
-    return matcher.group(1);
   }
 
   private void authorize(
-      Principal principal, UUID instance, List<String> actions, Connection connection) {
-    principal
+      VerifiedToken token, UUID instance, Set<String> actions, Connection connection) {
+    token
         .certificateThumbprint()
         .ifPresent(bound -> requireSameCertificate(bound, connection.thumbprint()));
-    if (principal.instance().filter(named -> !named.equals(instance)).isPresent()) {
-      throw RefusedException.permissionDenied("the token is for another instance");
-    }
-    accessControl.authorize(principal, instance, actions);
+    accessControl.authorize(token, instance, actions);
   }
 
   private static void requireSameCertificate(String bound, Optional<String> shown) {

@@ -1,6 +1,6 @@
 package dev.grep11.gateway.rpc;
 
-/** Where calls are recorded. Called on the thread that answers, so it must not block. */
+/** Where calls are recorded, on the thread that answers. */
 public interface CallAudit {
 
   /**
@@ -11,5 +11,11 @@ public interface CallAudit {
     return true;
   }
 
+  /**
+   * Takes a record before its outcome is released.
+   *
+   * @throws dev.grep11.gateway.audit.AuditUnavailableException when it cannot be taken, and the
+   *     call must be refused for it
+   */
   void record(CallRecord call);
 }

@@ -1,5 +1,7 @@
 package dev.grep11.gateway.rpc;
 
+import dev.grep11.gateway.store.Subject;
+import io.grpc.Status;
 import java.net.SocketAddress;
 import java.time.Duration;
 import java.util.Optional;
@@ -9,28 +11,26 @@ import java.util.UUID;
  * One attempted call, as the audit trail and the metrics want to know it.
  *
  * @param rpc bare name, for example {@code SignSingle}
- * @param principal {@link Principal#name()}, where the token was good
+ * @param subject where the token was good
  * @param instance where it was selected
  * @param mechanism number of the mechanism, where the call has one and was understood
  * @param returnValue CK_RV; 0 is success
- * @param status name of the gRPC status code
  * @param reason why it failed, as the client was told; empty on success
- * @param remote null when the transport does not know it
  */
 public record CallRecord(
     String correlationId,
     String rpc,
-    Optional<String> principal,
+    Optional<Subject> subject,
     Optional<UUID> instance,
     Optional<Long> mechanism,
     long returnValue,
-    String status,
+    Status.Code status,
     String reason,
     Optional<SocketAddress> remote,
     Optional<String> userAgent,
     Duration duration) {
 
   public boolean succeeded() {
-    return status.equals("OK");
+    return status == Status.Code.OK;
   }
 }

@@ -29,7 +29,7 @@ public final class CryptoListener implements AutoCloseable {
   public record Collaborators(
       Operations operations,
       Dispatcher dispatcher,
-      AccessControl accessControl,
+      TokenAccess access,
       ClientCertificates clientCertificates,
       CallAudit audit) {}
 
@@ -48,8 +48,7 @@ public final class CryptoListener implements AutoCloseable {
       Collaborators with)
       throws IOException {
     var admission =
-        new Admission(
-            new InstanceSelection(instance), with.accessControl(), with.clientCertificates());
+        new Admission(new InstanceSelection(instance), with.access(), with.clientCertificates());
     var services = new Routes.Services(admission, with.dispatcher(), with.audit());
     return start(
         address, ssl, connections, limits, CryptoService.bind(with.operations(), services));

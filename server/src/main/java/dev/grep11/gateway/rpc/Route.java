@@ -1,7 +1,7 @@
 package dev.grep11.gateway.rpc;
 
 import dev.grep11.gateway.operation.Requester;
-import java.util.List;
+import java.util.Set;
 import java.util.function.BiFunction;
 import java.util.function.Function;
 
@@ -17,6 +17,6 @@ import java.util.function.Function;
 record Route<Q, P>(
     String name,
     String requestType,
-    List<String> actions,
+    Set<String> actions,
     Function<Q, Workload> workload,
     BiFunction<Requester, Q, P> work) {}

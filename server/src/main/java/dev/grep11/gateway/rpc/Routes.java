@@ -1,6 +1,7 @@
 package dev.grep11.gateway.rpc;
 
 import com.google.protobuf.Message;
+import dev.grep11.gateway.iam.Actions;
 import dev.grep11.gateway.operation.Requester;
 import io.grpc.MethodDescriptor;
 import io.grpc.ServerServiceDefinition;
@@ -44,11 +45,7 @@ final class Routes {
     Q prototype = requests.getMessagePrototype();
     var route =
         new Route<>(
-            name,
-            prototype.getDescriptorForType().getName(),
-            RequiredActions.of(name),
-            workload,
-            work);
+            name, prototype.getDescriptorForType().getName(), Actions.ofRpc(name), workload, work);
     var parsed =
         method.toBuilder(Parsed.marshaller(prototype), method.getResponseMarshaller()).build();
     var earlier =

@@ -3,6 +3,8 @@ package dev.grep11.gateway.rpc;
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_ARGUMENTS_BAD;
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_IBM_GREP11_CANNOT_UNMARSHAL;
 
+import dev.grep11.gateway.audit.AuditUnavailableException;
+import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.OverloadedException;
@@ -128,7 +130,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
 
   private void dispatch(Q message, Admitted who) {
     if (!services.audit().mayProceed()) {
-      throw new HsmUnavailableException("calls cannot be recorded");
+      throw unrecorded();
     }
     var load = route.workload().apply(message);
     workload = load;
@@ -166,26 +168,48 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   public void onCancel() {
     // The client is gone; work that has begun ends by itself and its result is dropped.
     if (answered.compareAndSet(false, true)) {
-      record(Status.Code.CANCELLED, Ckr.CKR_FUNCTION_CANCELED, "cancelled by the client");
+      try {
+        record(Status.Code.CANCELLED, Ckr.CKR_FUNCTION_CANCELED, "cancelled by the client");
+      } catch (AuditUnavailableException e) {
+        // As for every failure.
+      }
     }
   }
 
   private void succeed(P answer) {
     answer(() -> {
+      try {
+        // Before the outcome is released: there is no result without its record.
+        record(Status.Code.OK, Ckr.CKR_OK, "");
+      } catch (AuditUnavailableException e) {
+        send(Failures.of(unrecorded(), correlationId));
+        return;
+      }
       sendHeaders();
       call.sendMessage(answer);
       call.close(Status.OK, new Metadata());
-      record(Status.Code.OK, Ckr.CKR_OK, "");
     });
   }
 
   private void fail(Throwable thrown) {
     answer(() -> {
       var failure = Failures.of(thrown, correlationId);
-      sendHeaders();
-      call.close(failure.status(), failure.trailers());
-      record(failure.status().getCode(), failure.returnValue(), failure.detail());
+      try {
+        record(failure.status().getCode(), failure.returnValue(), failure.detail());
+      } catch (AuditUnavailableException e) {
+        // A refusal releases nothing; the audit log itself tells of its gap.
+      }
+      send(failure);
     });
+  }
+
+  private void send(Failures.Failure failure) {
+    sendHeaders();
+    call.close(failure.status(), failure.trailers());
+  }
+
+  private static HsmUnavailableException unrecorded() {
+    return new HsmUnavailableException("calls cannot be recorded at present");
   }
 
   private void answer(Runnable sending) {
@@ -209,13 +233,13 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
             new CallRecord(
                 correlationId,
                 route.name(),
-                Optional.ofNullable(who).map(Admitted::principal).map(Principal::name),
+                Optional.ofNullable(who).map(Admitted::token).map(VerifiedToken::subject),
                 Optional.ofNullable(instance),
                 load == null || load.mechanism().isEmpty()
                     ? Optional.empty()
                     : Optional.of(load.mechanism().getAsLong()),
                 returnValue,
-                code.name(),
+                code,
                 reason,
                 Optional.ofNullable(call.getAttributes().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR)),
                 userAgent,

@@ -28,7 +28,9 @@ class OperationsTest {
   private static Core core;
   private static Operations operations;
   private static final Requester BY = Core.by(Core.A);
-  private static final byte[] MESSAGE = "the quick brown fox jumps over the lazy dog".getBytes(java.nio.charset.StandardCharsets.UTF_8);
+  private static final byte[] MESSAGE =
+      "the quick brown fox jumps over the lazy dog"
+          .getBytes(java.nio.charset.StandardCharsets.UTF_8);
 
   @BeforeAll
   static void open() {

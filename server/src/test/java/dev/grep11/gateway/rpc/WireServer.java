@@ -1,8 +1,10 @@
 package dev.grep11.gateway.rpc;
 
+import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.operation.Requester;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.store.Subject;
 import dev.grep11.gateway.tls.Connections;
 import dev.grep11.gateway.tls.DemoCa;
 import dev.grep11.gateway.tls.ServerTls;
@@ -24,7 +26,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
@@ -42,8 +43,8 @@ import java.util.function.Consumer;
 /** A listener on a free port with routes of a test's own, and clients for it. */
 final class WireServer implements AutoCloseable {
   static final UUID INSTANCE = UUID.fromString("8f0ad1c5-0f4f-4a4b-b0d3-0d5ad4e4c1f7");
-  static final String GOOD = "good-token";
-  static final String WITHOUT_SIGN = "token-without-sign";
+  static final String GOOD = "aGVhZA.Z29vZA.c2ln";
+  static final String WITHOUT_SIGN = "aGVhZA.bm8tc2lnbg.c2ln";
 
   final List<CallRecord> audited = new CopyOnWriteArrayList<>();
   final ExecutorService workers = Executors.newFixedThreadPool(2);
@@ -107,7 +108,7 @@ final class WireServer implements AutoCloseable {
 
   private final class Access implements AccessControl {
     @Override
-    public CompletableFuture<Principal> authenticate(String token) {
+    public CompletableFuture<VerifiedToken> authenticate(String token) {
       var known = Set.of(GOOD, WITHOUT_SIGN).contains(token);
       var gate = authenticationGate;
       authentications.incrementAndGet();
@@ -115,13 +116,21 @@ final class WireServer implements AutoCloseable {
         if (!known) {
           throw RefusedException.unauthenticated("not one of ours");
         }
-        return new Principal("issuer", token, Optional.empty(), Optional.empty(), Instant.MAX);
+        return new VerifiedToken(
+            new Subject("issuer", token),
+            Optional.empty(),
+            Optional.empty(),
+            Instant.MAX,
+            Optional.empty(),
+            Set.of(),
+            Optional.empty(),
+            Optional.empty());
       });
     }
 
     @Override
-    public void authorize(Principal principal, UUID instance, Collection<String> actions) {
-      if (principal.subject().equals(WITHOUT_SIGN) && actions.contains("hs-crypto.crypto.sign")) {
+    public void authorize(VerifiedToken token, UUID instance, Set<String> actions) {
+      if (token.subject().id().equals(WITHOUT_SIGN) && actions.contains("hs-crypto.crypto.sign")) {
         throw RefusedException.permissionDenied("hs-crypto.crypto.sign is not granted");
       }
     }

@@ -1,0 +1,135 @@
+package dev.grep11.gateway;
+
+import dev.grep11.gateway.iam.ApiKeys;
+import dev.grep11.gateway.iam.Roles;
+import dev.grep11.gateway.store.ApiKeyRecord;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+@Command(
+    name = "apikey",
+    mixinStandardHelpOptions = true,
+    synopsisSubcommandLabel = "COMMAND",
+    description = "Makes, lists and deletes API keys of the embedded token service.",
+    subcommands = {
+      ApiKeyCommand.Create.class,
+      ApiKeyCommand.ListAll.class,
+      ApiKeyCommand.Delete.class
+    })
+final class ApiKeyCommand {
+
+  private static Map<String, String> fields(ApiKeyRecord key) {
+    var fields = new LinkedHashMap<String, String>();
+    fields.put("id", key.id().toString());
+    fields.put("name", key.name());
+    fields.put("subject", key.subject().id());
+    fields.put("created", key.created().toString());
+    return fields;
+  }
+
+  private static ApiKeys keys(GatewayConfig config, Host host) {
+    return new ApiKeys(
+        host.store(),
+        Roles.standard(),
+        config
+            .tokenService()
+            .orElseThrow(
+                () -> new StartException("tokenService is not configured, so it has no API keys"))
+            .issuer());
+  }
+
+  @Command(
+      name = "create",
+      mixinStandardHelpOptions = true,
+      description = "Makes a subject, its grants and an API key, and prints the key once.")
+  static final class Create implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+    @Mixin private OutputOption output = new OutputOption();
+
+    @Option(names = "--name", required = true, paramLabel = "NAME")
+    private String name = "";
+
+    @Option(
+        names = "--instance",
+        paramLabel = "UUID",
+        description = "default: the configured instance")
+    private @Nullable UUID instance;
+
+    @Option(names = "--role", required = true, paramLabel = "ROLE")
+    private List<String> roles = List.of();
+
+    @Option(names = "--keystore", paramLabel = "UUID")
+    private @Nullable UUID keystore;
+
+    @Spec private @Nullable CommandSpec spec;
+
+    @Override
+    public Integer call() {
+      var config = gateway.read();
+      var chosen =
+          Optional.ofNullable(instance)
+              .or(config::instance)
+              .orElseThrow(() -> new StartException("name an --instance: there are several"));
+      try (var host = Host.open(config)) {
+        var created = keys(config, host).create(name, chosen, roles, Optional.ofNullable(keystore));
+        try (var secret = created.secret()) {
+          var fields = fields(created.record());
+          fields.put("apikey", new String(secret.chars()));
+          output.one(Commands.out(spec), fields);
+        }
+      }
+      return 0;
+    }
+  }
+
+  @Command(name = "list", mixinStandardHelpOptions = true, description = "Lists all API keys.")
+  static final class ListAll implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+    @Mixin private OutputOption output = new OutputOption();
+    @Spec private @Nullable CommandSpec spec;
+
+    @Override
+    public Integer call() {
+      var config = gateway.read();
+      try (var host = Host.open(config)) {
+        output.list(
+            Commands.out(spec),
+            keys(config, host).list().stream().map(ApiKeyCommand::fields).toList());
+      }
+      return 0;
+    }
+  }
+
+  @Command(
+      name = "delete",
+      mixinStandardHelpOptions = true,
+      description = "Deletes an API key and its grants; tokens given for it end within a minute.")
+  static final class Delete implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+
+    @Parameters(paramLabel = "ID|NAME")
+    private String key = "";
+
+    @Override
+    public Integer call() {
+      var config = gateway.read();
+      try (var host = Host.open(config)) {
+        if (!keys(config, host).delete(key)) {
+          throw new StartException("there is no API key \"" + key + "\"");
+        }
+      }
+      return 0;
+    }
+  }
+}

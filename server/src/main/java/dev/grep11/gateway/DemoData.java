@@ -1,0 +1,229 @@
+package dev.grep11.gateway;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import dev.grep11.gateway.iam.ApiKeys;
+import dev.grep11.gateway.iam.Roles;
+import dev.grep11.gateway.tls.DemoCa;
+import dev.grep11.softhsm.SoftHsmToken;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.security.SecureRandom;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.UUID;
+
+/**
+ * Everything a demo gateway needs, in one directory: a SoftHSM token, a CA and a server
+ * certificate, a configuration, an instance and an API key. Made once, and only where there is
+ * nothing yet.
+ */
+final class DemoData {
+  private static final String TOKEN_LABEL = "grep11-demo";
+  private static final SecureRandom RANDOM = new SecureRandom();
+
+  private final Path directory;
+
+  private DemoData(Path directory) {
+    this.directory = directory;
+  }
+
+  /**
+   * The demo in a directory, made where there is none.
+   *
+   * @throws StartException naming what is missing where only a part is there
+   */
+  static DemoData open(Path directory) {
+    var data = new DemoData(directory.toAbsolutePath().normalize());
+    var parts = data.parts();
+    var missing = parts.stream().filter(part -> !Files.exists(part)).toList();
+    if (missing.size() == parts.size()) {
+      data.create();
+    } else if (!missing.isEmpty()) {
+      throw new StartException(
+          "%s holds a part of a demo; missing: %s. Restore it, or begin with an empty directory"
+              .formatted(
+                  data.directory,
+                  String.join(", ", missing.stream().map(Path::toString).toList())));
+    }
+    return data;
+  }
+
+  private List<Path> parts() {
+    return List.of(token(), tls(), config(), store(), apiKeyFile());
+  }
+
+  private Path token() {
+    return directory.resolve("token");
+  }
+
+  private Path tls() {
+    return directory.resolve("tls");
+  }
+
+  private Path store() {
+    return directory.resolve("store");
+  }
+
+  private Path apiKeyFile() {
+    return directory.resolve("apikey");
+  }
+
+  /** Production settings as well as the demo's name it: the gateway that this directory is. */
+  Path config() {
+    return config(directory);
+  }
+
+  static Path config(Path directory) {
+    return directory.resolve("gateway.yaml");
+  }
+
+  Path ca() {
+    return tls().resolve("ca.pem");
+  }
+
+  private void create() {
+    try {
+      Files.createDirectories(
+          directory,
+          PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+      var token = createToken();
+      Files.createDirectory(tls());
+      var ca = DemoCa.create();
+      ca.write(tls());
+      DemoCa.write(ca.server(), tls());
+      var instance = UUID.randomUUID();
+      writePrivately(config(), configuration(token, instance));
+      var config = GatewayConfig.read(config());
+      try (var host = Host.openOrBegin(config)) {
+        var record = host.createInstance(instance, "demo", "demo", "local");
+        var issuer = config.tokenService().orElseThrow().issuer();
+        try (var secret =
+            new ApiKeys(host.store(), Roles.standard(), issuer)
+                .create("demo", record.id(), "Manager")
+                .secret()) {
+          writePrivately(apiKeyFile(), new String(secret.chars()));
+        }
+      }
+    } catch (IOException e) {
+      throw new StartException(directory + " cannot be written: " + e.getMessage(), e);
+    }
+  }
+
+  private SoftHsmToken createToken() {
+    var userPin = pin();
+    var soPin = pin();
+    try {
+      return SoftHsmToken.create(token(), TOKEN_LABEL, userPin, soPin);
+    } finally {
+      Arrays.fill(userPin, '\0');
+      Arrays.fill(soPin, '\0');
+    }
+  }
+
+  private static char[] pin() {
+    var bytes = new byte[12];
+    RANDOM.nextBytes(bytes);
+    return HexFormat.of().formatHex(bytes).toCharArray();
+  }
+
+  private String configuration(SoftHsmToken token, UUID instance) {
+    var environment = new StringBuilder();
+    token
+        .environment()
+        .forEach((name, value) -> environment.append("    %s: \"%s\"%n".formatted(name, value)));
+    return """
+    # Made by: grep11 up
+    mode: demo
+    instance: %s
+    listen:
+      host: 127.0.0.1
+    tls:
+      certificate: tls/server.pem
+      key: tls/server.key
+    hsm:
+      module: %s
+      tokenLabel: %s
+      pinFile: %s
+      environment:
+    %s
+    store:
+      directory: store
+    tokenService:
+      issuer: https://localhost/identity
+    audit:
+      file: audit.jsonl
+    """
+        .formatted(
+            instance,
+            token.module(),
+            TOKEN_LABEL,
+            directory.relativize(token.pinFile()),
+            environment.toString().stripTrailing());
+  }
+
+  /**
+   * The settings of one process of this gateway. Each process writes an audit file of its own.
+   *
+   * @param portBase 0 takes free ports
+   */
+  GatewayConfig settings(int portBase) {
+    return GatewayConfig.read(
+        config(),
+        Map.of("/listen/portBase", portBase, "/audit/file", "audit-" + portBase + ".jsonl"));
+  }
+
+  /** Where a client finds this gateway, as shell variables. */
+  Path writeEnvironment(GatewayConfig config, Gateway gateway) {
+    var file = directory.resolve("env-" + gateway.cryptoPort());
+    try {
+      var text =
+          """
+          export GREP11_ADDRESS='%s'
+          export GREP11_APIKEY='%s'
+          export GREP11_IAMENDPOINT='%s'
+          export GREP11_CA='%s'
+          export GREP11_INSTANCE='%s'
+          """
+              .formatted(
+                  address(config, gateway),
+                  Files.readString(apiKeyFile()).strip(),
+                  iamEndpoint(config, gateway),
+                  ca(),
+                  config.instance().orElseThrow());
+      Files.deleteIfExists(file);
+      writePrivately(file, text);
+      return file;
+    } catch (IOException e) {
+      throw new StartException(file + " cannot be written: " + e.getMessage(), e);
+    }
+  }
+
+  static String address(GatewayConfig config, Gateway gateway) {
+    return config.clientHost() + ":" + gateway.cryptoPort();
+  }
+
+  static String iamEndpoint(GatewayConfig config, Gateway gateway) {
+    return gateway
+        .tokenService()
+        .map(address -> "https://" + config.clientHost() + ":" + address.getPort())
+        .orElse("none");
+  }
+
+  private static void writePrivately(Path file, String text) throws IOException {
+    try (var channel =
+        Files.newByteChannel(
+            file,
+            Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE),
+            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")))) {
+      channel.write(ByteBuffer.wrap(text.getBytes(UTF_8)));
+    }
+  }
+}

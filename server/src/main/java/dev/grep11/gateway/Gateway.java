@@ -1,0 +1,229 @@
+package dev.grep11.gateway;
+
+import dev.grep11.gateway.audit.AuditLog;
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.iam.Grants;
+import dev.grep11.gateway.iam.IssuerSettings;
+import dev.grep11.gateway.iam.Roles;
+import dev.grep11.gateway.iam.TokenService;
+import dev.grep11.gateway.iam.TokenVerifier;
+import dev.grep11.gateway.key.KeySealer;
+import dev.grep11.gateway.key.Keyring;
+import dev.grep11.gateway.key.Keys;
+import dev.grep11.gateway.key.SealingKeyIds;
+import dev.grep11.gateway.operation.Operations;
+import dev.grep11.gateway.pkcs11.MechanismCatalog;
+import dev.grep11.gateway.rpc.CallAuditLog;
+import dev.grep11.gateway.rpc.ClientCertificates;
+import dev.grep11.gateway.rpc.CryptoListener;
+import dev.grep11.gateway.rpc.TokenAccess;
+import dev.grep11.gateway.store.InstanceRecord;
+import dev.grep11.gateway.store.SealingKeyGeneration;
+import dev.grep11.gateway.store.Store;
+import dev.grep11.gateway.tls.Connections;
+import dev.grep11.gateway.tls.IdentityException;
+import dev.grep11.gateway.tls.ServerTls;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** A running gateway: the one place that builds everything and closes it in the opposite order. */
+final class Gateway implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(Gateway.class);
+  private static final Duration DRAIN = Duration.ofSeconds(10);
+
+  private final Deque<AutoCloseable> parts = new ArrayDeque<>();
+  private @Nullable CryptoListener crypto;
+  private @Nullable TokenService tokenService;
+  private @Nullable HealthListener health;
+  private volatile boolean started;
+
+  private Gateway() {}
+
+  /**
+   * Starts a gateway; on return its ports serve.
+   *
+   * @throws StartException naming what is missing
+   */
+  static Gateway start(GatewayConfig config) {
+    ServerTls.requireNoResumption();
+    var gateway = new Gateway();
+    try {
+      gateway.build(config);
+      return gateway;
+    } catch (IOException | IdentityException e) {
+      gateway.close();
+      throw new StartException(String.valueOf(e.getMessage()), e);
+    } catch (RuntimeException e) {
+      gateway.close();
+      throw e;
+    }
+  }
+
+  private void build(GatewayConfig config) throws IOException, IdentityException {
+    var audit = closing(AuditLog.open(config.audit()));
+    var tls =
+        closing(
+            ServerTls.start(
+                config.certificateChain(),
+                config.certificateKey(),
+                config.identityPoll(),
+                problem -> LOG.error("the server identity stays as it was: {}", problem)));
+
+    var hsm = closing(Hsm.open(config.hsm()));
+    var calls = new HsmCalls(hsm);
+    var tokenKeys = TokenKeys.read(config.store());
+    var store = closing(Store.open(config.store(), new HsmEnvelope(calls, tokenKeys)));
+    var instances = store.instances();
+    requireInstance(instances, config.instance());
+
+    var keyring = new Keyring(hsm, generations(instances));
+    calls.call(_ -> {
+      keyring.loadAll();
+      return true;
+    });
+    var privateObjects = config.privateObjects() || !hsm.publicSessionObjects();
+    var sealer = new KeySealer(hsm, keyring, privateObjects);
+    var keys = new Keys(hsm, sealer, config.cachedKeys());
+    var catalog =
+        MechanismCatalog.of(hsm.mechanisms().keySet(), config.policy(), config.softwareFallback());
+    var operations =
+        new Operations(hsm, catalog, sealer, keys, config.policy(), config.softwareFallback());
+
+    var grants = closing(Grants.follow(store, Roles.standard(), config.grants()));
+    var issuers = new ArrayList<IssuerSettings>(config.issuers());
+    if (config.tokenService().isPresent()) {
+      var settings = config.tokenService().get();
+      var signer = new HsmTokenSigner(calls, tokenKeys);
+      issuers.add(TokenService.issuerSettings(settings, signer));
+      tokenService =
+          closing(TokenService.start(settings, tls::httpsContext, signer, grants, audit));
+    }
+    var access = closing(new TokenAccess(new TokenVerifier(issuers), grants));
+
+    var connections = closing(new Connections(Runtime.getRuntime().availableProcessors()));
+    crypto =
+        closing(
+            CryptoListener.start(
+                config.listen().crypto(),
+                tls.grpcContext(),
+                connections,
+                config.instance(),
+                config.limits(),
+                new CryptoListener.Collaborators(
+                    operations,
+                    new LaneDispatcher(hsm, operations),
+                    access,
+                    ClientCertificates.NONE_REGISTERED,
+                    new CallAuditLog(audit))));
+    health =
+        closing(
+            new HealthListener(
+                config.listen().health(),
+                tls.httpsContext(),
+                () -> started,
+                () -> started && hsm.epoch().live() && grants.available()));
+    started = true;
+  }
+
+  private <T extends AutoCloseable> T closing(T part) {
+    parts.push(part);
+    return part;
+  }
+
+  private static void requireInstance(List<InstanceRecord> instances, Optional<UUID> only) {
+    if (instances.isEmpty()) {
+      throw new StartException("there is no instance; make one by: grep11 instance create");
+    }
+    only.filter(id -> instances.stream().noneMatch(instance -> instance.id().equals(id)))
+        .ifPresent(id -> {
+          throw new StartException("there is no instance " + id + " in the store");
+        });
+  }
+
+  /** What each instance opens with; what seals comes first. */
+  private static Map<UUID, Keyring.Generations> generations(List<InstanceRecord> instances) {
+    return instances.stream()
+        .collect(
+            Collectors.toUnmodifiableMap(
+                InstanceRecord::id,
+                instance ->
+                    new Keyring.Generations(
+                        instance.generations().stream()
+                            .filter(generation -> opens(generation.state()))
+                            .sorted(Comparator.comparing(SealingKeyGeneration::state))
+                            .map(Gateway::ids)
+                            .toList())));
+  }
+
+  private static boolean opens(SealingKeyGeneration.State state) {
+    return switch (state) {
+      case ACTIVE, NEXT -> true;
+      case RETIRED, DESTROYED -> false;
+    };
+  }
+
+  private static SealingKeyIds ids(SealingKeyGeneration generation) {
+    return new SealingKeyIds(
+        generation.masterKeyId(),
+        generation.kekN(),
+        generation.kekX(),
+        generation.macKey(),
+        generation.valueKey(),
+        generation.stateRoot());
+  }
+
+  int cryptoPort() {
+    return crypto == null ? 0 : crypto.port();
+  }
+
+  int healthPort() {
+    return health == null ? 0 : health.port();
+  }
+
+  Optional<InetSocketAddress> tokenService() {
+    return Optional.ofNullable(tokenService).map(TokenService::address);
+  }
+
+  /** Takes nothing new, lets running calls end within a bound, and closes. */
+  void drain() {
+    started = false;
+    var listener = crypto;
+    if (listener != null) {
+      listener.stopAccepting();
+      try {
+        if (!listener.awaitQuiet(DRAIN.toSeconds(), TimeUnit.SECONDS)) {
+          LOG.warn("calls were still running after {}; they are cut off", DRAIN);
+        }
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+      }
+    }
+    close();
+  }
+
+  @Override
+  public void close() {
+    while (!parts.isEmpty()) {
+      var part = parts.pop();
+      try {
+        part.close();
+      } catch (Exception e) {
+        LOG.warn("{} did not close cleanly", part.getClass().getSimpleName(), e);
+      }
+    }
+  }
+}

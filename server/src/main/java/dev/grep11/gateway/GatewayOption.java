@@ -1,0 +1,30 @@
+package dev.grep11.gateway;
+
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Option;
+
+/** Which gateway a command on the host belongs to. */
+final class GatewayOption {
+  @ArgGroup(multiplicity = "1")
+  private Choice choice = new Choice();
+
+  private static final class Choice {
+    @Option(names = "--config", paramLabel = "FILE", description = "the gateway's configuration")
+    private @Nullable Path config;
+
+    @Option(names = "--data", paramLabel = "DIR", description = "the directory of a demo gateway")
+    private @Nullable Path data;
+  }
+
+  GatewayConfig read() {
+    if (choice.config != null) {
+      return GatewayConfig.read(choice.config);
+    }
+    if (choice.data == null) {
+      throw new IllegalStateException("picocli requires one of the two");
+    }
+    return GatewayConfig.read(DemoData.config(choice.data));
+  }
+}

@@ -1,0 +1,138 @@
+package dev.grep11.gateway;
+
+import dev.grep11.gateway.iam.GrantRegister;
+import dev.grep11.gateway.iam.Roles;
+import dev.grep11.gateway.store.Entitlement;
+import dev.grep11.gateway.store.Grant;
+import dev.grep11.gateway.store.Subject;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.UUID;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+@Command(
+    name = "grant",
+    mixinStandardHelpOptions = true,
+    synopsisSubcommandLabel = "COMMAND",
+    description = "Gives, lists and takes away grants.",
+    subcommands = {GrantCommand.Add.class, GrantCommand.ListAll.class, GrantCommand.Remove.class})
+final class GrantCommand {
+
+  private static Map<String, String> fields(Grant grant) {
+    var fields = new LinkedHashMap<String, String>();
+    fields.put("issuer", grant.subject().issuer());
+    fields.put("subject", grant.subject().id());
+    fields.put("instance", grant.instance().toString());
+    fields.put(
+        "entitlement",
+        switch (grant.entitlement()) {
+          case Entitlement.Role(var name) -> name;
+          case Entitlement.Actions(var names) -> String.join(",", names);
+        });
+    grant.resource().ifPresent(resource -> fields.put("resource", resource));
+    return fields;
+  }
+
+  /** What names a grant. */
+  static final class GrantOption {
+    @Option(names = "--issuer", required = true, paramLabel = "ISS")
+    private String issuer = "";
+
+    @Option(names = "--subject", required = true, paramLabel = "SUB")
+    private String subject = "";
+
+    @Option(
+        names = "--instance",
+        paramLabel = "UUID",
+        description = "default: the configured instance")
+    private @Nullable UUID instance;
+
+    @ArgGroup(multiplicity = "1")
+    private What what = new What();
+
+    @Option(names = "--resource", paramLabel = "key|keystore|keystore:UUID")
+    private @Nullable String resource;
+
+    private static final class What {
+      @Option(names = "--role", paramLabel = "ROLE")
+      private @Nullable String role;
+
+      @Option(names = "--action", paramLabel = "ACTION", split = ",")
+      private @Nullable Set<String> actions;
+    }
+
+    Grant grant(GatewayConfig config) {
+      return new Grant(
+          new Subject(issuer, subject),
+          Optional.ofNullable(instance)
+              .or(config::instance)
+              .orElseThrow(() -> new StartException("name an --instance: there are several")),
+          what.role == null
+              ? new Entitlement.Actions(what.actions == null ? Set.of() : what.actions)
+              : new Entitlement.Role(what.role),
+          Optional.ofNullable(resource));
+    }
+  }
+
+  @Command(name = "add", mixinStandardHelpOptions = true, description = "Gives a grant.")
+  static final class Add implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+    @Mixin private GrantOption grant = new GrantOption();
+
+    @Override
+    public Integer call() {
+      var config = gateway.read();
+      try (var host = Host.open(config)) {
+        if (!new GrantRegister(host.store(), Roles.standard()).add(grant.grant(config))) {
+          throw new StartException("there is this grant already");
+        }
+      }
+      return 0;
+    }
+  }
+
+  @Command(name = "list", mixinStandardHelpOptions = true, description = "Lists all grants.")
+  static final class ListAll implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+    @Mixin private OutputOption output = new OutputOption();
+    @Spec private @Nullable CommandSpec spec;
+
+    @Override
+    public Integer call() {
+      try (var host = Host.open(gateway.read())) {
+        output.list(
+            Commands.out(spec), host.store().grants().stream().map(GrantCommand::fields).toList());
+      }
+      return 0;
+    }
+  }
+
+  @Command(
+      name = "remove",
+      mixinStandardHelpOptions = true,
+      description = "Takes a grant away; it binds within a minute.")
+  static final class Remove implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+    @Mixin private GrantOption grant = new GrantOption();
+
+    @Override
+    public Integer call() {
+      var config = gateway.read();
+      try (var host = Host.open(config)) {
+        if (!new GrantRegister(host.store(), Roles.standard()).remove(grant.grant(config))) {
+          throw new StartException("there is no such grant");
+        }
+      }
+      return 0;
+    }
+  }
+}

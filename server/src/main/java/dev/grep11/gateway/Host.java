@@ -1,0 +1,119 @@
+package dev.grep11.gateway;
+
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.Lane;
+import dev.grep11.gateway.hsm.LaneSettings;
+import dev.grep11.gateway.key.SealingKeys;
+import dev.grep11.gateway.store.InstanceRecord;
+import dev.grep11.gateway.store.SealingKeyGeneration;
+import dev.grep11.gateway.store.Store;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Instant;
+import java.util.List;
+import java.util.UUID;
+
+/**
+ * What commands on the host work on: the token and the store of a gateway, which may be running
+ * meanwhile. No port is opened.
+ */
+final class Host implements AutoCloseable {
+  private final Hsm hsm;
+  private final Store store;
+
+  private Host(Hsm hsm, Store store) {
+    this.hsm = hsm;
+    this.store = store;
+  }
+
+  /** Opens the token and the store as they are. */
+  static Host open(GatewayConfig config) {
+    return open(config, false);
+  }
+
+  /** As {@link #open}, and begins token keys and store where neither is there yet. */
+  static Host openOrBegin(GatewayConfig config) {
+    return open(config, true);
+  }
+
+  private static Host open(GatewayConfig config, boolean begin) {
+    var directory = config.store();
+    var settings = config.hsm();
+    for (var lane : Lane.values()) {
+      var standard = settings.lane(lane);
+      // A command does one thing at a time.
+      settings =
+          settings.withLane(lane, new LaneSettings(1, standard.perCaller(), standard.queued()));
+    }
+    var hsm = Hsm.open(settings);
+    try {
+      var calls = new HsmCalls(hsm);
+      if (begin && !TokenKeys.exist(directory) && !Store.exists(directory)) {
+        return new Host(hsm, begin(calls, directory));
+      }
+      var keys = TokenKeys.read(directory);
+      return new Host(hsm, Store.open(directory, new HsmEnvelope(calls, keys)));
+    } catch (RuntimeException e) {
+      hsm.close();
+      throw e;
+    }
+  }
+
+  private static Store begin(HsmCalls calls, Path directory) {
+    try {
+      Files.createDirectories(
+          directory,
+          PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+      var keys = calls.call(TokenKeys::create);
+      keys.write(directory);
+      return Store.create(directory, new HsmEnvelope(calls, keys));
+    } catch (IOException e) {
+      throw new StartException(directory + " cannot be written: " + e.getMessage(), e);
+    }
+  }
+
+  Store store() {
+    return store;
+  }
+
+  /**
+   * Makes sealing keys in the token, and the records of an instance with an empty registry of
+   * client CAs.
+   *
+   * @throws StartException when there is such an instance already
+   */
+  InstanceRecord createInstance(UUID id, String name, String account, String location) {
+    if (store.findInstance(id).isPresent()) {
+      throw new StartException("there is an instance " + id + " already");
+    }
+    var made = new HsmCalls(hsm).call(session -> SealingKeys.create(session, id));
+    var instance =
+        new InstanceRecord(
+            id,
+            name,
+            account,
+            location,
+            List.of(
+                new SealingKeyGeneration(
+                    made.masterKeyId(),
+                    SealingKeyGeneration.State.ACTIVE,
+                    made.kekN(),
+                    made.kekX(),
+                    made.macKey(),
+                    made.valueKey(),
+                    made.root(),
+                    Instant.now())));
+    if (!store.createInstance(instance)) {
+      throw new StartException("there is an instance " + id + " already");
+    }
+    return instance;
+  }
+
+  @Override
+  public void close() {
+    store.close();
+    hsm.close();
+  }
+}

@@ -1,0 +1,88 @@
+package dev.grep11.gateway;
+
+import dev.grep11.gateway.hsm.HsmOpenException;
+import dev.grep11.gateway.key.SealingKeyException;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.store.StoreException;
+import dev.grep11.gateway.tls.ServerTls;
+import dev.grep11.softhsm.SoftHsmUnavailableException;
+import java.util.logging.Level;
+import java.util.logging.Logger;
+import org.slf4j.LoggerFactory;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+
+/** The program: {@code grep11 COMMAND}. Exit code 0 done, 1 refused or failed, 2 wrong use. */
+@Command(
+    name = "grep11",
+    description = "A mutual-TLS gRPC gateway in front of any PKCS #11 HSM.",
+    mixinStandardHelpOptions = true,
+    versionProvider = Main.Version.class,
+    synopsisSubcommandLabel = "COMMAND",
+    subcommands = {
+      ServeCommand.class,
+      UpCommand.class,
+      InstanceCommand.class,
+      ApiKeyCommand.class,
+      GrantCommand.class,
+      DoctorCommand.class,
+      CommandLine.HelpCommand.class
+    })
+public final class Main {
+  private static final org.slf4j.Logger LOG = LoggerFactory.getLogger(Main.class);
+
+  // java.util.logging forgets the level of a logger that nobody holds.
+  private static final Logger GRPC = Logger.getLogger("io.grpc");
+
+  private Main() {}
+
+  public static void main(String[] arguments) {
+    // Read once, when JSSE and tcnative are loaded: before anything else (security rules 5.1).
+    if (System.getProperty(ServerTls.TICKETS_PROPERTY) == null) {
+      System.setProperty(ServerTls.TICKETS_PROPERTY, "false");
+    }
+    // Its warnings are stack traces about what clients do wrong.
+    GRPC.setLevel(Level.SEVERE);
+    System.exit(commandLine().execute(arguments));
+  }
+
+  static CommandLine commandLine() {
+    return new CommandLine(new Main())
+        .setCaseInsensitiveEnumValuesAllowed(true)
+        .setExecutionExceptionHandler((thrown, command, _) -> explain(thrown, command));
+  }
+
+  private static int explain(Exception thrown, CommandLine command) {
+    command.getErr().println("grep11: " + reason(thrown));
+    return CommandLine.ExitCode.SOFTWARE;
+  }
+
+  /**
+   * Exceptions that are messages to the operator; any other is a fault, with its trace in the log.
+   */
+  private static String reason(Exception thrown) {
+    return switch (thrown) {
+      case ConfigException _,
+          StartException _,
+          StoreException _,
+          HsmOpenException _,
+          SealingKeyException _,
+          SoftHsmUnavailableException _,
+          Pkcs11Exception _,
+          IllegalArgumentException _ ->
+          String.valueOf(thrown.getMessage());
+      default -> {
+        LOG.error("unexpected", thrown);
+        yield "unexpected error: " + thrown.getClass().getSimpleName();
+      }
+    };
+  }
+
+  static final class Version implements CommandLine.IVersionProvider {
+    @Override
+    public String[] getVersion() {
+      var version = Main.class.getPackage().getImplementationVersion();
+      return new String[] {"grep11 " + (version == null ? "(development)" : version)};
+    }
+  }
+}

@@ -1,0 +1,35 @@
+package dev.grep11.gateway;
+
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+@Command(
+    name = "serve",
+    mixinStandardHelpOptions = true,
+    description = "Runs the gateway that a configuration file describes.")
+final class ServeCommand implements Callable<Integer> {
+  @Option(names = "--config", required = true, paramLabel = "FILE")
+  private Path config = Path.of("");
+
+  @Spec private @Nullable CommandSpec spec;
+
+  @Override
+  public Integer call() throws InterruptedException {
+    var settings = GatewayConfig.read(config);
+    return Foreground.run(
+        Gateway.start(settings),
+        gateway ->
+            "ready grep11=%s iam=%s health=%s:%d"
+                .formatted(
+                    DemoData.address(settings, gateway),
+                    DemoData.iamEndpoint(settings, gateway),
+                    settings.clientHost(),
+                    gateway.healthPort()),
+        spec);
+  }
+}

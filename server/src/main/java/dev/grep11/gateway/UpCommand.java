@@ -1,0 +1,53 @@
+package dev.grep11.gateway;
+
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+@Command(
+    name = "up",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Runs a demo gateway on this machine's loopback address.",
+      "Makes a SoftHSM token, a CA, an instance and an API key where DIR is empty; a second"
+          + " process on the same DIR with another port base is a replica."
+    })
+final class UpCommand implements Callable<Integer> {
+  @Option(
+      names = "--data",
+      paramLabel = "DIR",
+      defaultValue = ".grep11/demo",
+      description = "default: ${DEFAULT-VALUE}")
+  private Path data = Path.of("");
+
+  @Option(
+      names = "--port-base",
+      paramLabel = "N",
+      defaultValue = "" + GatewayConfig.DEFAULT_PORT_BASE,
+      description = "first of four ports, 0 for free ones; default: ${DEFAULT-VALUE}")
+  private int portBase;
+
+  @Spec private @Nullable CommandSpec spec;
+
+  @Override
+  public Integer call() throws InterruptedException {
+    var demo = DemoData.open(data);
+    var settings = demo.settings(portBase);
+    return Foreground.run(
+        Gateway.start(settings),
+        gateway ->
+            "ready grep11=%s iam=%s ca=%s env=%s health=%s:%d"
+                .formatted(
+                    DemoData.address(settings, gateway),
+                    DemoData.iamEndpoint(settings, gateway),
+                    demo.ca(),
+                    demo.writeEnvironment(settings, gateway),
+                    settings.clientHost(),
+                    gateway.healthPort()),
+        spec);
+  }
+}

@@ -1,0 +1,90 @@
+package dev.grep11.gateway.rpc;
+
+import dev.grep11.gateway.iam.Decision;
+import dev.grep11.gateway.iam.Grants;
+import dev.grep11.gateway.iam.TokenRejectedException;
+import dev.grep11.gateway.iam.TokenVerifier;
+import dev.grep11.gateway.iam.VerifiedToken;
+import dev.grep11.gateway.pkcs11.HsmUnavailableException;
+import dev.grep11.gateway.pkcs11.OverloadedException;
+import java.util.Set;
+import java.util.UUID;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Tokens and grants. Signatures are verified, and issuers' keys waited for, on threads of its own,
+ * a few and with a short queue: a flood of bad tokens costs its senders their turn.
+ */
+public final class TokenAccess implements AccessControl, AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(TokenAccess.class);
+  private static final int THREADS = 4;
+  private static final int QUEUED = 1024;
+
+  private final TokenVerifier verifier;
+  private final Grants grants;
+  private final ThreadPoolExecutor mayBlock =
+      new ThreadPoolExecutor(
+          THREADS,
+          THREADS,
+          1,
+          TimeUnit.MINUTES,
+          new ArrayBlockingQueue<>(QUEUED),
+          Thread.ofPlatform().daemon().name("token-", 0).factory());
+
+  public TokenAccess(TokenVerifier verifier, Grants grants) {
+    this.verifier = verifier;
+    this.grants = grants;
+  }
+
+  @Override
+  public CompletableFuture<VerifiedToken> authenticate(String token) {
+    var known = verifier.cached(token);
+    if (known.isPresent()) {
+      return CompletableFuture.completedFuture(known.get());
+    }
+    try {
+      return CompletableFuture.supplyAsync(() -> verify(token), mayBlock);
+    } catch (RejectedExecutionException e) {
+      return CompletableFuture.failedFuture(
+          new OverloadedException("too many tokens wait to be verified"));
+    }
+  }
+
+  private VerifiedToken verify(String token) {
+    try {
+      return verifier.verify(token);
+    } catch (TokenRejectedException e) {
+      // Until a token is good, its bearer is told no more than that it is not (security rules 6.5).
+      LOG.debug("token refused: {}", e.getMessage());
+      throw e.reason() == TokenRejectedException.Reason.KEYS_UNAVAILABLE
+          ? new HsmUnavailableException("tokens of this issuer cannot be verified at present")
+          : RefusedException.unauthenticated("the token is not valid");
+    }
+  }
+
+  @Override
+  public void authorize(VerifiedToken token, UUID instance, Set<String> actions) {
+    switch (grants.authorize(token, instance, actions)) {
+      case Decision.Allowed _ -> {}
+      case Decision.Denied(var reason, var text) -> {
+        switch (reason) {
+          case GRANTS_UNAVAILABLE -> throw new HsmUnavailableException(text);
+          case API_KEY_DELETED -> throw RefusedException.unauthenticated(text);
+          case TOKEN, NO_GRANT, MISSING_ACTION, SEPARATION_OF_DUTIES ->
+              throw RefusedException.permissionDenied(text);
+        }
+      }
+    }
+  }
+
+  @Override
+  public void close() {
+    mayBlock.shutdownNow();
+  }
+}
