@@ -367,22 +367,12 @@ final class KeyTransport {
   }
 
   private NewKey secret(UUID instance, long object, long keyType, Template template) {
-    var session = hsm.session();
-    try {
-      if (!SecretKeys.isDes(keyType)) {
-        long length = session.attributes(object, CKA_VALUE_LEN).ulong(CKA_VALUE_LEN).orElseThrow();
-        var stated = template.ulong(CKA_VALUE_LEN);
-        if (stated.isPresent() && stated.getAsLong() != 0 && stated.getAsLong() != length) {
-          throw new Pkcs11Exception(
-              Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_VALUE_LEN is not the length of the key");
-        }
-      }
-    } catch (Pkcs11Exception e) {
-      session.destroyObject(object);
-      throw e;
+    var attributes = rules.secret(template, keyType, Origin.UNWRAPPED);
+    var stated = template.ulong(CKA_VALUE_LEN);
+    if (stated.isPresent() && stated.getAsLong() != 0 && !SecretKeys.isDes(keyType)) {
+      attributes.put(CKA_VALUE_LEN, stated.getAsLong());
     }
-    return newKeys.secret(
-        instance, object, rules.secret(template, keyType, Origin.UNWRAPPED), true);
+    return newKeys.secret(instance, object, attributes, true);
   }
 
   private NewKey privateKey(
