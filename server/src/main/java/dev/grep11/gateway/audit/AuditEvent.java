@@ -1,0 +1,117 @@
+package dev.grep11.gateway.audit;
+
+import java.time.Instant;
+import java.util.Optional;
+import java.util.UUID;
+
+/**
+ * One thing that was done or refused, in the fields of CADF (DMTF DSP0262) that the original
+ * service uses. No field may hold plaintext, ciphertext, a blob, a token or a key. Texts that come
+ * from a caller are cut to a bound.
+ *
+ * @param correlationId also returned to the caller
+ */
+public record AuditEvent(
+    String action,
+    Instant eventTime,
+    Outcome outcome,
+    Reason reason,
+    Initiator initiator,
+    Target target,
+    String correlationId,
+    RequestData requestData) {
+  private static final int MAX_TEXT = 512;
+
+  /** The event of every EP11 crypto call. */
+  public static final String EP11_USE = "hs-crypto.ep11.use";
+
+  public AuditEvent {
+    action = bounded(action);
+    correlationId = bounded(correlationId);
+  }
+
+  public enum Outcome {
+    SUCCESS,
+    FAILURE
+  }
+
+  /** The higher of what the action and what the status deserve. */
+  public Severity severity() {
+    Severity byAction = Severity.ofAction(action);
+    Severity byStatus =
+        outcome == Outcome.FAILURE ? Severity.ofStatus(reason.code()) : Severity.NORMAL;
+    return byAction.compareTo(byStatus) >= 0 ? byAction : byStatus;
+  }
+
+  /**
+   * Why, as an HTTP-style status.
+   *
+   * @param forFailure for people, without secrets; empty on success
+   */
+  public record Reason(int code, String type, Optional<String> forFailure) {
+    public static final Reason OK = new Reason(200, "OK", Optional.empty());
+
+    public Reason {
+      type = bounded(type);
+      forFailure = forFailure.map(AuditEvent::bounded);
+    }
+
+    public static Reason failure(int code, String type, String forFailure) {
+      return new Reason(code, type, Optional.of(forFailure));
+    }
+  }
+
+  /**
+   * Who.
+   *
+   * @param id the subject, or what is known of an unidentified caller
+   * @param credentialType {@code token}, {@code apikey}, {@code certificate}, {@code none}
+   * @param hostAddress empty where it is withheld (private network)
+   */
+  public record Initiator(
+      String id,
+      Optional<String> name,
+      String typeUri,
+      String credentialType,
+      Optional<String> hostAddress,
+      Optional<String> hostAgent) {
+    public static final String SERVICE_ID = "service/security/account/serviceid";
+    public static final String USER = "service/security/account/user";
+    public static final String UNKNOWN = "unknown";
+
+    public Initiator {
+      id = bounded(id);
+      name = name.map(AuditEvent::bounded);
+      typeUri = bounded(typeUri);
+      credentialType = bounded(credentialType);
+      hostAddress = hostAddress.map(AuditEvent::bounded);
+      hostAgent = hostAgent.map(AuditEvent::bounded);
+    }
+  }
+
+  /**
+   * On what.
+   *
+   * @param id CRN of the instance or object
+   * @param typeUri {@code hs-crypto/<object>}
+   */
+  public record Target(String id, Optional<String> name, String typeUri) {
+    public Target {
+      id = bounded(id);
+      name = name.map(AuditEvent::bounded);
+      typeUri = bounded(typeUri);
+    }
+  }
+
+  /** By which request. The URI never carries a query. */
+  public record RequestData(String requestUri, Optional<UUID> instanceId) {
+    public RequestData {
+      int query = requestUri.indexOf('?');
+      requestUri = bounded(query < 0 ? requestUri : requestUri.substring(0, query));
+    }
+  }
+
+  private static String bounded(String text) {
+    return text.length() <= MAX_TEXT ? text : text.substring(0, MAX_TEXT) + "…";
+  }
+}

@@ -1,0 +1,38 @@
+package dev.grep11.gateway.audit;
+
+import java.util.Locale;
+import java.util.Set;
+
+/** How much attention an event deserves, in rising order. */
+public enum Severity {
+  NORMAL,
+  WARNING,
+  CRITICAL;
+
+  private static final Set<String> CRITICAL_ACTIONS =
+      Set.of(
+          "hs-crypto.mtlscert-admin-key.create",
+          "hs-crypto.mtlscert-admin-key.update",
+          "hs-crypto.mtlscert-admin-key.delete",
+          "hs-crypto.mtlscert-cert.set",
+          "hs-crypto.mtlscert-cert.delete",
+          "hs-crypto.keystore.deletekey",
+          "hs-crypto.keystore.deletekeystore",
+          "hs-crypto.keystore.updatekey");
+
+  static Severity ofAction(String action) {
+    return CRITICAL_ACTIONS.contains(action) ? CRITICAL : NORMAL;
+  }
+
+  static Severity ofStatus(int reasonCode) {
+    return switch (reasonCode) {
+      case 401, 403, 500, 503, 507 -> CRITICAL;
+      case 400, 409, 424, 502, 504, 505 -> WARNING;
+      default -> NORMAL;
+    };
+  }
+
+  String text() {
+    return name().toLowerCase(Locale.ROOT);
+  }
+}

@@ -1,0 +1,47 @@
+package dev.grep11.gateway.store;
+
+import java.util.List;
+import java.util.Optional;
+import java.util.UUID;
+
+/**
+ * Everything in the store at one generation, verified as a whole; the lists have no order that
+ * means anything.
+ *
+ * @param generation counts the committed changes of this store; a later snapshot never has a lower
+ *     one
+ */
+public record Snapshot(
+    long generation,
+    List<InstanceRecord> instances,
+    List<Grant> grants,
+    List<ApiKeyRecord> apiKeys,
+    List<RegistryRecord> registries) {
+
+  public Snapshot {
+    instances = List.copyOf(instances);
+    grants = List.copyOf(grants);
+    apiKeys = List.copyOf(apiKeys);
+    registries = List.copyOf(registries);
+  }
+
+  /** The instance with this id. */
+  public Optional<InstanceRecord> instance(UUID id) {
+    return instances.stream().filter(i -> i.id().equals(id)).findFirst();
+  }
+
+  /** The API key with this id. */
+  public Optional<ApiKeyRecord> apiKey(UUID id) {
+    return apiKeys.stream().filter(k -> k.id().equals(id)).findFirst();
+  }
+
+  /** The registry of client CAs of this instance; absent means refuse. */
+  public Optional<RegistryRecord> registry(UUID instance) {
+    return registries.stream().filter(r -> r.instance().equals(instance)).findFirst();
+  }
+
+  /** What this subject was granted, in any instance. */
+  public List<Grant> grants(Subject subject) {
+    return grants.stream().filter(g -> g.subject().equals(subject)).toList();
+  }
+}

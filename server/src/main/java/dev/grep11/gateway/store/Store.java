@@ -1,0 +1,557 @@
+package dev.grep11.gateway.store;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.MessageDigest;
+import java.security.SecureRandom;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.UUID;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The records of a gateway, shared by all processes on one data directory.
+ *
+ * <p>Every read takes one state of the database, opens every row and compares their digest with the
+ * sealed head record; every change does so too and then replaces rows and head in one transaction.
+ * That is linear in the size of the store, which is a few thousand rows at most and not on the path
+ * of a call. Safe for use by several threads.
+ */
+public final class Store implements AutoCloseable {
+  private static final byte[] DATA_KEY_CONTEXT = "grep11-gateway store data key v1".getBytes(UTF_8);
+
+  private final Path directory;
+  private final RowSeal seal;
+  private final Connection reader;
+  private final ReentrantLock reading = new ReentrantLock();
+  private final ReentrantLock writing = new ReentrantLock();
+
+  /** A database put back under a running gateway shows as a lower generation. */
+  private final AtomicLong highestSeen = new AtomicLong();
+
+  private Store(Path directory, RowSeal seal, Connection reader) {
+    this.directory = directory;
+    this.seal = seal;
+    this.reader = reader;
+  }
+
+  /** Whether the directory holds a store, readable or not. */
+  public static boolean exists(Path directory) {
+    return Files.exists(Sqlite.file(directory), LinkOption.NOFOLLOW_LINKS);
+  }
+
+  /**
+   * Makes an empty store, its directory (0700) where that is absent, and its data key.
+   *
+   * @throws StoreException when there is one already, or it cannot be written
+   */
+  public static Store create(Path directory, Envelope envelope) {
+    byte[] dataKey = new byte[RowSeal.DATA_KEY_LENGTH];
+    new SecureRandom().nextBytes(dataKey);
+    try {
+      byte[] sealedDataKey = envelope.seal(dataKey, DATA_KEY_CONTEXT);
+      RowSeal seal = new RowSeal(dataKey);
+      Sqlite.create(
+          directory,
+          connection -> {
+            Schema.migrate(connection);
+            update(
+                connection,
+                "INSERT INTO data_key (id, sealed) VALUES (1, ?)",
+                List.of(sealedDataKey));
+            update(
+                connection,
+                "INSERT INTO head (id, generation, sealed) VALUES (1, 0, ?)",
+                List.of(seal.sealHead(0, digest(new Rows()))));
+          });
+    } catch (FileAlreadyExistsException e) {
+      throw new StoreException("there is a store already: " + e.getMessage(), e);
+    } catch (IOException | SQLException e) {
+      throw new StoreException("cannot create a store in " + directory + ": " + e.getMessage(), e);
+    } finally {
+      Arrays.fill(dataKey, (byte) 0);
+    }
+    return open(directory, envelope);
+  }
+
+  /**
+   * Opens a store and verifies it.
+   *
+   * @throws StoreException when there is none, when others may read it, or when it is newer than
+   *     this program
+   * @throws StoreTamperedException when it is not what a gateway with this envelope wrote
+   */
+  public static Store open(Path directory, Envelope envelope) {
+    Connection reader = null;
+    try {
+      Sqlite.check(directory);
+      byte[] sealedDataKey;
+      try (Connection writer = Sqlite.writer(directory)) {
+        Schema.migrate(writer);
+        sealedDataKey = readDataKey(writer);
+        Sqlite.commit(writer);
+      }
+      byte[] dataKey = openDataKey(directory, envelope, sealedDataKey);
+      RowSeal seal = new RowSeal(dataKey);
+      Arrays.fill(dataKey, (byte) 0);
+      reader = Sqlite.reader(directory);
+      Store store = new Store(directory, seal, reader);
+      store.snapshot();
+      return store;
+    } catch (NoSuchFileException e) {
+      throw new StoreException("there is no store in " + directory, e);
+    } catch (IOException | SQLException e) {
+      throw closing(
+          reader,
+          new StoreException("cannot open the store in " + directory + ": " + e.getMessage(), e));
+    } catch (RuntimeException e) {
+      throw closing(reader, e);
+    }
+  }
+
+  private static byte[] openDataKey(Path directory, Envelope envelope, byte[] sealedDataKey) {
+    try {
+      return envelope.open(sealedDataKey, DATA_KEY_CONTEXT);
+    } catch (RuntimeException e) {
+      throw new StoreException("the data key of the store in " + directory + " does not open", e);
+    }
+  }
+
+  private static RuntimeException closing(@Nullable Connection reader, RuntimeException cause) {
+    if (reader != null) {
+      try {
+        reader.close();
+      } catch (SQLException e) {
+        cause.addSuppressed(e);
+      }
+    }
+    return cause;
+  }
+
+  /**
+   * Counts committed changes; every process sees the same number. Verified against the sealed head,
+   * not the rows.
+   */
+  public long generation() {
+    return read(connection -> readHead(connection).generation());
+  }
+
+  /**
+   * Everything, verified.
+   *
+   * @throws StoreTamperedException when rows and head do not belong together, or are older than
+   *     what was seen before
+   */
+  public Snapshot snapshot() {
+    return read(connection -> readVerified(connection).snapshot());
+  }
+
+  /**
+   * Runs {@code work} as one transaction. It sees the verified state and its own changes; if it
+   * throws, nothing happened.
+   *
+   * @throws StoreTamperedException when the state before is not what a gateway wrote; it is left as
+   *     it is
+   */
+  public <T> T change(Function<Change, T> work) {
+    writing.lock();
+    try (Connection writer = Sqlite.writer(directory)) {
+      Verified before = readVerified(writer);
+      Change change = new Change(writer, seal, before);
+      T result = work.apply(change);
+      if (!change.changed()) {
+        return result;
+      }
+      // The comparison is for databases without a lock on the whole: who comes second has changed
+      // nothing.
+      int heads =
+          update(
+              writer,
+              "UPDATE head SET generation = ?, sealed = ? WHERE id = 1 AND generation = ?",
+              List.of(
+                  change.generation(),
+                  seal.sealHead(change.generation(), digest(change.rows())),
+                  before.generation()));
+      if (heads != 1) {
+        throw new StoreException("another process changed the store at the same moment, try again");
+      }
+      Sqlite.commit(writer);
+      highestSeen.accumulateAndGet(change.generation(), Math::max);
+      return result;
+    } catch (SQLException e) {
+      throw new StoreException("cannot change the store: " + e.getMessage(), e);
+    } finally {
+      writing.unlock();
+    }
+  }
+
+  /**
+   * Adds an instance and its empty registry of client CAs; false when the id or the name is taken.
+   */
+  public boolean createInstance(InstanceRecord instance) {
+    return change(change -> change.addInstance(instance));
+  }
+
+  public List<InstanceRecord> instances() {
+    return snapshot().instances();
+  }
+
+  public Optional<InstanceRecord> findInstance(UUID id) {
+    return snapshot().instance(id);
+  }
+
+  /** The client CAs of an instance. Absent means refuse, it never means that none is registered. */
+  public Optional<RegistryRecord> findRegistry(UUID instance) {
+    return snapshot().registry(instance);
+  }
+
+  /** False when exactly this grant exists already. */
+  public boolean addGrant(Grant grant) {
+    return change(change -> change.add(grant));
+  }
+
+  /** False when there is no such grant. */
+  public boolean removeGrant(Grant grant) {
+    return change(change -> change.remove(grant));
+  }
+
+  public List<Grant> grants() {
+    return snapshot().grants();
+  }
+
+  /** False when the id or the name is taken. */
+  public boolean addApiKey(ApiKeyRecord apiKey) {
+    return change(change -> change.addApiKey(apiKey));
+  }
+
+  public List<ApiKeyRecord> apiKeys() {
+    return snapshot().apiKeys();
+  }
+
+  /** The API key with this SHA-256, compared in constant time. */
+  public Optional<ApiKeyRecord> findApiKey(byte[] hash) {
+    return snapshot().apiKeys().stream()
+        .filter(key -> MessageDigest.isEqual(key.hash(), hash))
+        .findFirst();
+  }
+
+  /** False when there is no such API key. Its subject's grants stay. */
+  public boolean deleteApiKey(UUID id) {
+    return change(change -> change.snapshot().apiKey(id).map(change::remove).orElse(false));
+  }
+
+  @Override
+  public void close() {
+    reading.lock();
+    try {
+      reader.close();
+    } catch (SQLException e) {
+      throw new StoreException("the store did not close cleanly", e);
+    } finally {
+      reading.unlock();
+    }
+  }
+
+  /** A transaction under way; not valid after the work has returned. */
+  public static final class Change {
+    private final Connection connection;
+    private final RowSeal seal;
+    private final Rows rows;
+    private final long generation;
+    private boolean changed;
+
+    private Change(Connection connection, RowSeal seal, Verified before) {
+      this.connection = connection;
+      this.seal = seal;
+      this.rows = before.rows();
+      this.generation = before.generation() + 1;
+    }
+
+    /** The state as this transaction would leave it. */
+    public Snapshot snapshot() {
+      return rows.snapshot(generation);
+    }
+
+    /**
+     * Adds an instance and its empty registry of client CAs; false when the id or the name is
+     * taken.
+     */
+    public boolean addInstance(InstanceRecord instance) {
+      return snapshot().instances().stream()
+              .noneMatch(other -> other.name().equals(instance.name()))
+          && insert(instance)
+          && insert(RegistryRecord.empty(instance.id()));
+    }
+
+    /** False when exactly this grant exists already. */
+    public boolean add(Grant grant) {
+      return insert(grant);
+    }
+
+    /** False when there is no such grant. */
+    public boolean remove(Grant grant) {
+      return delete(grant);
+    }
+
+    /** False when the id or the name is taken. */
+    public boolean addApiKey(ApiKeyRecord apiKey) {
+      return snapshot().apiKeys().stream().noneMatch(other -> other.name().equals(apiKey.name()))
+          && insert(apiKey);
+    }
+
+    /** False when there is no such API key. */
+    public boolean remove(ApiKeyRecord apiKey) {
+      return delete(apiKey);
+    }
+
+    private boolean insert(Stored record) {
+      Table table = Table.of(record);
+      byte[] rowKey = seal.rowKey(table, RecordCodec.identity(record));
+      byte[] sealed = seal.sealRow(table, rowKey, generation, RecordCodec.encode(record));
+      int inserted =
+          write(
+              "INSERT INTO "
+                  + table.sqlName()
+                  + " (row_key, version, sealed) VALUES (?, ?, ?) ON CONFLICT (row_key) DO NOTHING",
+              List.of(rowKey, generation, sealed));
+      if (inserted == 1) {
+        rows.of(table).put(rowKey, new Row(generation, sealed, record));
+        changed = true;
+      }
+      return inserted == 1;
+    }
+
+    private boolean delete(Stored record) {
+      Table table = Table.of(record);
+      byte[] rowKey = seal.rowKey(table, RecordCodec.identity(record));
+      int deleted = write("DELETE FROM " + table.sqlName() + " WHERE row_key = ?", List.of(rowKey));
+      if (deleted == 1) {
+        rows.of(table).remove(rowKey);
+        changed = true;
+      }
+      return deleted == 1;
+    }
+
+    private int write(String sql, List<Object> values) {
+      try {
+        return update(connection, sql, values);
+      } catch (SQLException e) {
+        throw new StoreException("cannot change the store: " + e.getMessage(), e);
+      }
+    }
+
+    private boolean changed() {
+      return changed;
+    }
+
+    private Rows rows() {
+      return rows;
+    }
+
+    private long generation() {
+      return generation;
+    }
+  }
+
+  private interface Query<T> {
+    T on(Connection connection) throws SQLException;
+  }
+
+  private <T> T read(Query<T> query) {
+    reading.lock();
+    try {
+      try {
+        return query.on(reader);
+      } finally {
+        reader.rollback();
+      }
+    } catch (SQLException e) {
+      throw new StoreException("cannot read the store: " + e.getMessage(), e);
+    } finally {
+      reading.unlock();
+    }
+  }
+
+  private record Head(long generation, byte[] digest) {}
+
+  private Head readHead(Connection connection) throws SQLException {
+    // Taken before the transaction begins: a change committed while it runs must not look like a
+    // step back.
+    long atLeast = highestSeen.get();
+    Head head =
+        query(
+            connection,
+            "SELECT generation, sealed FROM head WHERE id = 1",
+            row -> {
+              if (!row.next()) {
+                throw new StoreTamperedException("the head record of the store is gone");
+              }
+              long generation = row.getLong(1);
+              return new Head(generation, seal.openHead(generation, blob(row, 2)));
+            });
+    if (head.generation() < atLeast) {
+      throw new StoreTamperedException(
+          "the store was at generation "
+              + atLeast
+              + " and is now at "
+              + head.generation()
+              + ": an older one was put back");
+    }
+    highestSeen.accumulateAndGet(head.generation(), Math::max);
+    return head;
+  }
+
+  private Verified readVerified(Connection connection) throws SQLException {
+    Head head = readHead(connection);
+    Rows rows = new Rows();
+    for (Table table : Table.values()) {
+      Map<byte[], Row> of = rows.of(table);
+      query(
+          connection,
+          "SELECT row_key, version, sealed FROM " + table.sqlName(),
+          row -> {
+            while (row.next()) {
+              byte[] rowKey = blob(row, 1);
+              long version = row.getLong(2);
+              byte[] sealed = blob(row, 3);
+              Stored record =
+                  RecordCodec.decode(table, seal.openRow(table, rowKey, version, sealed));
+              of.put(rowKey, new Row(version, sealed, record));
+            }
+            return of;
+          });
+    }
+    if (!MessageDigest.isEqual(head.digest(), digest(rows))) {
+      throw new StoreTamperedException(
+          "the rows of the store are not those of its generation " + head.generation());
+    }
+    return new Verified(head.generation(), rows);
+  }
+
+  private record Verified(long generation, Rows rows) {
+    Snapshot snapshot() {
+      return rows.snapshot(generation);
+    }
+  }
+
+  private record Row(long version, byte[] sealed, Stored record) {}
+
+  /**
+   * The rows of all tables, in the order of their keys as unsigned bytes, whatever order the
+   * database prefers.
+   */
+  private static final class Rows {
+    private final Map<Table, Map<byte[], Row>> tables = new EnumMap<>(Table.class);
+
+    private Rows() {
+      for (Table table : Table.values()) {
+        tables.put(table, new TreeMap<>(Arrays::compareUnsigned));
+      }
+    }
+
+    private Map<byte[], Row> of(Table table) {
+      return Objects.requireNonNull(tables.get(table));
+    }
+
+    private Snapshot snapshot(long generation) {
+      List<InstanceRecord> instances = new ArrayList<>();
+      List<Grant> grants = new ArrayList<>();
+      List<ApiKeyRecord> apiKeys = new ArrayList<>();
+      List<RegistryRecord> registries = new ArrayList<>();
+      for (Table table : Table.values()) {
+        for (Row row : of(table).values()) {
+          switch (row.record()) {
+            case InstanceRecord instance -> instances.add(instance);
+            case Grant grant -> grants.add(grant);
+            case ApiKeyRecord apiKey -> apiKeys.add(apiKey);
+            case RegistryRecord registry -> registries.add(registry);
+          }
+        }
+      }
+      return new Snapshot(generation, instances, grants, apiKeys, registries);
+    }
+  }
+
+  /**
+   * SHA-256 over every table in its order: name and number of rows, then key, version and sealed
+   * bytes of each row, all with their lengths. It lives inside the sealed head, so it needs no key.
+   */
+  private static byte[] digest(Rows rows) {
+    try {
+      MessageDigest sha256 = MessageDigest.getInstance("SHA-256");
+      for (Table table : Table.values()) {
+        Map<byte[], Row> of = rows.of(table);
+        sha256.update(
+            RowSeal.concatenate(table.sqlName().getBytes(UTF_8), RowSeal.number(of.size())));
+        of.forEach((rowKey, row) ->
+            sha256.update(
+                RowSeal.concatenate(rowKey, RowSeal.number(row.version()), row.sealed())));
+      }
+      return sha256.digest();
+    } catch (GeneralSecurityException e) {
+      throw new IllegalStateException("SHA-256 is part of every JDK", e);
+    }
+  }
+
+  private static byte[] readDataKey(Connection connection) throws SQLException {
+    return query(
+        connection,
+        "SELECT sealed FROM data_key WHERE id = 1",
+        row -> {
+          if (!row.next()) {
+            throw new StoreTamperedException("the data key of the store is gone");
+          }
+          return blob(row, 1);
+        });
+  }
+
+  private static byte[] blob(ResultSet row, int column) throws SQLException {
+    byte[] value = row.getBytes(column);
+    if (value == null) {
+      throw new StoreTamperedException("a column of the store is empty");
+    }
+    return value;
+  }
+
+  private interface Reading<T> {
+    T of(ResultSet rows) throws SQLException;
+  }
+
+  private static <T> T query(Connection connection, String sql, Reading<T> reading)
+      throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(sql);
+        ResultSet rows = statement.executeQuery()) {
+      return reading.of(rows);
+    }
+  }
+
+  private static int update(Connection connection, String sql, List<? extends Object> values)
+      throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(sql)) {
+      for (int i = 0; i < values.size(); i++) {
+        statement.setObject(i + 1, values.get(i));
+      }
+      return statement.executeUpdate();
+    }
+  }
+}

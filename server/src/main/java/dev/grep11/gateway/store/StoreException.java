@@ -1,0 +1,17 @@
+package dev.grep11.gateway.store;
+
+/**
+ * The store could not be read or written. Nothing was changed, and nothing may be assumed about its
+ * content.
+ */
+public class StoreException extends RuntimeException {
+  private static final long serialVersionUID = 1;
+
+  StoreException(String message) {
+    super(message);
+  }
+
+  StoreException(String message, Throwable cause) {
+    super(message, cause);
+  }
+}

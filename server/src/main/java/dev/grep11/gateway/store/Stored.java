@@ -1,0 +1,4 @@
+package dev.grep11.gateway.store;
+
+/** What a row can hold. */
+sealed interface Stored permits InstanceRecord, Grant, ApiKeyRecord, RegistryRecord {}

@@ -1,0 +1,9 @@
+-- version 1
+-- Portable between SQLite and PostgreSQL. Every table of records has the same shape: a keyed hash of what the record is
+-- found by, the generation in which the row was written, and the sealed record.
+CREATE TABLE data_key (id INTEGER PRIMARY KEY CHECK (id = 1), sealed BYTEA NOT NULL);
+CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), generation BIGINT NOT NULL, sealed BYTEA NOT NULL);
+CREATE TABLE instance (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
+CREATE TABLE access_grant (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
+CREATE TABLE api_key (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
+CREATE TABLE registry (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);

@@ -1,0 +1,421 @@
+package dev.grep11.gateway.store;
+
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.UUID;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+class StoreTest {
+  private static final UUID INSTANCE = UUID.fromString("6f6a3f0e-52d5-4d1e-9d1c-0a7b1f0c2d3e");
+  private static final Subject BILLING =
+      new Subject("https://issuer.canary.example", "billing-service-canary");
+  private static final Grant GRANT = Grant.ofRole(BILLING, INSTANCE, "Manager");
+
+  private final SoftwareEnvelope envelope = new SoftwareEnvelope();
+  @TempDir Path temporary;
+
+  @Test
+  void returnsEveryRecordAsItWasAfterOpeningAgain() {
+    Grant actions =
+        new Grant(
+            BILLING,
+            INSTANCE,
+            new Entitlement.Actions(Set.of("hs-crypto.crypto.sign", "hs-crypto.ep11.use")),
+            Optional.of("keystore:" + INSTANCE));
+    InstanceRecord instance = instance(INSTANCE, "payments");
+    ApiKeyRecord apiKey = apiKey("ci");
+    try (Store store = Store.create(directory(), envelope)) {
+      assertThat(store.generation()).isZero();
+      assertThat(store.createInstance(instance)).isTrue();
+      assertThat(store.addGrant(GRANT)).isTrue();
+      assertThat(store.addGrant(actions)).isTrue();
+      assertThat(store.addApiKey(apiKey)).isTrue();
+      assertThat(store.generation()).isEqualTo(4);
+    }
+    try (Store store = Store.open(directory(), envelope)) {
+      assertThat(store.generation()).isEqualTo(4);
+      assertThat(store.instances()).containsExactly(instance);
+      assertThat(store.findInstance(INSTANCE)).contains(instance);
+      assertThat(store.grants()).containsExactlyInAnyOrder(GRANT, actions);
+      assertThat(store.findApiKey(apiKey.hash())).contains(apiKey);
+      assertThat(store.findRegistry(INSTANCE)).contains(new RegistryRecord(INSTANCE, 0, List.of()));
+    }
+  }
+
+  @Test
+  void hasNoRegistryForAnInstanceItDoesNotKnow() {
+    try (Store store = Store.create(directory(), envelope)) {
+      assertThat(store.findRegistry(INSTANCE)).isEmpty();
+    }
+  }
+
+  @Test
+  void saysFalseToDuplicatesAndToWhatIsNotThereAndKeepsItsGeneration() {
+    try (Store store = populated()) {
+      long before = store.generation();
+      assertThat(store.createInstance(instance(INSTANCE, "another name"))).isFalse();
+      assertThat(store.createInstance(instance(UUID.randomUUID(), "payments"))).isFalse();
+      assertThat(store.addGrant(GRANT)).isFalse();
+      assertThat(store.addApiKey(apiKey("ci"))).isFalse();
+      assertThat(store.removeGrant(Grant.ofRole(BILLING, INSTANCE, "Reader"))).isFalse();
+      assertThat(store.deleteApiKey(UUID.randomUUID())).isFalse();
+      assertThat(store.generation()).isEqualTo(before);
+    }
+  }
+
+  @Test
+  void removesGrantsAndApiKeys() {
+    try (Store store = populated()) {
+      ApiKeyRecord apiKey = store.apiKeys().getFirst();
+      assertThat(store.removeGrant(GRANT)).isTrue();
+      assertThat(store.deleteApiKey(apiKey.id())).isTrue();
+      assertThat(store.grants()).isEmpty();
+      assertThat(store.findApiKey(apiKey.hash())).isEmpty();
+    }
+  }
+
+  @Test
+  void changesNothingWhenTheWorkOfATransactionFails() {
+    try (Store store = populated()) {
+      Snapshot before = store.snapshot();
+      assertThatThrownBy(() ->
+              store.<Boolean>change(change -> {
+                change.remove(GRANT);
+                change.add(Grant.ofRole(BILLING, INSTANCE, "Reader"));
+                throw new IllegalStateException("on purpose");
+              }))
+          .hasMessage("on purpose");
+      assertThat(store.snapshot()).isEqualTo(before);
+      assertThat(store.removeGrant(GRANT)).isTrue();
+    }
+  }
+
+  @Test
+  void refusesToCreateASecondStoreAndToOpenNone() {
+    assertThat(Store.exists(directory())).isFalse();
+    assertThatThrownBy(() -> Store.open(directory(), envelope))
+        .hasMessageContaining("there is no store");
+    Store.create(directory(), envelope).close();
+    assertThat(Store.exists(directory())).isTrue();
+    assertThatThrownBy(() -> Store.create(directory(), envelope)).hasMessageContaining("already");
+  }
+
+  @Test
+  void refusesAnotherEnvelope() {
+    Store.create(directory(), envelope).close();
+    assertThatThrownBy(() -> Store.open(directory(), new SoftwareEnvelope()))
+        .isInstanceOf(StoreException.class)
+        .hasMessageContaining("data key");
+  }
+
+  @Test
+  void keepsItsFilesFromOtherUsersAndRefusesToOpenThemWhenTheyAreNot() throws IOException {
+    try (Store store = populated();
+        Stream<Path> files = Files.list(directory())) {
+      assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(directory())))
+          .isEqualTo("rwx------");
+      assertThat(files.toList())
+          .hasSizeGreaterThanOrEqualTo(2)
+          .allSatisfy(file ->
+              assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(file)))
+                  .isEqualTo("rw-------"));
+      assertThat(store.generation()).isPositive();
+    }
+    Files.setPosixFilePermissions(
+        directory().resolve("store.db"), PosixFilePermissions.fromString("rw-r-----"));
+    assertThatThrownBy(() -> Store.open(directory(), envelope))
+        .hasMessageContaining("store.db has mode rw-r-----, it must be rw-------");
+  }
+
+  @Test
+  void leavesNoSubjectNameOrCertificateReadableOnDisk() throws IOException {
+    try (Store store = populated()) {
+      assertThat(store.generation()).isPositive();
+      StringBuilder disk = new StringBuilder();
+      try (Stream<Path> files = Files.list(directory())) {
+        for (Path file : files.toList()) {
+          disk.append(Files.readString(file, ISO_8859_1));
+        }
+      }
+      // What must be found shows that what must not be found would be.
+      assertThat(disk.toString()).contains("access_grant");
+      for (String secret :
+          List.of("canary", "payments", "Manager", INSTANCE.toString(), "ci-canary")) {
+        assertThat(disk.toString()).doesNotContain(secret);
+      }
+      String id = new String(new byte[] {1, 1, 1, 1, 1, 1, 1, 1}, ISO_8859_1);
+      assertThat(disk.toString()).as("a CKA_ID of the fixture").doesNotContain(id + id);
+    }
+  }
+
+  static Stream<Arguments> tamperings() {
+    return Stream.of(
+        tampering("a row changed", "UPDATE access_grant SET sealed = zeroblob(80)"),
+        tampering(
+            "one bit of a row", "UPDATE access_grant SET sealed = (SELECT sealed FROM registry)"),
+        tampering("a row's version", "UPDATE access_grant SET version = version + 1"),
+        tampering("a row's key", "UPDATE access_grant SET row_key = zeroblob(32)"),
+        tampering("a row removed", "DELETE FROM access_grant"),
+        tampering("a registry removed", "DELETE FROM registry"),
+        tampering(
+            "a row copied",
+            "INSERT INTO access_grant SELECT zeroblob(32), version, sealed FROM access_grant"),
+        tampering("a row of another table", "INSERT INTO access_grant SELECT * FROM api_key"),
+        tampering("a row emptied", "UPDATE api_key SET sealed = zeroblob(0)"),
+        tampering("the head removed", "DELETE FROM head"),
+        tampering("the head's generation", "UPDATE head SET generation = generation + 1"),
+        tampering("the head's digest", "UPDATE head SET sealed = zeroblob(60)"),
+        tampering(
+            "everything removed",
+            "DELETE FROM instance; DELETE FROM access_grant; DELETE FROM api_key; DELETE FROM registry"));
+  }
+
+  private static Arguments tampering(String what, String sql) {
+    return Arguments.of(what, sql);
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("tamperings")
+  void noticesWhatPlainSqlChanged(String what, String sql) throws SQLException {
+    try (Store store = populated()) {
+      plainSql(sql);
+      assertThatThrownBy(store::snapshot).as(what).isInstanceOf(StoreTamperedException.class);
+      assertThatThrownBy(() -> store.findRegistry(INSTANCE))
+          .isInstanceOf(StoreTamperedException.class);
+      assertThatThrownBy(() -> store.addGrant(Grant.ofRole(BILLING, INSTANCE, "Reader")))
+          .as("a change would seal the tampering")
+          .isInstanceOf(StoreTamperedException.class);
+      assertThatThrownBy(() -> Store.open(directory(), envelope))
+          .isInstanceOf(StoreTamperedException.class);
+    }
+  }
+
+  @Test
+  void noticesARemovedGrantPutBack() throws SQLException {
+    try (Store store = populated()) {
+      plainSql("CREATE TABLE kept AS SELECT * FROM access_grant");
+      store.removeGrant(GRANT);
+      plainSql("INSERT INTO access_grant SELECT * FROM kept");
+      assertThatThrownBy(store::grants).isInstanceOf(StoreTamperedException.class);
+    }
+  }
+
+  @Test
+  void noticesAHeadRolledBackAlone() throws SQLException {
+    try (Store store = populated()) {
+      plainSql("CREATE TABLE kept AS SELECT * FROM head");
+      store.removeGrant(GRANT);
+      plainSql("DELETE FROM head; INSERT INTO head SELECT * FROM kept");
+    }
+    assertThatThrownBy(() -> Store.open(directory(), envelope))
+        .isInstanceOf(StoreTamperedException.class);
+  }
+
+  @Test
+  void noticesAnOlderDatabasePutBackUnderARunningProcess() throws SQLException {
+    try (Store store = populated()) {
+      plainSql(
+          "CREATE TABLE kept_head AS SELECT * FROM head; CREATE TABLE kept AS SELECT * FROM access_grant");
+      store.removeGrant(GRANT);
+      plainSql(
+          "DELETE FROM head; INSERT INTO head SELECT * FROM kept_head; INSERT INTO access_grant SELECT * FROM kept");
+      assertThatThrownBy(store::generation)
+          .isInstanceOf(StoreTamperedException.class)
+          .hasMessageContaining("older");
+    }
+  }
+
+  @Test
+  void showsChangesToAnotherStoreOnTheSameDirectory() {
+    try (Store one = populated();
+        Store two = Store.open(directory(), envelope)) {
+      long before = two.generation();
+      one.removeGrant(GRANT);
+      assertThat(two.generation()).isEqualTo(before + 1);
+      assertThat(two.grants()).isEmpty();
+      assertThat(two.addGrant(GRANT)).isTrue();
+      assertThat(one.grants()).containsExactly(GRANT);
+    }
+  }
+
+  @Test
+  void losesNoChangeWhenTwoStoresWriteAtOnceWhileOthersRead() throws Exception {
+    try (Store one = populated();
+        Store two = Store.open(directory(), envelope);
+        ExecutorService threads = Executors.newFixedThreadPool(3)) {
+      long before = one.generation();
+      List<Callable<Long>> work = new ArrayList<>();
+      for (Store store : List.of(one, two)) {
+        for (int i = 0; i < 20; i++) {
+          work.add(() -> {
+            store.addGrant(
+                Grant.ofRole(new Subject("i", UUID.randomUUID().toString()), INSTANCE, "Reader"));
+            return store.snapshot().generation();
+          });
+        }
+      }
+      for (Future<Long> future : threads.invokeAll(work)) {
+        assertThat(future.get()).isGreaterThan(before);
+      }
+      assertThat(one.generation()).isEqualTo(before + 40);
+      assertThat(two.grants()).hasSize(41);
+    }
+  }
+
+  @Test
+  void opensTheFilesAsTheyLayInTheMiddleOfATransaction() throws Exception {
+    Path copy = temporary.resolve("copy");
+    try (Store store = populated()) {
+      store.change(change -> {
+        change.remove(GRANT);
+        copyDirectory(copy);
+        return true;
+      });
+      assertThat(store.grants()).isEmpty();
+    }
+    try (Store store = Store.open(copy, envelope)) {
+      assertThat(store.grants())
+          .as("the transaction had not been committed")
+          .containsExactly(GRANT);
+    }
+  }
+
+  @Test
+  void keepsEveryAcknowledgedChangeOfAProcessThatIsKilled() throws Exception {
+    byte[] key = "0123456789abcdef0123456789abcdef".getBytes(UTF_8);
+    Store.create(directory(), new SoftwareEnvelope(key)).close();
+    Process process =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--enable-native-access=ALL-UNNAMED",
+                "-XX:TieredStopAtLevel=1",
+                "-cp",
+                System.getProperty("java.class.path"),
+                Writer.class.getName(),
+                directory().toString(),
+                new String(key, UTF_8))
+            .redirectError(ProcessBuilder.Redirect.INHERIT)
+            .start();
+    List<String> acknowledged = new ArrayList<>();
+    try (BufferedReader out = process.inputReader()) {
+      while (acknowledged.size() < 20) {
+        String line = out.readLine();
+        assertThat(line).as("the writer ended by itself").isNotNull();
+        acknowledged.add(line);
+      }
+      // By its handle, which leaves the pipe open: what it had acknowledged is still in there.
+      process.toHandle().destroyForcibly();
+      process.waitFor();
+      out.lines()
+          .filter(line -> line.length() == UUID.randomUUID().toString().length())
+          .forEach(acknowledged::add);
+    }
+    try (Store store = Store.open(directory(), new SoftwareEnvelope(key))) {
+      assertThat(store.grants().stream().map(grant -> grant.subject().id()))
+          .containsAll(acknowledged);
+    }
+  }
+
+  /** Adds grants and says which, until it is killed. */
+  static final class Writer {
+    private Writer() {}
+
+    public static void main(String[] arguments) {
+      try (Store store =
+          Store.open(Path.of(arguments[0]), new SoftwareEnvelope(arguments[1].getBytes(UTF_8)))) {
+        while (true) {
+          String id = UUID.randomUUID().toString();
+          store.addGrant(Grant.ofRole(new Subject("i", id), INSTANCE, "Reader"));
+          System.out.println(id);
+        }
+      }
+    }
+  }
+
+  private Path directory() {
+    return temporary.resolve("data");
+  }
+
+  private Store populated() {
+    Store store = Store.create(directory(), envelope);
+    store.createInstance(instance(INSTANCE, "payments"));
+    store.addGrant(GRANT);
+    store.addApiKey(apiKey("ci"));
+    return store;
+  }
+
+  private void plainSql(String sql) throws SQLException {
+    try (Connection connection =
+            DriverManager.getConnection("jdbc:sqlite:" + directory().resolve("store.db"));
+        var statement = connection.createStatement()) {
+      statement.executeUpdate(sql);
+    }
+  }
+
+  private void copyDirectory(Path to) {
+    try (Stream<Path> files = Files.list(directory())) {
+      Files.createDirectory(
+          to, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+      for (Path file : files.toList()) {
+        Files.copy(file, to.resolve(file.getFileName()), StandardCopyOption.COPY_ATTRIBUTES);
+      }
+    } catch (IOException e) {
+      throw new java.io.UncheckedIOException(e);
+    }
+  }
+
+  private static ApiKeyRecord apiKey(String name) {
+    return new ApiKeyRecord(
+        UUID.randomUUID(), name, new byte[32], BILLING, Instant.ofEpochSecond(1));
+  }
+
+  static InstanceRecord instance(UUID id, String name) {
+    return new InstanceRecord(
+        id,
+        name,
+        "account-canary",
+        "local",
+        List.of(
+            new SealingKeyGeneration(
+                id(9),
+                SealingKeyGeneration.State.ACTIVE,
+                id(1),
+                id(2),
+                id(3),
+                id(4),
+                id(5),
+                Instant.parse("2026-11-20T10:00:00.123456789Z"))));
+  }
+
+  private static byte[] id(int value) {
+    byte[] id = new byte[16];
+    java.util.Arrays.fill(id, (byte) value);
+    return id;
+  }
+}
