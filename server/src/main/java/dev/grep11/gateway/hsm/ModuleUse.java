@@ -59,12 +59,17 @@ final class ModuleUse {
     }
   }
 
-  void release(Cryptoki cryptoki) {
+  /**
+   * Ends this use; the last one finalises the module.
+   *
+   * @param finalise false while a call hangs in the module, whose end that would be
+   */
+  void release(Cryptoki cryptoki, boolean finalise) {
     synchronized (IN_USE) {
       users--;
       if (users == 0) {
         IN_USE.remove(module);
-        if (ours) {
+        if (ours && finalise) {
           var _ = cryptoki.C_Finalize(0);
         }
       }
