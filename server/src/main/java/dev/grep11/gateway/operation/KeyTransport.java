@@ -23,8 +23,10 @@ import dev.grep11.gateway.pkcs11.NamedCurve;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Template;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import java.util.Set;
 import java.util.UUID;
+import org.jspecify.annotations.Nullable;
 
 /**
  * WrapKey and UnwrapKey. Where the token has the mechanism, the wrapped key never leaves it; the
@@ -291,7 +293,7 @@ final class KeyTransport {
         value.buffer().put(message);
         return create(keyType, value);
       } finally {
-        java.util.Arrays.fill(message, (byte) 0);
+        Arrays.fill(message, (byte) 0);
       }
     }
   }
@@ -407,7 +409,7 @@ final class KeyTransport {
   }
 
   /** The public half under MAC, with the right to verify, and the key's size in bits. */
-  private byte[] checkSum(UUID instance, @org.jspecify.annotations.Nullable PublicKeyInfo info) {
+  private byte[] checkSum(UUID instance, @Nullable PublicKeyInfo info) {
     if (info == null) {
       return new byte[0];
     }
