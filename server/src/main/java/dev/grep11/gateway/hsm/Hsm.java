@@ -371,14 +371,21 @@ public final class Hsm implements AutoCloseable {
       owners.values().forEach(o -> discard(o.session));
       discard(old.holder());
     }
+    module.enterRecovery();
+    try {
+      reopen(old, since);
+    } catch (InterruptedException e) {
+      module.leaveRecovery();
+      throw e;
+    }
+  }
+
+  private void reopen(State old, long since) throws InterruptedException {
     var backoff = FIRST_BACKOFF;
     var last = "";
     for (int attempt = 1; ; attempt++) {
       try {
-        if (attempt > 1 && nothingHangs() && module.renew(cryptoki)) {
-          LOG.debug("module initialised again");
-        }
-        if (next(old.epoch().number() + 1)) {
+        if (attempt(attempt > 1, old.epoch().number() + 1)) {
           LOG.info(
               "token \"{}\" is back after {} ms: {}",
               settings.tokenLabel(),
@@ -399,6 +406,21 @@ public final class Hsm implements AutoCloseable {
         backoff = backoff.compareTo(LONGEST_BACKOFF) > 0 ? LONGEST_BACKOFF : backoff;
       }
       Thread.sleep(backoff);
+    }
+  }
+
+  private boolean attempt(boolean renew, long number) {
+    module.attempts().lock();
+    try {
+      if (renew && nothingHangs()) {
+        module.renew(cryptoki);
+      }
+      boolean opened = next(number);
+      // Under the lock: another user must not renew the module under the sessions just opened.
+      module.leaveRecovery();
+      return opened;
+    } finally {
+      module.attempts().unlock();
     }
   }
 

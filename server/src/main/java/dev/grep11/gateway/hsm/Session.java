@@ -638,7 +638,7 @@ public final class Session {
 
   /** Whether a call is running in it. */
   boolean busy() {
-    return busy;
+    return busy && !closed();
   }
 
   /**

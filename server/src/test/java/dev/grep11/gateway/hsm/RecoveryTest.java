@@ -226,6 +226,42 @@ class RecoveryTest {
   }
 
   @Test
+  void doesNotOfferARefusedPinAgainAtOnce() throws Exception {
+    var old = hsm.epoch();
+    answers.put("C_Login", CKR_PIN_INCORRECT);
+    answers.put("C_Sign", CKR_DEVICE_REMOVED);
+    assertThatThrownBy(() -> signOnce()).isInstanceOf(HsmUnavailableException.class);
+    answers.remove("C_Sign");
+    await().until(() -> pinAsked.get() == 2);
+
+    Thread.sleep(1000);
+
+    assertThat(pinAsked).hasValue(2);
+    assertThat(old.live()).isFalse();
+  }
+
+  @Test
+  void recoversWithoutANewStartOfAModuleThatOthersUse() throws Exception {
+    var tokens = SOFTHSM.token().tokens();
+    var away = tokens.resolveSibling("away");
+    var old = hsm.epoch();
+    try (var other = Hsm.open(Tokens.settings(SOFTHSM.token()))) {
+      var othersOld = other.epoch();
+      Files.move(tokens, away);
+      await().atMost(Duration.ofSeconds(10)).until(() -> !old.live() && !othersOld.live());
+      Files.move(away, tokens);
+      awaitRecovery(old);
+      await()
+          .atMost(Duration.ofSeconds(20))
+          .until(() -> other.epoch() != othersOld && other.epoch().live());
+      byte[] random = other.withHolder(holder -> holder.random(4));
+      assertThat(random).hasSize(4);
+      assertThat(signOnce()).hasSize(16);
+    }
+    assertThat(signOnce()).hasSize(16);
+  }
+
+  @Test
   void noticesByItselfThatTheTokenIsGone() {
     var old = hsm.epoch();
     answers.put("C_GetTokenInfo", CKR_TOKEN_NOT_PRESENT);
