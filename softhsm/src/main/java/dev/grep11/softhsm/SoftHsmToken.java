@@ -98,18 +98,18 @@ public final class SoftHsmToken implements AutoCloseable {
   private static SoftHsmToken create(
       Path directory, String label, char[] userPin, char[] soPin, boolean temporary) {
     var token = new SoftHsmToken(directory.toAbsolutePath(), label, findModule(), temporary);
+    if (Files.exists(token.configuration())) {
+      throw new SoftHsmUnavailableException(directory + " holds a token already");
+    }
     try {
-      if (Files.exists(token.configuration())) {
-        throw new SoftHsmUnavailableException(directory + " holds a token already");
-      }
       token.write(userPin);
       token.initialise(new String(userPin), new String(soPin));
       return token;
     } catch (IOException e) {
-      token.close();
+      token.undo();
       throw new UncheckedIOException(e);
     } catch (RuntimeException e) {
-      token.close();
+      token.undo();
       throw e;
     }
   }
@@ -247,12 +247,26 @@ public final class SoftHsmToken implements AutoCloseable {
   /** Deletes a temporary token; any other stays. */
   @Override
   public void close() {
-    if (!temporary || !Files.exists(directory)) {
+    if (temporary) {
+      delete(directory);
+    }
+  }
+
+  /** Leaves nothing of a token that could not be initialised, and what others put there alone. */
+  private void undo() {
+    delete(tokens());
+    delete(configuration());
+    delete(pinFile());
+    close();
+  }
+
+  private static void delete(Path tree) {
+    if (!Files.exists(tree)) {
       return;
     }
     try {
       Files.walkFileTree(
-          directory,
+          tree,
           new SimpleFileVisitor<>() {
             @Override
             public FileVisitResult visitFile(Path file, BasicFileAttributes attributes)

@@ -15,6 +15,7 @@ import java.util.Collections;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
@@ -38,8 +39,10 @@ public final class Hsm implements AutoCloseable {
   private static final Duration FIRST_BACKOFF = Duration.ofMillis(50);
   private static final Duration LONGEST_BACKOFF = Duration.ofSeconds(2);
 
+  private static final Duration WATCH_INTERVAL = Duration.ofSeconds(2);
+
   /** After it a call is taken to hang in the module, and its session is left behind. */
-  private static final Duration LONGEST_CALL_IN_FLIGHT = Duration.ofSeconds(5);
+  private static final Duration LONGEST_CALL_IN_FLIGHT = Duration.ofSeconds(2);
 
   /** A refused PIN counts towards its lock, so it is not offered every two seconds. */
   private static final Duration BACKOFF_AFTER_REFUSED_PIN = Duration.ofMinutes(5);
@@ -59,6 +62,9 @@ public final class Hsm implements AutoCloseable {
 
   /** Guards opening and closing of sessions, and the step from one epoch to the next. */
   private final Object lifecycle = new Object();
+
+  /** Sessions of ended epochs in which a call has not come back. */
+  private final Set<Session> leftBehind = ConcurrentHashMap.newKeySet();
 
   private final Thread recovery;
   private volatile State state;
@@ -89,15 +95,20 @@ public final class Hsm implements AutoCloseable {
     try {
       state = begin(1);
     } catch (RuntimeException e) {
-      module.release(cryptoki);
+      module.release(cryptoki, true);
       throw e instanceof Slot.PinRefusedException ? new HsmOpenException("login", e) : e;
     }
     recovery = Thread.ofPlatform().daemon().name("hsm-recovery").start(this::recoverForEver);
     for (var lane : Lane.values()) {
       lanes.put(lane, new LaneQueue(lane, settings.lane(lane)));
     }
-    for (var lane : Lane.values()) {
-      startWorkers(lane);
+    try {
+      for (var lane : Lane.values()) {
+        startWorkers(lane);
+      }
+    } catch (RuntimeException e) {
+      close();
+      throw e;
     }
   }
 
@@ -180,7 +191,12 @@ public final class Hsm implements AutoCloseable {
   }
 
   private void adopt(Thread thread) {
-    owners.put(thread, new Owner(openSession(state)));
+    var current = state;
+    var session =
+        current.epoch().live()
+            ? openSession(current.epoch(), current.slot(), false)
+            : session(current.epoch(), current.slot(), 0, false);
+    owners.put(thread, new Owner(session));
   }
 
   /** Closes the session of the current thread. */
@@ -223,7 +239,7 @@ public final class Hsm implements AutoCloseable {
    *
    * @throws HsmUnavailableException while the token is lost
    */
-  public <T> T withHolder(Function<Session, T> work) {
+  public <T extends @Nullable Object> T withHolder(Function<Session, T> work) {
     holderLock.lock();
     try {
       return work.apply(state.holder());
@@ -232,24 +248,12 @@ public final class Hsm implements AutoCloseable {
     }
   }
 
-  private Session openSession(State current) {
-    return openSession(current.epoch(), current.slot(), false);
+  private Session openSession(Epoch epoch, Slot slot, boolean holdsObjects) {
+    return session(epoch, slot, slot.openSession(), holdsObjects);
   }
 
-  private Session openSession(Epoch epoch, Slot slot, boolean holdsObjects) {
-    var token =
-        new Session.Token() {
-          @Override
-          public long openSession() {
-            return slot.openSession();
-          }
-
-          @Override
-          public boolean answers(long session) {
-            return slot.answers(session);
-          }
-        };
-    return new Session(cryptoki, epoch, token, holdsObjects);
+  private Session session(Epoch epoch, Slot slot, long handle, boolean holdsObjects) {
+    return new Session(cryptoki, epoch, slot, handle, holdsObjects);
   }
 
   private State begin(long number) {
@@ -325,44 +329,63 @@ public final class Hsm implements AutoCloseable {
     while (true) {
       String reason;
       synchronized (lifecycle) {
-        while (lost == null && !closed) {
+        if (closed) {
+          return;
+        }
+        if (lost == null) {
           try {
-            lifecycle.wait();
+            lifecycle.wait(WATCH_INTERVAL.toMillis());
           } catch (InterruptedException e) {
             return;
           }
         }
-        if (closed) {
-          return;
-        }
         reason = lost;
       }
       try {
-        recover(reason);
+        if (reason == null) {
+          watch();
+        } else {
+          recover(reason);
+        }
       } catch (InterruptedException e) {
         return;
       }
     }
   }
 
-  private void recover(@Nullable String reason) throws InterruptedException {
+  /** Session keys of SoftHSM outlive their token, so nobody might notice for long. */
+  private void watch() {
+    var current = state;
+    if (current.epoch().live() && !current.slot().answers(current.holder().handle())) {
+      current.epoch().end("the token does not answer");
+    }
+  }
+
+  private void recover(String reason) throws InterruptedException {
     long since = System.nanoTime();
     var old = state;
     LOG.warn("token \"{}\" lost in {}: {}", settings.tokenLabel(), old.epoch(), reason);
     old.epoch().announce().forEach(Hsm::runListener);
     awaitCallsInFlight();
     synchronized (lifecycle) {
-      owners.values().forEach(o -> o.session.discard());
-      old.holder().discard();
+      owners.values().forEach(o -> discard(o.session));
+      discard(old.holder());
     }
+    module.enterRecovery();
+    try {
+      reopen(old, since);
+    } catch (InterruptedException e) {
+      module.leaveRecovery();
+      throw e;
+    }
+  }
+
+  private void reopen(State old, long since) throws InterruptedException {
     var backoff = FIRST_BACKOFF;
     var last = "";
     for (int attempt = 1; ; attempt++) {
       try {
-        if (attempt > 1 && module.renew(cryptoki)) {
-          LOG.debug("module initialised again");
-        }
-        if (next(old.epoch().number() + 1)) {
+        if (attempt(attempt > 1, old.epoch().number() + 1)) {
           LOG.info(
               "token \"{}\" is back after {} ms: {}",
               settings.tokenLabel(),
@@ -373,7 +396,7 @@ public final class Hsm implements AutoCloseable {
       } catch (Slot.PinRefusedException e) {
         LOG.error("{}; next attempt in {}", e.getMessage(), BACKOFF_AFTER_REFUSED_PIN);
         backoff = BACKOFF_AFTER_REFUSED_PIN;
-      } catch (HsmOpenException | Pkcs11Exception e) {
+      } catch (RuntimeException e) {
         var message = String.valueOf(e.getMessage());
         if (!message.equals(last)) {
           LOG.warn("token \"{}\" is not back: {}", settings.tokenLabel(), message);
@@ -383,6 +406,21 @@ public final class Hsm implements AutoCloseable {
         backoff = backoff.compareTo(LONGEST_BACKOFF) > 0 ? LONGEST_BACKOFF : backoff;
       }
       Thread.sleep(backoff);
+    }
+  }
+
+  private boolean attempt(boolean renew, long number) {
+    module.attempts().lock();
+    try {
+      if (renew && nothingHangs()) {
+        module.renew(cryptoki);
+      }
+      boolean opened = next(number);
+      // Under the lock: another user must not renew the module under the sessions just opened.
+      module.leaveRecovery();
+      return opened;
+    } finally {
+      module.attempts().unlock();
     }
   }
 
@@ -398,7 +436,7 @@ public final class Hsm implements AutoCloseable {
       try {
         owners.keySet().removeIf(thread -> thread.getState() == Thread.State.TERMINATED);
         for (int i = 0; i < owners.size(); i++) {
-          opened.add(openSession(begun));
+          opened.add(openSession(begun.epoch(), begun.slot(), false));
         }
         if (!begun.epoch().live()) {
           throw Session.unavailable();
@@ -424,6 +462,19 @@ public final class Hsm implements AutoCloseable {
       }
       Thread.sleep(1);
     }
+  }
+
+  private void discard(Session session) {
+    session.discard();
+    if (!session.closed()) {
+      leftBehind.add(session);
+    }
+  }
+
+  /** Finalising the module under a running call would crash the process. */
+  private boolean nothingHangs() {
+    leftBehind.removeIf(Session::closed);
+    return leftBehind.isEmpty();
   }
 
   private static void runListener(Runnable listener) {
@@ -458,10 +509,10 @@ public final class Hsm implements AutoCloseable {
     }
     state.epoch().announce().forEach(Hsm::runListener);
     synchronized (lifecycle) {
-      owners.values().forEach(o -> o.session.discard());
+      owners.values().forEach(o -> discard(o.session));
       owners.clear();
-      state.holder().discard();
+      discard(state.holder());
     }
-    module.release(cryptoki);
+    module.release(cryptoki, nothingHangs());
   }
 }

@@ -10,6 +10,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * The initialised state of a module, which belongs to the process (PKCS #11 v2.40, C_Initialize):
@@ -24,6 +25,7 @@ final class ModuleUse {
   private static final long FLAGS_OFFSET = 32;
   private static final long CKF_OS_LOCKING_OK = 2;
 
+  private final ReentrantLock attempts = new ReentrantLock();
   private final Path module;
   private final Map<String, String> environment;
 
@@ -31,6 +33,9 @@ final class ModuleUse {
   private boolean ours;
 
   private int users;
+
+  /** Users without a session, waiting for their token. */
+  private int recovering;
 
   private ModuleUse(Path module, Map<String, String> environment) {
     this.module = module;
@@ -59,31 +64,51 @@ final class ModuleUse {
     }
   }
 
-  void release(Cryptoki cryptoki) {
+  /**
+   * Ends this use; the last one finalises the module.
+   *
+   * @param finalise false while a call hangs in the module, whose end that would be
+   */
+  void release(Cryptoki cryptoki, boolean finalise) {
     synchronized (IN_USE) {
       users--;
       if (users == 0) {
         IN_USE.remove(module);
-        if (ours) {
+        if (ours && finalise) {
           var _ = cryptoki.C_Finalize(0);
         }
       }
     }
   }
 
-  /**
-   * Finalises and initialises the module once more, unless someone else in the process uses it.
-   *
-   * @return whether it did
-   */
-  boolean renew(Cryptoki cryptoki) {
+  /** Announces a user that has closed all its sessions. */
+  void enterRecovery() {
     synchronized (IN_USE) {
-      if (users > 1 || !ours) {
-        return false;
+      recovering++;
+    }
+  }
+
+  void leaveRecovery() {
+    synchronized (IN_USE) {
+      recovering--;
+    }
+  }
+
+  /** Held during an attempt to recover, so that no other user renews the module under it. */
+  ReentrantLock attempts() {
+    return attempts;
+  }
+
+  /**
+   * Finalises and initialises the module once more, unless someone in the process still works with
+   * it. SoftHSM gives a token that was away no other way back.
+   */
+  void renew(Cryptoki cryptoki) {
+    synchronized (IN_USE) {
+      if (ours && recovering == users) {
+        var _ = cryptoki.C_Finalize(0);
+        initialize(cryptoki);
       }
-      var _ = cryptoki.C_Finalize(0);
-      initialize(cryptoki);
-      return true;
     }
   }
 

@@ -81,12 +81,13 @@ public final class Session {
   private volatile boolean busy;
   private volatile boolean orphan;
 
-  Session(Cryptoki cryptoki, Epoch epoch, Token token, boolean holdsObjects) {
+  /** Over a native session; 0 for one that waits for the next epoch. */
+  Session(Cryptoki cryptoki, Epoch epoch, Token token, long handle, boolean holdsObjects) {
     this.cryptoki = cryptoki;
     this.epoch = epoch;
     this.token = token;
     this.holdsObjects = holdsObjects;
-    this.handle = token.openSession();
+    this.handle = handle;
     signing =
         new Operation("C_Sign", cryptoki::C_SignInit, cryptoki::C_Sign, cryptoki::C_SignFinal);
     encryption =
@@ -575,7 +576,12 @@ public final class Session {
       throw unavailable();
     }
     long stuck = handle;
-    handle = token.openSession();
+    try {
+      handle = token.openSession();
+    } catch (HsmOpenException e) {
+      epoch.end(e.getMessage() + ", while replacing a session stuck in an operation");
+      throw unavailable();
+    }
     var _ = cryptoki.C_CloseSession(stuck);
   }
 
@@ -632,7 +638,7 @@ public final class Session {
 
   /** Whether a call is running in it. */
   boolean busy() {
-    return busy;
+    return busy && !closed();
   }
 
   /**
@@ -647,11 +653,15 @@ public final class Session {
   }
 
   private void closeNative() {
-    long closing = handle;
-    handle = 0;
-    if (closing != 0) {
-      var _ = cryptoki.C_CloseSession(closing);
+    if (handle != 0) {
+      var _ = cryptoki.C_CloseSession(handle);
+      handle = 0;
     }
+  }
+
+  /** Whether the native session is gone, and no call can be running in it. */
+  boolean closed() {
+    return handle == 0;
   }
 
   /** The span of one call: the session is taken, and its memory wiped at the end. */

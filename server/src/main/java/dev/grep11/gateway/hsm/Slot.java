@@ -16,7 +16,7 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /** The slot whose token carries the configured label, and what may be asked of it by number. */
-final class Slot {
+final class Slot implements Session.Token {
   // CK_TOKEN_INFO, PKCS #11 v2.40 section 3.2.
   private static final long TOKEN_INFO = 208;
   private static final long LABEL_OFFSET = 0;
@@ -113,7 +113,8 @@ final class Slot {
     return info;
   }
 
-  long openSession() {
+  @Override
+  public long openSession() {
     try (var arena = Arena.ofConfined()) {
       var handle = arena.allocate(JAVA_LONG);
       require(
@@ -158,7 +159,8 @@ final class Slot {
   }
 
   /** Whether the session is logged in and the token still is the one it was. */
-  boolean answers(long session) {
+  @Override
+  public boolean answers(long session) {
     try (var arena = Arena.ofConfined()) {
       var state = arena.allocate(SESSION_INFO, Long.BYTES);
       var token = arena.allocate(TOKEN_INFO, Long.BYTES);

@@ -201,14 +201,12 @@ public final class KeySealer {
     var attributes = key.attributes();
     boolean secret = attributes.ulong(CKA_CLASS).orElseThrow() == Cko.CKO_SECRET_KEY;
     var template = secret ? secretTemplate(attributes, form) : privateTemplate(attributes, form);
+    requireLength(attributes, key.blob.sealed().length);
     long kek = key.blob.sealing() == Sealing.KEK_N ? key.keys.kekN() : key.keys.kekX();
     long object = session.unwrapKey(WRAP, kek, key.blob.sealed(), template.build());
-    // SoftHSM unwraps 20 bytes as an AES key without complaint.
-    var length = attributes.ulong(CKA_VALUE_LEN);
-    if (secret
-        && hasValueLength(attributes)
-        && session.attributes(object, CKA_VALUE_LEN).ulong(CKA_VALUE_LEN).orElse(-1)
-            != length.orElse(-2)) {
+    // SoftHSM unwraps 20 bytes as an AES key without complaint, and then says 0 of its length.
+    long length = hasValueLength(attributes) ? valueLength(session, object) : 0;
+    if (secret && length != 0 && length != attributes.ulong(CKA_VALUE_LEN).orElseThrow()) {
       session.destroyObject(object);
       throw new Pkcs11Exception(Ckr.CKR_IBM_BLOB_ERROR, "length of the sealed key");
     }
@@ -337,6 +335,10 @@ public final class KeySealer {
     if (length.isPresent() && wrapped != 8 + (length.getAsLong() + 7) / 8 * 8) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_SIZE_RANGE, Cka.name(CKA_VALUE_LEN));
     }
+  }
+
+  private static long valueLength(Session session, long object) {
+    return session.attributes(object, CKA_VALUE_LEN).ulong(CKA_VALUE_LEN).orElseThrow();
   }
 
   private static boolean hasValueLength(Template attributes) {

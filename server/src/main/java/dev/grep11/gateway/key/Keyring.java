@@ -28,7 +28,9 @@ public final class Keyring {
     }
   }
 
-  private record Loaded(Epoch epoch, Map<ByteBuffer, SealingKeys> byMasterKeyId) {}
+  private record Id(UUID instance, ByteBuffer masterKeyId) {}
+
+  private record Loaded(Epoch epoch, Map<Id, SealingKeys> keys) {}
 
   private final Hsm hsm;
   private final Map<UUID, Generations> instances;
@@ -85,11 +87,11 @@ public final class Keyring {
       current = new Loaded(session.epoch(), new ConcurrentHashMap<>());
       loaded = current;
     }
-    var id = ByteBuffer.wrap(ids.masterKeyId());
-    var keys = current.byMasterKeyId().get(id);
+    var id = new Id(instance, ByteBuffer.wrap(ids.masterKeyId()));
+    var keys = current.keys().get(id);
     if (keys == null) {
       keys = SealingKeys.load(session, instance, ids);
-      current.byMasterKeyId().put(id, keys);
+      current.keys().put(id, keys);
     }
     return keys;
   }

@@ -12,6 +12,7 @@ import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.pkcs11.Template;
 import java.util.List;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * From a client's template to the attributes of a new key: what may be said, what is defaulted,
@@ -148,10 +149,7 @@ final class AttributeRules {
 
   /** Attributes of a new private key, its components aside. */
   Template.Builder privateKey(
-      Template template,
-      long keyType,
-      @org.jspecify.annotations.Nullable NamedCurve curve,
-      Origin origin) {
+      Template template, long keyType, @Nullable NamedCurve curve, Origin origin) {
     requireAcceptable(template);
     var out = common(template, Cko.CKO_PRIVATE_KEY, keyType, origin);
     boolean generated = origin == Origin.GENERATED;
@@ -167,10 +165,7 @@ final class AttributeRules {
 
   /** Attributes of a new public key, its components aside. */
   Template.Builder publicKey(
-      Template template,
-      long keyType,
-      @org.jspecify.annotations.Nullable NamedCurve curve,
-      Origin origin) {
+      Template template, long keyType, @Nullable NamedCurve curve, Origin origin) {
     requireAcceptable(template);
     var out =
         descriptive(template)
@@ -307,7 +302,7 @@ final class AttributeRules {
     return attributes;
   }
 
-  private static boolean signs(long keyType, @org.jspecify.annotations.Nullable NamedCurve curve) {
+  private static boolean signs(long keyType, @Nullable NamedCurve curve) {
     return keyType == Ckk.CKK_RSA
         || keyType == Ckk.CKK_DSA
         || (curve != null && curve.form() != NamedCurve.Form.MONTGOMERY);

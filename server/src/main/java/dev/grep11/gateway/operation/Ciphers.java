@@ -11,6 +11,7 @@ import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.Cko;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
+import dev.grep11.gateway.pkcs11.Hash;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
 import dev.grep11.gateway.pkcs11.MechanismFamily;
@@ -142,9 +143,7 @@ final class Ciphers {
     if (Parameters.isNativeOaep(oaep)) {
       return session.encrypt(new Mechanism(Ckm.CKM_RSA_PKCS_OAEP, oaep), key.handle(), message);
     }
-    var seed =
-        session.random(
-            dev.grep11.gateway.pkcs11.Hash.ofMechanism(oaep.hash()).orElseThrow().length());
+    var seed = session.random(Hash.ofMechanism(oaep.hash()).orElseThrow().length());
     var encoded = RsaPadding.oaepEncode(modulusLength(key), oaep, message, seed);
     try {
       return session.encrypt(RAW_RSA, key.handle(), ByteBuffer.wrap(encoded));
@@ -155,7 +154,7 @@ final class Ciphers {
 
   /** What implicit rejection draws from: it depends on the key and the ciphertext alone. */
   byte[] rejectionSeed(Requester by, byte[] blob, ByteBuffer ciphered) {
-    var digest = dev.grep11.gateway.pkcs11.Hash.SHA256.newDigest();
+    var digest = Hash.SHA256.newDigest();
     var input = ByteBuffer.allocate(64);
     input.put(digest.digest(blob));
     digest.update(ciphered.duplicate());

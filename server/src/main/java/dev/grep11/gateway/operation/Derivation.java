@@ -27,6 +27,7 @@ import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /** DeriveKey: Diffie-Hellman over elliptic curves and over primes. Semantics section 10. */
 final class Derivation {
@@ -207,11 +208,7 @@ final class Derivation {
   }
 
   /** CKA_VALUE_LEN, or what stands for it: samples send 0 or leave it out. */
-  private long length(
-      @org.jspecify.annotations.Nullable MechanismRow row,
-      long keyType,
-      Template template,
-      int full) {
+  private long length(@Nullable MechanismRow row, long keyType, Template template, int full) {
     if (SecretKeys.isDes(keyType)) {
       return SecretKeys.length(Template.builder().put(CKA_KEY_TYPE, keyType).build());
     }

@@ -14,6 +14,7 @@ import org.bouncycastle.asn1.ASN1Integer;
 import org.bouncycastle.asn1.ASN1Primitive;
 import org.bouncycastle.asn1.ASN1Sequence;
 import org.bouncycastle.asn1.DERSequence;
+import org.jspecify.annotations.Nullable;
 
 /**
  * CKA_IBM_STRUCT_PARAMS: SEQUENCE {P, Q, G} of DSA, SEQUENCE {P, G} of DH; on input also inside an
@@ -21,8 +22,7 @@ import org.bouncycastle.asn1.DERSequence;
  *
  * @param q null for DH
  */
-record DomainParameters(
-    BigInteger p, @org.jspecify.annotations.Nullable BigInteger q, BigInteger g) {
+record DomainParameters(BigInteger p, @Nullable BigInteger q, BigInteger g) {
   // Fermat to a few bases and Miller-Rabin beside: parameters are a client's, and 3072 bits are
   // slow.
   private static final int CERTAINTY = 40;

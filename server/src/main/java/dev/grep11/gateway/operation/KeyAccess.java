@@ -6,7 +6,6 @@ import dev.grep11.gateway.key.KeyForm;
 import dev.grep11.gateway.key.KeySealer;
 import dev.grep11.gateway.key.KeySealer.Opened;
 import dev.grep11.gateway.key.KeySealer.OpenedKey;
-import dev.grep11.gateway.key.KeySealer.OpenedPublicKey;
 import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.key.PublicKeyInfo;
 import dev.grep11.gateway.key.WorkingKey;
@@ -17,6 +16,7 @@ import dev.grep11.gateway.pkcs11.MechanismRow;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.pkcs11.Template;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Hands out keys for a purpose. This is where a key's rights are enforced, from the attributes
@@ -138,9 +138,7 @@ final class KeyAccess {
   }
 
   private void requireKekSize(
-      Template attributes,
-      @org.jspecify.annotations.Nullable PublicKeyInfo publicKey,
-      KeyRole role) {
+      Template attributes, @Nullable PublicKeyInfo publicKey, KeyRole role) {
     if (policy == Policy.COMPATIBLE || role == KeyRole.KEY) {
       return;
     }
@@ -161,10 +159,5 @@ final class KeyAccess {
       throw new IllegalStateException("not a public key");
     }
     return info;
-  }
-
-  /** For whom a MACed public key is what it needs. */
-  static boolean isPublic(Opened opened) {
-    return opened instanceof OpenedPublicKey;
   }
 }

@@ -23,8 +23,10 @@ import dev.grep11.gateway.pkcs11.NamedCurve;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Template;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import java.util.Set;
 import java.util.UUID;
+import org.jspecify.annotations.Nullable;
 
 /**
  * WrapKey and UnwrapKey. Where the token has the mechanism, the wrapped key never leaves it; the
@@ -291,7 +293,7 @@ final class KeyTransport {
         value.buffer().put(message);
         return create(keyType, value);
       } finally {
-        java.util.Arrays.fill(message, (byte) 0);
+        Arrays.fill(message, (byte) 0);
       }
     }
   }
@@ -367,22 +369,12 @@ final class KeyTransport {
   }
 
   private NewKey secret(UUID instance, long object, long keyType, Template template) {
-    var session = hsm.session();
-    try {
-      if (!SecretKeys.isDes(keyType)) {
-        long length = session.attributes(object, CKA_VALUE_LEN).ulong(CKA_VALUE_LEN).orElseThrow();
-        var stated = template.ulong(CKA_VALUE_LEN);
-        if (stated.isPresent() && stated.getAsLong() != 0 && stated.getAsLong() != length) {
-          throw new Pkcs11Exception(
-              Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_VALUE_LEN is not the length of the key");
-        }
-      }
-    } catch (Pkcs11Exception e) {
-      session.destroyObject(object);
-      throw e;
+    var attributes = rules.secret(template, keyType, Origin.UNWRAPPED);
+    var stated = template.ulong(CKA_VALUE_LEN);
+    if (stated.isPresent() && stated.getAsLong() != 0 && !SecretKeys.isDes(keyType)) {
+      attributes.put(CKA_VALUE_LEN, stated.getAsLong());
     }
-    return newKeys.secret(
-        instance, object, rules.secret(template, keyType, Origin.UNWRAPPED), true);
+    return newKeys.secret(instance, object, attributes, true);
   }
 
   private NewKey privateKey(
@@ -417,7 +409,7 @@ final class KeyTransport {
   }
 
   /** The public half under MAC, with the right to verify, and the key's size in bits. */
-  private byte[] checkSum(UUID instance, @org.jspecify.annotations.Nullable PublicKeyInfo info) {
+  private byte[] checkSum(UUID instance, @Nullable PublicKeyInfo info) {
     if (info == null) {
       return new byte[0];
     }

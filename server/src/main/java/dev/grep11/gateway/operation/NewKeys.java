@@ -8,7 +8,9 @@ import dev.grep11.gateway.key.KeySealer;
 import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.Cko;
+import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.Mechanism;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.pkcs11.Template;
 import java.nio.ByteBuffer;
@@ -24,11 +26,13 @@ final class NewKeys {
 
   private final Hsm hsm;
   private final KeySealer sealer;
+  private final KeyValues values;
   private final Policy policy;
 
-  NewKeys(Hsm hsm, KeySealer sealer, Policy policy) {
+  NewKeys(Hsm hsm, KeySealer sealer, KeyValues values, Policy policy) {
     this.hsm = hsm;
     this.sealer = sealer;
+    this.values = values;
     this.policy = policy;
   }
 
@@ -49,16 +53,26 @@ final class NewKeys {
     return passing(Cko.CKO_SECRET_KEY, keyType).put(CKA_ENCRYPT, true);
   }
 
-  /** Seals a secret key object, whose true length the token tells, and destroys it. */
+  /**
+   * Seals a secret key object by its true length and destroys it.
+   *
+   * @throws Pkcs11Exception CKR_TEMPLATE_INCONSISTENT if the attributes state another length,
+   *     CKR_KEY_SIZE_RANGE if the type has no such length
+   */
   NewKey secret(UUID instance, long object, Template.Builder attributes, boolean withBits) {
     var session = hsm.session();
     try {
       var soFar = attributes.build();
       long keyType = soFar.ulong(CKA_KEY_TYPE).orElseThrow();
       long length =
-          SecretKeys.isDes(keyType)
+          SecretKeys.isDes(keyType) && soFar.isTrue(CKA_LOCAL)
               ? SecretKeys.length(soFar)
-              : session.attributes(object, CKA_VALUE_LEN).ulong(CKA_VALUE_LEN).orElseThrow();
+              : values.length(object, keyType);
+      var stated = soFar.ulong(CKA_VALUE_LEN);
+      if (stated.isPresent() && stated.getAsLong() != length) {
+        throw new Pkcs11Exception(
+            Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_VALUE_LEN is not the length of the key");
+      }
       SecretKeys.requireLength(keyType, length, policy);
       var checkValue = checkValue(session, object, keyType);
       var complete = attributes.put(CKA_VALUE_LEN, length).put(CKA_CHECK_VALUE, checkValue).build();

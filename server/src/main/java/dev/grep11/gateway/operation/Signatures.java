@@ -15,7 +15,6 @@ import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Hash;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
-import dev.grep11.gateway.pkcs11.MechanismInfo;
 import dev.grep11.gateway.pkcs11.MechanismParameters.RsaPss;
 import dev.grep11.gateway.pkcs11.MechanismRow;
 import dev.grep11.gateway.pkcs11.NamedCurve;
@@ -136,12 +135,9 @@ final class Signatures {
             .sign(Mechanism.of(aes ? Ckm.CKM_AES_CMAC : Ckm.CKM_DES3_CMAC), key.handle(), data);
       }
     }
-    var inToken = hsm.mechanisms().get(row.token());
-    var opened = row.token() == row.type() ? inToken : null;
     try (var key =
         access.borrow(by, blob, row, Cko.CKO_SECRET_KEY, usage, KeyRole.KEY, KeyForm.HMAC)) {
-      long length = keyLength(key);
-      if (opened != null && length >= minimum(opened)) {
+      if (isServedByToken(row, SecretKeys.length(key.attributes()))) {
         return hsm.session().sign(Mechanism.of(row.token()), key.handle(), data);
       }
     }
@@ -203,12 +199,9 @@ final class Signatures {
     };
   }
 
-  private static long keyLength(WorkingKey key) {
-    return SecretKeys.length(key.attributes());
-  }
-
-  private static long minimum(MechanismInfo info) {
-    return info.minKeySize();
+  private boolean isServedByToken(MechanismRow row, long keyLength) {
+    var info = hsm.mechanisms().get(row.token());
+    return row.token() == row.type() && info != null && keyLength >= info.minKeySize();
   }
 
   private static void requireParameters(MechanismRow row, Mechanism mechanism) {

@@ -1,5 +1,6 @@
 package dev.grep11.gateway.pkcs11;
 
+import java.util.Collections;
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.Optional;
@@ -41,7 +42,9 @@ public record MechanismRow(
   public record Service(ServedBy by, boolean strict) {}
 
   public MechanismRow {
-    functions = Map.copyOf(new EnumMap<>(functions));
+    var ordered = new EnumMap<CryptoFunction, Service>(CryptoFunction.class);
+    ordered.putAll(functions);
+    functions = Collections.unmodifiableMap(ordered);
     keyTypes = Set.copyOf(keyTypes);
   }
 

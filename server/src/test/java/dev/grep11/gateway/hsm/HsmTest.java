@@ -2,17 +2,32 @@ package dev.grep11.gateway.hsm;
 
 import static dev.grep11.gateway.pkcs11.Cka.*;
 import static dev.grep11.gateway.pkcs11.Ckm.*;
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.util.concurrent.TimeUnit.SECONDS;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.grep11.gateway.pkcs11.Mechanism;
+import dev.grep11.gateway.pkcs11.Template;
 import dev.grep11.softhsm.SoftHsmExtension;
+import dev.grep11.softhsm.SoftHsmToken;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
+import java.util.concurrent.CompletableFuture;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
+import org.junit.jupiter.api.io.TempDir;
 
 class HsmTest {
   @RegisterExtension static final SoftHsmExtension SOFTHSM = new SoftHsmExtension();
+
+  private static final Mechanism AES_KEY_GEN = Mechanism.of(CKM_AES_KEY_GEN);
 
   private static Hsm hsm;
 
@@ -48,5 +63,129 @@ class HsmTest {
         .isInstanceOf(HsmOpenException.class)
         .hasMessageContaining("\"another\"")
         .hasMessageContaining(SOFTHSM.token().label());
+  }
+
+  @Test
+  void ownsASessionOnEveryThreadOfEveryLane() throws Exception {
+    for (var lane : Lane.values()) {
+      assertThat(
+              hsm.submit(lane, "test", inSeconds(10), () -> hsm.session().random(8))
+                  .get(10, SECONDS))
+          .hasSize(8);
+    }
+  }
+
+  @Test
+  void givesNoSessionToAThreadThatOwnsNone() throws Exception {
+    var thread =
+        CompletableFuture.runAsync(() -> {
+          assertThat(hsm.ownsSession()).isFalse();
+          assertThatThrownBy(hsm::session).isInstanceOf(IllegalStateException.class);
+          hsm.adoptCurrentThread();
+          assertThat(hsm.session().random(4)).hasSize(4);
+          hsm.releaseCurrentThread();
+          assertThat(hsm.ownsSession()).isFalse();
+        });
+    thread.get(10, SECONDS);
+  }
+
+  @Test
+  void usesTheHoldersKeysOnManyThreadsAtOnce() throws Exception {
+    long key = hsm.withHolder(holder -> holder.generateKey(AES_KEY_GEN, aes()));
+    var calls = new ArrayList<CompletableFuture<byte[]>>();
+    var message = ByteBuffer.allocateDirect(100_000).asReadOnlyBuffer();
+    for (int i = 0; i < 400; i++) {
+      calls.add(
+          hsm.submit(
+              Lane.USE,
+              "caller " + i % 7,
+              inSeconds(30),
+              () -> hsm.session().sign(Mechanism.of(CKM_AES_CMAC), key, message.duplicate())));
+    }
+    var first = calls.getFirst().get(30, SECONDS);
+    for (var call : calls) {
+      assertThat(call.get(30, SECONDS)).isEqualTo(first);
+    }
+    hsm.<@Nullable Void>withHolder(holder -> {
+      holder.destroyObject(key);
+      return null;
+    });
+  }
+
+  @Test
+  void sharesAModuleAndRefusesAnotherEnvironmentMeanwhile() {
+    try (var second = Hsm.open(Tokens.settings(SOFTHSM.token()));
+        var foreign = SoftHsmToken.temporary()) {
+      assertThat(second.tokenInfo()).isEqualTo(hsm.tokenInfo());
+      assertThatThrownBy(() -> Hsm.open(Tokens.settings(foreign)).close())
+          .isInstanceOf(HsmOpenException.class)
+          .hasMessageContaining("another environment");
+    }
+    byte[] random = hsm.withHolder(holder -> holder.random(8));
+    assertThat(random).hasSize(8);
+  }
+
+  @Test
+  void saysWhatIsWrongWithAPinFile(@TempDir Path directory) throws Exception {
+    var file = Files.writeString(directory.resolve("pin"), "1234\n");
+    Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-r-----"));
+
+    assertThatThrownBy(PinSource.file(file)::read)
+        .isInstanceOf(HsmOpenException.class)
+        .hasMessageContainingAll(file.toString(), "owner ", "rw-r-----", "expected", "rw-------")
+        .hasMessageNotContaining("1234");
+    Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("r--------"));
+    assertThat(PinSource.file(file).read()).isEqualTo("1234".getBytes(UTF_8));
+    assertThatThrownBy(PinSource.file(directory.resolve("absent"))::read)
+        .isInstanceOf(HsmOpenException.class)
+        .hasMessageContaining("absent");
+    assertThatThrownBy(PinSource.environment("NO_SUCH_VARIABLE")::read)
+        .hasMessageContaining("NO_SUCH_VARIABLE");
+  }
+
+  @Test
+  void refusesAWrongPinWithoutNamingIt() {
+    var wrong =
+        HsmSettings.of(
+            SOFTHSM.token().module(),
+            SOFTHSM.token().label(),
+            PinSource.chars("mistaken"::toCharArray),
+            SOFTHSM.token().environment());
+
+    // SoftHSM keeps the login per process, so only a module of our own sees the refusal.
+    hsm.close();
+    try {
+      assertThatThrownBy(() -> Hsm.open(wrong).close())
+          .isInstanceOf(HsmOpenException.class)
+          .hasMessageContaining("CKR_PIN_INCORRECT")
+          .hasMessageNotContaining("mistaken");
+    } finally {
+      open();
+    }
+  }
+
+  @Test
+  void saysThatAModuleIsNone(@TempDir Path directory) throws Exception {
+    var text = Files.writeString(directory.resolve("module.so"), "text");
+    assertThatThrownBy(() -> NativeCryptoki.load(text))
+        .isInstanceOf(HsmOpenException.class)
+        .hasMessageContaining(text.toString());
+    assertThatThrownBy(() -> NativeCryptoki.load(directory.resolve("absent.so")))
+        .isInstanceOf(HsmOpenException.class)
+        .hasMessageContaining("absent.so");
+  }
+
+  private static Template aes() {
+    return Template.builder()
+        .put(CKA_TOKEN, false)
+        .put(CKA_PRIVATE, false)
+        .put(CKA_SENSITIVE, true)
+        .put(CKA_SIGN, true)
+        .put(CKA_VALUE_LEN, 32)
+        .build();
+  }
+
+  private static long inSeconds(long seconds) {
+    return System.nanoTime() + SECONDS.toNanos(seconds);
   }
 }
