@@ -115,6 +115,12 @@ final class Gateway implements AutoCloseable {
     var access = closing(new TokenAccess(new TokenVerifier(issuers), grants));
 
     var connections = closing(new Connections(Runtime.getRuntime().availableProcessors()));
+    var inline = config.execution() == GatewayConfig.Execution.LOCAL;
+    if (inline) {
+      for (var loop : connections.eventLoops()) {
+        loop.submit(hsm::adoptCurrentThread).syncUninterruptibly();
+      }
+    }
     crypto =
         closing(
             CryptoListener.start(
@@ -125,7 +131,7 @@ final class Gateway implements AutoCloseable {
                 config.limits(),
                 new CryptoListener.Collaborators(
                     operations,
-                    new LaneDispatcher(hsm, operations),
+                    new LaneDispatcher(hsm, operations, inline),
                     access,
                     ClientCertificates.NONE_REGISTERED,
                     new CallAuditLog(audit))));

@@ -4,36 +4,50 @@ import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.operation.Requester;
-import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.rpc.Dispatcher;
 import dev.grep11.gateway.rpc.Workload;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 
-/** Every call runs on a worker of the token, in the lane that {@link Operations#lane} names. */
+/**
+ * Calls run where {@link Operations#lane} says: on the event loop that read them, when they are
+ * cheap and the token is local, else on a worker of the token.
+ */
 final class LaneDispatcher implements Dispatcher {
   private final Hsm hsm;
   private final Operations operations;
+  private final boolean inline;
 
-  LaneDispatcher(Hsm hsm, Operations operations) {
+  /**
+   * @param inline whether event loops, which must own sessions then, may run cheap calls
+   */
+  LaneDispatcher(Hsm hsm, Operations operations, boolean inline) {
     this.hsm = hsm;
     this.operations = operations;
+    this.inline = inline;
   }
 
   @Override
   public <T> CompletableFuture<T> submit(
       Requester by, Workload workload, long deadlineNanos, Callable<T> work) {
-    return hsm.submit(lane(by, workload), by.subject(), deadlineNanos, work);
+    var lane =
+        operations.lane(
+            by.instance(),
+            workload.function(),
+            workload.mechanism(),
+            workload.key(),
+            workload.payloadLength());
+    if (lane.isEmpty() && inline && hsm.ownsSession()) {
+      return here(work);
+    }
+    return hsm.submit(lane.orElse(Lane.USE), by.subject(), deadlineNanos, work);
   }
 
-  private Lane lane(Requester by, Workload workload) {
-    // Without a mechanism the call is going to be refused, wherever it runs.
-    return workload.function().isEmpty() || workload.mechanism().isEmpty()
-        ? Lane.USE
-        : operations.lane(
-            by,
-            workload.function().get(),
-            Mechanism.of(workload.mechanism().getAsLong()),
-            workload.key());
+  private static <T> CompletableFuture<T> here(Callable<T> work) {
+    try {
+      return CompletableFuture.completedFuture(work.call());
+    } catch (Exception e) {
+      return CompletableFuture.failedFuture(e);
+    }
   }
 }
