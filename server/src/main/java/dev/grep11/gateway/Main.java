@@ -6,8 +6,6 @@ import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.store.StoreException;
 import dev.grep11.gateway.tls.ServerTls;
 import dev.grep11.softhsm.SoftHsmUnavailableException;
-import java.util.logging.Level;
-import java.util.logging.Logger;
 import org.slf4j.LoggerFactory;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -31,9 +29,6 @@ import picocli.CommandLine.Command;
 public final class Main {
   private static final org.slf4j.Logger LOG = LoggerFactory.getLogger(Main.class);
 
-  // java.util.logging forgets the level of a logger that nobody holds.
-  private static final Logger GRPC = Logger.getLogger("io.grpc");
-
   private Main() {}
 
   public static void main(String[] arguments) {
@@ -41,8 +36,6 @@ public final class Main {
     if (System.getProperty(ServerTls.TICKETS_PROPERTY) == null) {
       System.setProperty(ServerTls.TICKETS_PROPERTY, "false");
     }
-    // Its warnings are stack traces about what clients do wrong.
-    GRPC.setLevel(Level.SEVERE);
     System.exit(commandLine().execute(arguments));
   }
 

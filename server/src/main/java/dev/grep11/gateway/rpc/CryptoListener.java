@@ -14,9 +14,21 @@ import java.net.InetSocketAddress;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 
 /** The port that serves the GREP11 service. TLS only: there is no other way to build one. */
 public final class CryptoListener implements AutoCloseable {
+  /**
+   * Its warnings are stack traces about what clients send. Held here because java.util.logging
+   * forgets the level of a logger that nobody holds.
+   */
+  private static final Logger GRPC = Logger.getLogger("io.grpc.netty");
+
+  static {
+    GRPC.setLevel(Level.SEVERE);
+  }
+
   private final Server server;
   private final Connections connections;
 
