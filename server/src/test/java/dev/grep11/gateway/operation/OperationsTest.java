@@ -302,4 +302,33 @@ class OperationsTest {
     assertThat(operations.decryptSingle(BY, cbc, key.blob(), ByteBuffer.wrap(ciphered)))
         .isEqualTo(MESSAGE);
   }
+
+  @ParameterizedTest
+  @org.junit.jupiter.params.provider.ValueSource(
+      ints = {8, 13, 14, 15, 16, 31, 32, 33, 100, 255, 256})
+  void keepsTheLengthOfAGenericSecret(int length) {
+    var kek = aes(with(CKA_WRAP, CKA_UNWRAP).toBuilder()).blob();
+    var key =
+        operations.generateKey(
+            BY,
+            Mechanism.of(CKM_GENERIC_SECRET_KEY_GEN),
+            with(CKA_EXTRACTABLE).toBuilder().put(CKA_VALUE_LEN, length).build());
+    var cbc = Mechanism.of(CKM_AES_CBC_PAD, new byte[16]);
+    var wrapped = operations.wrapKey(BY, cbc, key.blob(), kek, new byte[0]);
+    assertThat(wrapped).hasSize((length / 16 + 1) * 16);
+    var back =
+        operations.unwrapKey(
+            BY,
+            cbc,
+            wrapped,
+            kek,
+            new byte[0],
+            with(CKA_VERIFY).toBuilder().put(CKA_KEY_TYPE, Ckk.CKK_GENERIC_SECRET).build());
+    assertThat(back.attributes().ulong(CKA_VALUE_LEN)).hasValue(length);
+    assertThat(Arrays.copyOf(back.checkSum(), 3)).isEqualTo(key.checkSum());
+    for (long mechanism : new long[] {CKM_SHA256_HMAC, CKM_SHA512_256_HMAC}) {
+      var mac = operations.signSingle(BY, Mechanism.of(mechanism), key.blob(), message());
+      operations.verifySingle(BY, Mechanism.of(mechanism), back.blob(), message(), mac);
+    }
+  }
 }
