@@ -32,15 +32,18 @@ public final class KeySealer {
   private final Hsm hsm;
   private final Keyring keyring;
   private final boolean privateObjects;
+  private final boolean softwareFallback;
 
   /**
    * @param privateObjects whether working copies carry CKA_PRIVATE; public ones are faster on
    *     SoftHSM and as well protected as the process that holds the login
+   * @param softwareFallback whether keys that the token cannot wrap may pass through gateway memory
    */
-  public KeySealer(Hsm hsm, Keyring keyring, boolean privateObjects) {
+  public KeySealer(Hsm hsm, Keyring keyring, boolean privateObjects, boolean softwareFallback) {
     this.hsm = hsm;
     this.keyring = keyring;
     this.privateObjects = privateObjects;
+    this.softwareFallback = softwareFallback;
   }
 
   /** What a blob proved to be. */
@@ -160,11 +163,7 @@ public final class KeySealer {
             case KEK_N, KEK_X -> unwrap(session, key, form);
             case VALUE -> {
               try (var value = value(session, key)) {
-                yield session.createObject(
-                    privateTemplate(key.attributes(), form)
-                        .putOffHeap(CKA_VALUE, value.buffer())
-                        .put(CKA_EC_PARAMS, key.attributes().bytes(CKA_EC_PARAMS).orElseThrow())
-                        .build());
+                yield session.createObject(valueTemplate(key.attributes(), form, value));
               }
             }
           };
@@ -232,6 +231,16 @@ public final class KeySealer {
         .put(CKA_DERIVE, uses && attributes.isTrue(CKA_DERIVE));
   }
 
+  private Template valueTemplate(Template attributes, KeyForm form, SecretBuffer value) {
+    boolean secret = attributes.ulong(CKA_CLASS).orElseThrow() == Cko.CKO_SECRET_KEY;
+    var template =
+        secret
+            ? secretTemplate(attributes, form)
+            : privateTemplate(attributes, form)
+                .put(CKA_EC_PARAMS, attributes.bytes(CKA_EC_PARAMS).orElseThrow());
+    return template.putOffHeap(CKA_VALUE, value.buffer()).build();
+  }
+
   private Template.Builder privateTemplate(Template attributes, KeyForm form) {
     long keyType = attributes.ulong(CKA_KEY_TYPE).orElseThrow();
     return workingCopy(Cko.CKO_PRIVATE_KEY, nativeKeyType(attributes, keyType), form)
@@ -271,6 +280,10 @@ public final class KeySealer {
   }
 
   private SecretBuffer value(Session session, OpenedKey key) {
+    if (!softwareFallback) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_IBM_STATIC_POLICY, "the key is sealed by value, and softwareFallback is off");
+    }
     var sealed = key.blob.sealed();
     if (sealed.length <= GCM_IV_LENGTH) {
       throw new Pkcs11Exception(Ckr.CKR_IBM_BLOB_ERROR, "sealed value");

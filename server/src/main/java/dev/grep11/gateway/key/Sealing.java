@@ -6,7 +6,10 @@ enum Sealing {
   KEK_N(1),
   /** AES key wrap with padding under KEK-X: an extractable key. */
   KEK_X(2),
-  /** AES-GCM under the value key, for keys that the token cannot wrap (Edwards and X keys). */
+  /**
+   * AES-GCM under the value key, for keys that the token cannot wrap: Edwards and X keys, and
+   * secret keys whose length is no multiple of 8, which SoftHSM's key wrap fills with zeros.
+   */
   VALUE(3);
 
   private final int number;

@@ -175,11 +175,7 @@ final class KeyTransport {
                 Ckr.CKR_WRAPPED_KEY_LEN_RANGE, "a multiple of 8 bytes, 16 or more");
           }
           yield secret
-              ? secret(
-                  by.instance(),
-                  unwrapInToken(row, kek, wrapped, NewKeys.passingSecret(keyType)),
-                  keyType,
-                  template)
+              ? secret(by.instance(), unwrapSecret(row, kek, wrapped, keyType), keyType, template)
               : privateKey(
                   by.instance(),
                   privateKeys.fromToken(
@@ -250,7 +246,8 @@ final class KeyTransport {
   /** What CBC encrypts: the bytes of a secret key, PKCS #8 of a private one. */
   private SecretBuffer payload(OpenedKey key) {
     var value = values.open(key);
-    if (!sealer.isSealedValue(key)) {
+    if (key.attributes().ulong(CKA_CLASS).orElseThrow() == Cko.CKO_SECRET_KEY
+        || !sealer.isSealedValue(key)) {
       return value;
     }
     try (value) {
@@ -281,7 +278,9 @@ final class KeyTransport {
       }
     }
     var oaep = Parameters.oaep(mechanism);
-    if (Parameters.isNativeOaep(oaep)) {
+    // The token hides the length of a generic secret that it unwrapped; its value tells it.
+    boolean byValue = keyType == Ckk.CKK_GENERIC_SECRET && softwareFallback;
+    if (Parameters.isNativeOaep(oaep) && !byValue) {
       return unwrap(mechanism, kek, wrapped, NewKeys.passingSecret(keyType));
     }
     requireSoftware(mechanism);
@@ -313,6 +312,19 @@ final class KeyTransport {
                 new Pkcs11Exception(
                     Ckr.CKR_TEMPLATE_INCOMPLETE,
                     "CKA_VALUE_LEN, which CKM_RSA_PKCS needs beforehand"));
+  }
+
+  private long unwrapSecret(MechanismRow row, WorkingKey kek, byte[] wrapped, long keyType) {
+    if (row.family() == MechanismFamily.KEY_WRAP_PAD
+        && keyType == Ckk.CKK_GENERIC_SECRET
+        && softwareFallback) {
+      try (var value = hsm.session().openKeyWrapPad(kek.handle(), wrapped)) {
+        return create(keyType, value);
+      } catch (Pkcs11Exception e) {
+        throw e.retry() ? e : invalid();
+      }
+    }
+    return unwrapInToken(row, kek, wrapped, NewKeys.passingSecret(keyType));
   }
 
   private long unwrapInToken(
@@ -454,7 +466,8 @@ final class KeyTransport {
   private void requireWrappableInToken(OpenedKey key) {
     if (sealer.isSealedValue(key)) {
       throw new Pkcs11Exception(
-          Ckr.CKR_KEY_NOT_WRAPPABLE, "the token wraps no Edwards or X keys; CBC_PAD does");
+          Ckr.CKR_KEY_NOT_WRAPPABLE,
+          "the token wraps no Edwards or X keys and no odd lengths; CBC_PAD does");
     }
   }
 

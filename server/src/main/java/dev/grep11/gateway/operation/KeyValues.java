@@ -82,13 +82,15 @@ final class KeyValues {
     } finally {
       session.destroyObject(passing);
     }
+    throw new Pkcs11Exception(
+        Ckr.CKR_KEY_SIZE_RANGE,
+        "the token does not tell the length of this key; multiples of 8 from 16 bytes are served");
+  }
+
+  /** Refuses what the operator did not allow. */
+  void requireVisible(String why) {
     if (!softwareFallback) {
-      throw new Pkcs11Exception(
-          Ckr.CKR_KEY_SIZE_RANGE,
-          "the token does not tell the length of this key; multiples of 8 from 16 bytes are served");
-    }
-    try (var value = openObject(object)) {
-      return value.size();
+      throw new Pkcs11Exception(Ckr.CKR_KEY_SIZE_RANGE, why + "; softwareFallback is off");
     }
   }
 

@@ -76,10 +76,25 @@ final class NewKeys {
       SecretKeys.requireLength(keyType, length, policy);
       var checkValue = checkValue(session, object, keyType);
       var complete = attributes.put(CKA_VALUE_LEN, length).put(CKA_CHECK_VALUE, checkValue).build();
-      var blob = sealer.seal(instance, object, complete);
+      var blob =
+          length % 8 == 0
+              ? sealer.seal(instance, object, complete)
+              : sealValue(instance, object, length, complete);
       return new NewKey(blob, withBits ? withBits(checkValue, length * 8) : checkValue, complete);
     } finally {
       session.destroyObject(object);
+    }
+  }
+
+  /**
+   * SoftHSM's key wrap fills a key up with zeros and forgets its length, so that such a key is
+   * sealed by value. The row W that this is needs softwareFallback.
+   */
+  private byte[] sealValue(UUID instance, long object, long length, Template attributes) {
+    values.requireVisible(
+        "the token wraps no keys of " + length + " bytes, only of multiples of 8");
+    try (var value = values.openObject(object)) {
+      return sealer.sealValue(instance, value.truncate((int) length), attributes);
     }
   }
 

@@ -44,7 +44,7 @@ final class Core implements AutoCloseable {
                 B, new Keyring.Generations(List.of(b)),
                 TWIN_OF_A, new Keyring.Generations(List.of(a))));
     keyring.loadAll();
-    sealer = new KeySealer(hsm, keyring, true);
+    sealer = new KeySealer(hsm, keyring, true, true);
     keys = new Keys(hsm, sealer, 1000);
   }
 
@@ -63,8 +63,14 @@ final class Core implements AutoCloseable {
   }
 
   Operations operations(Policy policy, boolean softwareFallback) {
+    var used = softwareFallback ? sealer : new KeySealer(hsm, keyring, true, false);
     return new Operations(
-        hsm, catalog(policy, softwareFallback), sealer, keys, policy, softwareFallback);
+        hsm,
+        catalog(policy, softwareFallback),
+        used,
+        softwareFallback ? keys : new Keys(hsm, used, 1000),
+        policy,
+        softwareFallback);
   }
 
   static Requester by(UUID instance) {
