@@ -96,7 +96,7 @@ final class Gateway implements AutoCloseable {
       return true;
     });
     var privateObjects = config.privateObjects() || !hsm.publicSessionObjects();
-    var sealer = new KeySealer(hsm, keyring, privateObjects);
+    var sealer = new KeySealer(hsm, keyring, privateObjects, config.softwareFallback());
     var keys = new Keys(hsm, sealer, config.cachedKeys());
     var catalog =
         MechanismCatalog.of(hsm.mechanisms().keySet(), config.policy(), config.softwareFallback());

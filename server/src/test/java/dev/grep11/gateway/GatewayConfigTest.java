@@ -124,7 +124,12 @@ class GatewayConfigTest {
 
     assertThat(message).doesNotContain("is not a setting");
     assertThat(message.lines().filter(line -> line.contains("still holds the placeholder")))
-        .hasSize((int) Pattern.compile("^[^#\\n]*<[^<>]+>", Pattern.MULTILINE).matcher(example).results().count());
+        .hasSize(
+            (int)
+                Pattern.compile("^[^#\\n]*<[^<>]+>", Pattern.MULTILINE)
+                    .matcher(example)
+                    .results()
+                    .count());
   }
 
   @Test

@@ -9,9 +9,9 @@ import dev.grep11.gateway.pkcs11.Cka;
 import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.proto.AttributeValue;
 import dev.grep11.proto.CryptoGrpc;
+import dev.grep11.proto.DecryptSingleRequest;
 import dev.grep11.proto.DigestSingleRequest;
 import dev.grep11.proto.EncryptSingleRequest;
-import dev.grep11.proto.DecryptSingleRequest;
 import dev.grep11.proto.GenerateKeyRequest;
 import dev.grep11.proto.Mechanism;
 import io.grpc.ManagedChannel;
@@ -35,9 +35,9 @@ import java.util.concurrent.TimeUnit;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManagerFactory;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A whole gateway, as {@code grep11 up} runs it: token, store, tokens, TLS and health. */
@@ -137,13 +137,11 @@ class GatewayTest {
         var client = new Client(gateway)) {
       var stranger = CryptoGrpc.newBlockingStub(client.channel);
 
-      assertThatThrownBy(
-              () -> stranger.digestSingle(DigestSingleRequest.getDefaultInstance()))
+      assertThatThrownBy(() -> stranger.digestSingle(DigestSingleRequest.getDefaultInstance()))
           .isInstanceOfSatisfying(
               StatusRuntimeException.class,
               refused ->
-                  assertThat(refused.getStatus().getCode())
-                      .isEqualTo(Status.Code.UNAUTHENTICATED));
+                  assertThat(refused.getStatus().getCode()).isEqualTo(Status.Code.UNAUTHENTICATED));
     }
     assertThat(directory.resolve("audit-0.jsonl"))
         .content()
@@ -230,8 +228,7 @@ class GatewayTest {
       try (var http = http()) {
         var answer =
             http.send(
-                HttpRequest.newBuilder(
-                        URI.create("https://localhost:" + port + "/identity/token"))
+                HttpRequest.newBuilder(URI.create("https://localhost:" + port + "/identity/token"))
                     .header("Content-Type", "application/x-www-form-urlencoded")
                     .POST(HttpRequest.BodyPublishers.ofString(form))
                     .build(),

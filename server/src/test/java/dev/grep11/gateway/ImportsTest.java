@@ -60,9 +60,7 @@ class ImportsTest {
   }
 
   private static String room(String packageName) {
-    return packageName.length() <= BASE.length()
-        ? ""
-        : packageName.substring(BASE.length() + 1);
+    return packageName.length() <= BASE.length() ? "" : packageName.substring(BASE.length() + 1);
   }
 
   @Test
