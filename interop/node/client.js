@@ -20,6 +20,13 @@ function loadProto() {
   return { definition, types: grpc.loadPackageDefinition(definition).grep11 };
 }
 
+// protobufjs files a decoded 64-bit map key under its eight bytes, one character each.
+function byNumber(map) {
+  return Object.fromEntries(
+    Object.entries(map).map(([key, value]) => [Buffer.from(key, 'latin1').readBigUInt64LE().toString(), value]),
+  );
+}
+
 function setting(environment) {
   const names = ['GREP11_ADDRESS', 'GREP11_APIKEY', 'GREP11_IAMENDPOINT', 'GREP11_CA'];
   const missing = names.filter((name) => !environment[name]);
@@ -168,6 +175,7 @@ function decodeMessage(bytes) {
 }
 
 module.exports = {
+  byNumber,
   connect,
   decodeStatusDetails,
   fetchToken,
