@@ -1064,8 +1064,11 @@ class MechanismCatalogTest {
   @SafeVarargs
   private static Expectation row(
       long mechanism, String compatible, String strict, List<Probe>... ways) {
-    return new Expectation(
-        mechanism, compatible, strict, Arrays.stream(ways).flatMap(List::stream).toList());
+    var probes = new ArrayList<Probe>();
+    for (var way : ways) {
+      probes.addAll(way);
+    }
+    return new Expectation(mechanism, compatible, strict, probes);
   }
 
   private static Mechanism iv(long mechanism, int length) {
