@@ -91,8 +91,20 @@ final class PrivateKeys {
     };
   }
 
-  /** The public half of a private key object that is in the token already. */
+  /**
+   * The public half of a private key object that is in the token already. An object whose public
+   * half cannot be told is destroyed.
+   */
   Imported fromToken(long object, long keyType) {
+    try {
+      return describedByToken(object, keyType);
+    } catch (Pkcs11Exception e) {
+      hsm.session().destroyObject(object);
+      throw e;
+    }
+  }
+
+  private Imported describedByToken(long object, long keyType) {
     var session = hsm.session();
     if (keyType == Ckk.CKK_RSA) {
       var made = session.attributes(object, CKA_MODULUS, CKA_PUBLIC_EXPONENT);
@@ -301,6 +313,10 @@ final class PrivateKeys {
         return;
       }
     } catch (Pkcs11Exception e) {
+      if (e.retry()) {
+        session.destroyObject(object);
+        throw e;
+      }
       // Components that do not belong together fail in the token's own way.
     }
     session.destroyObject(object);
@@ -321,6 +337,9 @@ final class PrivateKeys {
       session.verify(mechanism, object, ByteBuffer.wrap(data), signature);
       return true;
     } catch (Pkcs11Exception e) {
+      if (e.retry()) {
+        throw e;
+      }
       return false;
     } finally {
       session.destroyObject(object);

@@ -1,5 +1,6 @@
 package dev.grep11.gateway.operation;
 
+import dev.grep11.gateway.hsm.Cryptoki;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.hsm.PinSource;
@@ -49,13 +50,17 @@ final class Core implements AutoCloseable {
   }
 
   static Core on(SoftHsmToken token) {
-    return new Core(
-        Hsm.open(
-            HsmSettings.of(
-                token.module(),
-                token.label(),
-                PinSource.file(token.pinFile()),
-                token.environment())));
+    return new Core(Hsm.open(settings(token)));
+  }
+
+  /** The same over functions that a test has wrapped. */
+  static Core on(SoftHsmToken token, Cryptoki cryptoki) {
+    return new Core(Hsm.open(cryptoki, settings(token)));
+  }
+
+  private static HsmSettings settings(SoftHsmToken token) {
+    return HsmSettings.of(
+        token.module(), token.label(), PinSource.file(token.pinFile()), token.environment());
   }
 
   MechanismCatalog catalog(Policy policy, boolean softwareFallback) {
