@@ -37,9 +37,11 @@ public final class Bench implements Callable<Integer> {
 
   @Option(
       names = "--token-dir",
-      required = true,
-      description = "directory of the SoftHSM token that the gateway uses")
-  private Path tokenDirectory = Path.of(".");
+      description = {
+        "directory of the SoftHSM token that the gateway uses; otherwise that of",
+        "GREP11_TOKEN_DIR, or of the demo gateway to which GREP11_CA belongs"
+      })
+  private Optional<Path> tokenDirectory = Optional.empty();
 
   @Option(names = "--token-label", defaultValue = "grep11-demo", description = "its label")
   private String tokenLabel = "";
@@ -112,7 +114,8 @@ public final class Bench implements Callable<Integer> {
   public Integer call() {
     var schedule = quick ? Schedule.QUICK : Schedule.FULL;
     var target = Target.of(System.getenv());
-    try (var inProcess = new InProcessPeer(SoftHsmToken.at(tokenDirectory, tokenLabel));
+    var token = SoftHsmToken.at(tokenDirectory.orElseGet(target::tokenDirectory), tokenLabel);
+    try (var inProcess = new InProcessPeer(token);
         var gateway = new GatewayPeer(target)) {
       warmUp(gateway, inProcess, schedule);
       for (var workload : workloads) {

@@ -4,6 +4,7 @@ import dev.grep11.client.Grep11Exception;
 import io.grpc.StatusRuntimeException;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.ExecutionException;
 import java.util.function.BiConsumer;
 
 /** What went wrong, counted by return value and status, each with the first detail seen. */
@@ -22,6 +23,10 @@ final class Failures {
   }
 
   static String describe(Throwable failure) {
+    var cause = failure.getCause();
+    if (failure instanceof ExecutionException && cause != null) {
+      return describe(cause);
+    }
     var decoded = failure instanceof StatusRuntimeException e ? Grep11Exception.of(e) : failure;
     return decoded.getMessage() == null ? decoded.toString() : decoded.getMessage();
   }

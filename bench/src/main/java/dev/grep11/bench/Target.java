@@ -9,8 +9,18 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 
-/** The gateway that is measured, as its env file describes it. */
-record Target(String address, String apiKey, URI iamEndpoint, Path ca, Optional<UUID> instance) {
+/**
+ * The gateway that is measured, as its env file describes it.
+ *
+ * @param tokenDirectory of its SoftHSM token, if that is its HSM
+ */
+record Target(
+    String address,
+    String apiKey,
+    URI iamEndpoint,
+    Path ca,
+    Optional<UUID> instance,
+    Path tokenDirectory) {
   private static final String FLOOD_KEY = "GREP11_FLOOD_APIKEY";
 
   /**
@@ -26,12 +36,16 @@ record Target(String address, String apiKey, URI iamEndpoint, Path ca, Optional<
           String.join(", ", missing) + " not set: source the env file that the gateway names");
     }
     var instance = environment.getOrDefault("GREP11_INSTANCE", "");
+    var ca = Path.of(environment.getOrDefault("GREP11_CA", "")).toAbsolutePath();
+    var token = environment.getOrDefault("GREP11_TOKEN_DIR", "");
     return new Target(
         environment.getOrDefault("GREP11_ADDRESS", ""),
         environment.getOrDefault("GREP11_APIKEY", ""),
         URI.create(environment.getOrDefault("GREP11_IAMENDPOINT", "")),
-        Path.of(environment.getOrDefault("GREP11_CA", "")),
-        instance.isBlank() ? Optional.empty() : Optional.of(UUID.fromString(instance)));
+        ca,
+        instance.isBlank() ? Optional.empty() : Optional.of(UUID.fromString(instance)),
+        // The demo keeps DIR/tls/ca.pem beside DIR/token.
+        token.isBlank() ? ca.resolve("../../token").normalize() : Path.of(token));
   }
 
   /** The same gateway as another subject, if the environment has a key of one. */
@@ -39,7 +53,7 @@ record Target(String address, String apiKey, URI iamEndpoint, Path ca, Optional<
     var key = environment.getOrDefault(FLOOD_KEY, "");
     return key.isBlank()
         ? Optional.empty()
-        : Optional.of(new Target(address, key, iamEndpoint, ca, instance));
+        : Optional.of(new Target(address, key, iamEndpoint, ca, instance, tokenDirectory));
   }
 
   /** A connection of its own. */
@@ -53,6 +67,7 @@ record Target(String address, String apiKey, URI iamEndpoint, Path ca, Optional<
     return builder.build();
   }
 
+  /** Without the key. */
   @Override
   public String toString() {
     return address;
