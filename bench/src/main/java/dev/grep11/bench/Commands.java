@@ -1,0 +1,19 @@
+package dev.grep11.bench;
+
+import picocli.CommandLine;
+
+/** How the three programs run: exit 0 done, 1 failed, 2 wrong use; one line on stderr says why. */
+final class Commands {
+  static void run(Object command, String... arguments) {
+    System.exit(
+        new CommandLine(command)
+            .setCaseInsensitiveEnumValuesAllowed(true)
+            .setExecutionExceptionHandler((failure, line, parsed) -> {
+              System.err.println(line.getCommandName() + ": " + Failures.describe(failure));
+              return CommandLine.ExitCode.SOFTWARE;
+            })
+            .execute(arguments));
+  }
+
+  private Commands() {}
+}

@@ -1,0 +1,129 @@
+package dev.grep11.bench;
+
+import com.google.common.util.concurrent.MoreExecutors;
+import com.google.protobuf.ByteString;
+import dev.grep11.client.Curve;
+import dev.grep11.client.Grep11Client;
+import dev.grep11.client.Mechanisms;
+import dev.grep11.client.Templates;
+import dev.grep11.proto.CryptoGrpc;
+import dev.grep11.proto.CryptoGrpc.CryptoStub;
+import dev.grep11.proto.EncryptSingleRequest;
+import dev.grep11.proto.SignSingleRequest;
+import io.grpc.stub.StreamObserver;
+import java.time.Duration;
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.function.Consumer;
+
+/**
+ * The gateway under test: one TLS connection, the generated asynchronous stub, one key per
+ * workload. Answers arrive on the connection's own thread, which sends the next call.
+ */
+final class GatewayPeer implements AutoCloseable {
+  private final Grep11Client client;
+  private final CryptoStub stub;
+  private final Map<Workload, Consumer<StreamObserver<Object>>> calls =
+      new EnumMap<>(Workload.class);
+
+  GatewayPeer(Target target) {
+    client = target.connect();
+    stub =
+        CryptoGrpc.newStub(client.stub().getChannel()).withExecutor(MoreExecutors.directExecutor());
+  }
+
+  /** Makes the workload's key in the gateway. */
+  void prepare(Workload workload) {
+    calls.computeIfAbsent(workload, this::call);
+  }
+
+  private Consumer<StreamObserver<Object>> call(Workload workload) {
+    return switch (workload) {
+      case EC_SIGN ->
+          sign(workload, client.generateKeyPair(Templates.ecPair(Curve.P256)).privateKey());
+      case RSA_SIGN -> sign(workload, client.generateKeyPair(Templates.rsaPair(2048)).privateKey());
+      case GCM_16K, GCM_1M -> {
+        var request =
+            EncryptSingleRequest.newBuilder()
+                .setMech(workload.mechanism())
+                .setKey(client.generateKey(Mechanisms.aesKeyGen(), Templates.aes(256)).toMessage())
+                .setPlain(ByteString.copyFrom(workload.input()))
+                .build();
+        yield observer -> stub.encryptSingle(request, narrow(observer));
+      }
+    };
+  }
+
+  private Consumer<StreamObserver<Object>> sign(Workload workload, dev.grep11.client.KeyBlob key) {
+    var request =
+        SignSingleRequest.newBuilder()
+            .setMech(workload.mechanism())
+            .setPrivKey(key.toMessage())
+            .setData(ByteString.copyFrom(workload.input()))
+            .build();
+    return observer -> stub.signSingle(request, narrow(observer));
+  }
+
+  /** An observer of anything observes this as well. */
+  @SuppressWarnings("unchecked")
+  private static <T> StreamObserver<T> narrow(StreamObserver<Object> observer) {
+    return (StreamObserver<T>) observer;
+  }
+
+  /**
+   * @param inFlight calls under way at any time
+   * @throws BenchException when a call fails
+   */
+  Sample measure(Workload workload, int inFlight, Duration warmUp, Duration window) {
+    prepare(workload);
+    var call = calls.get(workload);
+    if (call == null) {
+      throw new IllegalStateException(workload.label());
+    }
+    var loop = new ClosedLoop(inFlight);
+    for (int i = 0; i < inFlight; i++) {
+      new Lane(loop, call).next();
+    }
+    return loop.sample(warmUp, window);
+  }
+
+  @Override
+  public void close() {
+    client.close();
+  }
+
+  /** One call at a time; gRPC serialises its callbacks. */
+  private static final class Lane implements StreamObserver<Object> {
+    private final ClosedLoop loop;
+    private final Consumer<StreamObserver<Object>> call;
+    private long began;
+
+    Lane(ClosedLoop loop, Consumer<StreamObserver<Object>> call) {
+      this.loop = loop;
+      this.call = call;
+    }
+
+    void next() {
+      began = System.nanoTime();
+      call.accept(this);
+    }
+
+    @Override
+    public void onNext(Object answer) {}
+
+    @Override
+    public void onCompleted() {
+      loop.done(System.nanoTime() - began);
+      if (loop.running()) {
+        next();
+      } else {
+        loop.left();
+      }
+    }
+
+    @Override
+    public void onError(Throwable failure) {
+      loop.failed(failure);
+    }
+  }
+}

@@ -1,0 +1,141 @@
+package dev.grep11.bench;
+
+import static dev.grep11.gateway.pkcs11.Cka.*;
+import static dev.grep11.gateway.pkcs11.Ckm.*;
+
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.HsmSettings;
+import dev.grep11.gateway.hsm.PinSource;
+import dev.grep11.gateway.hsm.Session;
+import dev.grep11.gateway.pkcs11.Mechanism;
+import dev.grep11.gateway.pkcs11.MechanismParameters.AesGcm;
+import dev.grep11.gateway.pkcs11.NamedCurve;
+import dev.grep11.gateway.pkcs11.Template;
+import dev.grep11.softhsm.SoftHsmToken;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.Map;
+
+/**
+ * The ceiling: the same token, opened by this process, with a session per thread and nothing in
+ * between. The gateway idles meanwhile, and this idles while the gateway is measured.
+ */
+final class InProcessPeer implements AutoCloseable {
+  /** CKA_PRIVATE of the keys, which decides whether SoftHSM decrypts them on every use. */
+  enum Visibility {
+    PUBLIC,
+    PRIVATE
+  }
+
+  private static final int IV_LENGTH = 12;
+  private static final int TAG_BITS = 128;
+  private static final byte[] F4 = {1, 0, 1};
+
+  private record Key(Workload workload, Visibility visibility) {}
+
+  private final Hsm hsm;
+  private final Map<Key, Long> handles = new HashMap<>();
+
+  /**
+   * @throws dev.grep11.gateway.hsm.HsmOpenException when the token cannot be opened
+   */
+  InProcessPeer(SoftHsmToken token) {
+    hsm =
+        Hsm.open(
+            HsmSettings.of(
+                token.module(),
+                token.label(),
+                PinSource.file(token.pinFile()),
+                token.environment()));
+  }
+
+  /** What the gateway does with a token of this kind unless it is configured otherwise. */
+  Visibility usual() {
+    return hsm.publicSessionObjects() ? Visibility.PUBLIC : Visibility.PRIVATE;
+  }
+
+  /**
+   * @throws BenchException when an operation fails
+   */
+  Sample measure(
+      Workload workload, Visibility visibility, int threads, Duration warmUp, Duration window) {
+    long key =
+        handles.computeIfAbsent(
+            new Key(workload, visibility),
+            wanted -> hsm.withHolder(session -> make(session, wanted)));
+    var loop = new ClosedLoop(threads);
+    for (int i = 0; i < threads; i++) {
+      Thread.ofPlatform().daemon().name("in-process-" + i).start(() -> repeat(loop, workload, key));
+    }
+    return loop.sample(warmUp, window);
+  }
+
+  private void repeat(ClosedLoop loop, Workload workload, long key) {
+    try {
+      hsm.adoptCurrentThread();
+      try {
+        // Outside the heap, as the gateway's payloads are: the token reads it where it lies.
+        var input = ByteBuffer.allocateDirect(workload.bytes()).put(workload.input()).flip();
+        var session = hsm.session();
+        while (loop.running()) {
+          long began = System.nanoTime();
+          operate(session, workload, key, input.duplicate());
+          loop.done(System.nanoTime() - began);
+        }
+      } finally {
+        hsm.releaseCurrentThread();
+      }
+      loop.left();
+    } catch (RuntimeException e) {
+      loop.failed(e);
+    }
+  }
+
+  private static void operate(Session session, Workload workload, long key, ByteBuffer input) {
+    var _ =
+        switch (workload) {
+          case EC_SIGN -> session.sign(Mechanism.of(CKM_ECDSA), key, input);
+          case RSA_SIGN -> session.sign(Mechanism.of(CKM_SHA256_RSA_PKCS), key, input);
+          case GCM_16K, GCM_1M -> {
+            var gcm = new AesGcm(session.random(IV_LENGTH), new byte[0], TAG_BITS);
+            yield session.encrypt(new Mechanism(CKM_AES_GCM, gcm), key, input);
+          }
+        };
+  }
+
+  private static long make(Session session, Key key) {
+    var kept =
+        Template.builder()
+            .put(CKA_TOKEN, false)
+            .put(CKA_PRIVATE, key.visibility() == Visibility.PRIVATE)
+            .put(CKA_SENSITIVE, true)
+            .put(CKA_EXTRACTABLE, false);
+    var open = Template.builder().put(CKA_TOKEN, false).put(CKA_VERIFY, true);
+    return switch (key.workload()) {
+      case EC_SIGN ->
+          session
+              .generateKeyPair(
+                  Mechanism.of(CKM_EC_KEY_PAIR_GEN),
+                  open.put(CKA_EC_PARAMS, NamedCurve.P_256.parameters()).build(),
+                  kept.put(CKA_SIGN, true).build())
+              .privateKey();
+      case RSA_SIGN ->
+          session
+              .generateKeyPair(
+                  Mechanism.of(CKM_RSA_PKCS_KEY_PAIR_GEN),
+                  open.put(CKA_MODULUS_BITS, 2048).put(CKA_PUBLIC_EXPONENT, F4).build(),
+                  kept.put(CKA_SIGN, true).build())
+              .privateKey();
+      case GCM_16K, GCM_1M ->
+          session.generateKey(
+              Mechanism.of(CKM_AES_KEY_GEN),
+              kept.put(CKA_VALUE_LEN, 32).put(CKA_ENCRYPT, true).build());
+    };
+  }
+
+  @Override
+  public void close() {
+    hsm.close();
+  }
+}

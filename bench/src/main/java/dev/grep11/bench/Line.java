@@ -1,0 +1,83 @@
+package dev.grep11.bench;
+
+import com.google.gson.JsonObject;
+import java.math.BigDecimal;
+import java.math.RoundingMode;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/**
+ * One result: keys in the order in which they were put, as {@code key=value} pairs with single
+ * spaces between them, or as one JSON object. Values hold no white space, so a line is split
+ * without quoting.
+ */
+final class Line {
+  /** How results go to stdout; JSON has one object per line. */
+  enum Format {
+    TEXT,
+    JSON
+  }
+
+  private final Map<String, Object> fields = new LinkedHashMap<>();
+
+  Line with(String key, String value) {
+    if (!value.matches("\\S+")) {
+      throw new IllegalArgumentException(key + " is empty or holds white space: " + value);
+    }
+    return put(key, value);
+  }
+
+  Line with(String key, long value) {
+    return put(key, value);
+  }
+
+  /** Rounded half up; never in exponent form. */
+  Line with(String key, double value, int decimals) {
+    if (!Double.isFinite(value)) {
+      throw new IllegalArgumentException(key + " is " + value);
+    }
+    return put(key, BigDecimal.valueOf(value).setScale(decimals, RoundingMode.HALF_UP));
+  }
+
+  private Line put(String key, Object value) {
+    if (!key.matches("[a-z0-9_]+")) {
+      throw new IllegalArgumentException("key " + key);
+    }
+    if (fields.putIfAbsent(key, value) != null) {
+      throw new IllegalArgumentException(key + " is there already");
+    }
+    return this;
+  }
+
+  String as(Format format) {
+    return switch (format) {
+      case TEXT -> toString();
+      case JSON -> json();
+    };
+  }
+
+  private String json() {
+    var object = new JsonObject();
+    fields.forEach((key, value) -> {
+      if (value instanceof Number number) {
+        object.addProperty(key, number);
+      } else {
+        object.addProperty(key, value.toString());
+      }
+    });
+    return object.toString();
+  }
+
+  @Override
+  public String toString() {
+    return fields.entrySet().stream()
+        .map(field ->
+            field.getKey()
+                + "="
+                + (field.getValue() instanceof BigDecimal number
+                    ? number.toPlainString()
+                    : field.getValue()))
+        .collect(Collectors.joining(" "));
+  }
+}

@@ -1,0 +1,75 @@
+package dev.grep11.bench;
+
+import dev.grep11.client.Grep11Client;
+import java.net.URI;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.UUID;
+
+/**
+ * The gateway that is measured, as its env file describes it.
+ *
+ * @param tokenDirectory of its SoftHSM token, if that is its HSM
+ */
+record Target(
+    String address,
+    String apiKey,
+    URI iamEndpoint,
+    Path ca,
+    Optional<UUID> instance,
+    Path tokenDirectory) {
+  private static final String FLOOD_KEY = "GREP11_FLOOD_APIKEY";
+
+  /**
+   * @throws BenchException naming the variables that are missing
+   */
+  static Target of(Map<String, String> environment) {
+    var missing =
+        List.of("GREP11_ADDRESS", "GREP11_APIKEY", "GREP11_IAMENDPOINT", "GREP11_CA").stream()
+            .filter(name -> environment.getOrDefault(name, "").isBlank())
+            .toList();
+    if (!missing.isEmpty()) {
+      throw new BenchException(
+          String.join(", ", missing) + " not set: source the env file that the gateway names");
+    }
+    var instance = environment.getOrDefault("GREP11_INSTANCE", "");
+    var ca = Path.of(environment.getOrDefault("GREP11_CA", "")).toAbsolutePath();
+    var token = environment.getOrDefault("GREP11_TOKEN_DIR", "");
+    return new Target(
+        environment.getOrDefault("GREP11_ADDRESS", ""),
+        environment.getOrDefault("GREP11_APIKEY", ""),
+        URI.create(environment.getOrDefault("GREP11_IAMENDPOINT", "")),
+        ca,
+        instance.isBlank() ? Optional.empty() : Optional.of(UUID.fromString(instance)),
+        // The demo keeps DIR/tls/ca.pem beside DIR/token.
+        token.isBlank() ? ca.resolve("../../token").normalize() : Path.of(token));
+  }
+
+  /** The same gateway as another subject, if the environment has a key of one. */
+  Optional<Target> flooder(Map<String, String> environment) {
+    var key = environment.getOrDefault(FLOOD_KEY, "");
+    return key.isBlank()
+        ? Optional.empty()
+        : Optional.of(new Target(address, key, iamEndpoint, ca, instance, tokenDirectory));
+  }
+
+  /** A connection of its own. */
+  Grep11Client connect() {
+    var builder =
+        Grep11Client.builder(address)
+            .trustedCa(ca)
+            .apiKey(apiKey.toCharArray(), iamEndpoint)
+            .deadline(Duration.ofSeconds(60));
+    instance.ifPresent(builder::instance);
+    return builder.build();
+  }
+
+  /** Without the key. */
+  @Override
+  public String toString() {
+    return address;
+  }
+}
