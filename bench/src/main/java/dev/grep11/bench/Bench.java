@@ -22,7 +22,8 @@ import picocli.CommandLine.Option;
  * the median of the rounds with the slowest and the fastest beside it, percentiles are over all
  * rounds. {@code inprocess} is the best of one, two and four threads on the same token, with keys
  * of the visibility that the line names; {@code ratio} is {@code rate} over it and the only figure
- * to quote, since both come from the same run.
+ * to quote, since both come from the same run. {@code others} tells whether to quote it at all, see
+ * {@link Neighbours}.
  */
 @Command(
     name = "bench",
@@ -146,6 +147,7 @@ public final class Bench implements Callable<Integer> {
       remote.put(n, new Runs());
     }
     var local = new LinkedHashMap<Threads, Runs>();
+    var neighbours = new Neighbours();
     for (int round = 1; round <= schedule.rounds(); round++) {
       progress("%s, round %d of %d".formatted(workload, round, schedule.rounds()));
       remote.forEach((n, runs) ->
@@ -155,16 +157,21 @@ public final class Bench implements Callable<Integer> {
           local
               .computeIfAbsent(new Threads(visibility, count), _ -> new Runs())
               .add(
-                  inProcess.measure(
-                      workload, visibility, count, schedule.warmUp(), schedule.inProcess()));
+                  neighbours.watch(() ->
+                      inProcess.measure(
+                          workload, visibility, count, schedule.warmUp(), schedule.inProcess())));
         }
       }
     }
-    print(workload, remote, local, visibility(inProcess));
+    print(workload, remote, local, visibility(inProcess), neighbours.processors());
   }
 
   private void print(
-      Workload workload, Map<Integer, Runs> remote, Map<Threads, Runs> local, Visibility used) {
+      Workload workload,
+      Map<Integer, Runs> remote,
+      Map<Threads, Runs> local,
+      Visibility used,
+      double others) {
     var best = new EnumMap<Visibility, Map.Entry<Threads, Runs>>(Visibility.class);
     local
         .entrySet()
@@ -174,20 +181,18 @@ public final class Bench implements Callable<Integer> {
                 entry,
                 (old, more) -> more.getValue().rate() > old.getValue().rate() ? more : old));
     var ceiling = require(best, used).getValue().rate();
-    remote.forEach((n, runs) -> print(line(workload, n, "gateway", runs, ceiling, used)));
+    remote.forEach((n, runs) ->
+        print(line(workload, n, "gateway", runs, ceiling, used).with("others", others, 2)));
     var visibilities = new ArrayList<>(List.of(Visibility.values()));
     visibilities.remove(used);
     visibilities.addFirst(used);
     for (var visibility : visibilities) {
       var entry = require(best, visibility);
+      var runs = entry.getValue();
+      int threads = entry.getKey().count();
       print(
-          line(
-              workload,
-              entry.getKey().count(),
-              "inprocess",
-              entry.getValue(),
-              entry.getValue().rate(),
-              visibility));
+          line(workload, threads, "inprocess", runs, runs.rate(), visibility)
+              .with("others", others, 2));
     }
   }
 

@@ -9,6 +9,7 @@ import dev.grep11.client.SecretKeyBlob;
 import dev.grep11.client.Templates;
 import java.util.Arrays;
 import java.util.Random;
+import java.util.Set;
 
 /**
  * One of many clients, with keys of its own, that checks what it gets: a wrong answer is a failure
@@ -50,8 +51,9 @@ final class MixedClient {
     digest = client.digest(Mechanisms.sha256(), message);
   }
 
-  Step draw() {
-    return Step.drawn(random.nextDouble());
+  /** The next step out of these. */
+  Step draw(Set<Step> steps) {
+    return Step.drawn(steps, random.nextDouble());
   }
 
   void run(Step step) {

@@ -1,6 +1,7 @@
 package dev.grep11.bench;
 
 import java.util.Locale;
+import java.util.Set;
 
 /** The calls of a mixed load, and how often each is drawn out of a hundred. */
 enum Step {
@@ -17,34 +18,33 @@ enum Step {
   RANDOM(6),
   ATTRIBUTES(4);
 
-  private static final int TOTAL;
-
-  static {
-    int sum = 0;
-    for (var step : values()) {
-      sum += step.weight;
-    }
-    TOTAL = sum;
-  }
-
   private final int weight;
 
   Step(int weight) {
     this.weight = weight;
   }
 
+  static Step named(String label) {
+    for (var step : values()) {
+      if (step.label().equals(label)) {
+        return step;
+      }
+    }
+    throw new IllegalArgumentException("no step " + label);
+  }
+
   /**
    * @param draw from 0 to less than 1
    */
-  static Step drawn(double draw) {
-    double rest = draw * TOTAL;
-    for (var step : values()) {
+  static Step drawn(Set<Step> steps, double draw) {
+    double rest = draw * steps.stream().mapToInt(step -> step.weight).sum();
+    for (var step : steps) {
       rest -= step.weight;
       if (rest < 0) {
         return step;
       }
     }
-    throw new IllegalArgumentException("draw " + draw);
+    throw new IllegalArgumentException("draw " + draw + " of " + steps);
   }
 
   String label() {

@@ -368,6 +368,32 @@ public final class Session {
     return operate(encryption, mechanism, key, data, data.remaining() + RESULT_GUESS);
   }
 
+  /**
+   * The same from memory to memory, without a copy on the heap.
+   *
+   * @param result direct, with room for the result from its position on, which stays
+   * @return length of the result in bytes
+   * @throws Pkcs11Exception CKR_BUFFER_TOO_SMALL also if the result has too little room
+   */
+  public int encrypt(Mechanism mechanism, long key, ByteBuffer data, ByteBuffer result) {
+    if (!result.isDirect() || !result.hasRemaining()) {
+      throw new IllegalArgumentException("the result needs room outside the heap");
+    }
+    try (var _ = call.begin()) {
+      start(encryption, mechanism, key);
+      long address = scratch.address(data);
+      var length = scratch.ulong(result.remaining());
+      long returnValue =
+          cryptoki.C_Encrypt(
+              handle, address, data.remaining(), scratch.address(result), length.address());
+      if (returnValue != CKR_OK) {
+        drain(encryption);
+        check("C_Encrypt", returnValue);
+      }
+      return Math.toIntExact(length.get(JAVA_LONG, 0));
+    }
+  }
+
   /** What an authenticated mechanism does not accept is CKR_ENCRYPTED_DATA_INVALID. */
   public byte[] decrypt(Mechanism mechanism, long key, ByteBuffer data) {
     return operate(decryption, mechanism, key, data, data.remaining() + RESULT_GUESS);
