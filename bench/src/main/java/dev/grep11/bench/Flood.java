@@ -13,7 +13,7 @@ import picocli.CommandLine.Option;
  *
  * <p>The flooder is another subject where {@code GREP11_FLOOD_APIKEY} gives it a key of its own,
  * else the same one, which makes it harder: limits per subject then meet the honest client as well.
- * Flooder, honest client and gateway share the machine's processors.
+ * Flooder, honest client and gateway are three processes and share the machine's processors.
  */
 @Command(
     name = "flood",
@@ -80,13 +80,11 @@ public final class Flood implements Callable<Integer> {
     var target = Target.of(System.getenv());
     var other = target.flooder(System.getenv());
     var honestFailures = new Failures();
-    var refusals = new Failures();
     var alone = new Latencies();
     var flooded = new Latencies();
+    progress("the flooder prepares");
     try (var client = target.connect();
-        var hostile = other.orElse(target).connect()) {
-      progress("the flooder prepares");
-      var flooder = new Flooder(hostile, kind, pool, refusals);
+        var flooder = new FlooderProcess(kind, pool, inFlight)) {
       var honest = new OpenLoop(client, honestFailures);
       progress("warm-up");
       warmUp(target);
@@ -96,7 +94,7 @@ public final class Flood implements Callable<Integer> {
       for (int round = 1; round <= rounds; round++) {
         progress("round %d of %d".formatted(round, rounds));
         alone.add(honest.run(rate, span));
-        flooded.add(flooder.during(inFlight, () -> honest.run(rate, span)));
+        flooded.add(flooder.during(() -> honest.run(rate, span)));
         // What the flood left in queues belongs to it.
         Thread.sleep(PAUSE);
       }
@@ -124,7 +122,6 @@ public final class Flood implements Callable<Integer> {
       System.out.println(line.as(output));
       honestFailures.each(
           (failure, first) -> progress("an honest call: " + failure + " first: " + first));
-      refusals.each((failure, first) -> progress("refused: " + failure + " first: " + first));
       return alone.count() > 0 && honestFailures.count() == 0 && ratio <= bound ? 0 : 1;
     }
   }

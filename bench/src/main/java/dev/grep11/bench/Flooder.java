@@ -1,5 +1,7 @@
 package dev.grep11.bench;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.google.protobuf.ByteString;
 import dev.grep11.client.Cka;
 import dev.grep11.client.Ckm;
@@ -11,13 +13,15 @@ import dev.grep11.client.Templates;
 import dev.grep11.proto.GenerateKeyRequest;
 import dev.grep11.proto.SignSingleRequest;
 import io.grpc.StatusRuntimeException;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
@@ -103,26 +107,39 @@ final class Flooder {
     };
   }
 
-  /** Calls answered with what they asked for. */
-  long served() {
-    return served.get();
+  /**
+   * The flooder's own process: {@code KIND POOL INFLIGHT}. It says {@code prepared}, floods from
+   * each line {@code start} to the next one, then says how many calls were served and refused since
+   * it began, and ends with its input.
+   */
+  public static void main(String... arguments) throws IOException {
+    var target = Target.of(System.getenv());
+    var refusals = new Failures();
+    try (var client = target.flooder(System.getenv()).orElse(target).connect();
+        var lines = new BufferedReader(new InputStreamReader(System.in, UTF_8))) {
+      var flooder =
+          new Flooder(client, Kind.valueOf(arguments[0]), Integer.parseInt(arguments[1]), refusals);
+      int inFlight = Integer.parseInt(arguments[2]);
+      System.out.println("prepared");
+      while (lines.readLine() != null) {
+        if (!flooder.floodUntilLine(inFlight, lines)) {
+          break;
+        }
+        System.out.println(flooder.served.get() + " " + flooder.refused.get());
+      }
+    }
+    refusals.each(
+        (line, first) -> System.err.println("flood: refused: " + line + " first: " + first));
   }
 
-  /** Calls answered with a refusal, which costs the gateway too. */
-  long refused() {
-    return refused.get();
-  }
-
-  /** Floods while the work runs, and returns when the last flooding call has ended or was cut. */
-  <T> T during(int inFlight, java.util.function.Supplier<T> work) {
+  private boolean floodUntilLine(int inFlight, BufferedReader lines) throws IOException {
     var over = new CountDownLatch(1);
-    ThreadFactory names = Thread.ofVirtual().name("flood-", 0).factory();
-    var threads = Executors.newThreadPerTaskExecutor(names);
+    var threads = Executors.newVirtualThreadPerTaskExecutor();
     try {
       for (int i = 0; i < inFlight; i++) {
         var _ = threads.submit(() -> repeat(over));
       }
-      return work.get();
+      return lines.readLine() != null;
     } finally {
       over.countDown();
       // Parameters take minutes: whoever leaves does not wait for them.

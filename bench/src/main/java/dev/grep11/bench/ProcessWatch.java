@@ -76,7 +76,11 @@ final class ProcessWatch implements AutoCloseable {
     return entries("task");
   }
 
-  /** MiB a minute from this time of {@link System#nanoTime} on; 0 with fewer than 10 readings. */
+  /**
+   * MiB a minute from this time of {@link System#nanoTime} on.
+   *
+   * @throws BenchException with fewer than 10 readings, which would pass any bound
+   */
   double slope(long from) {
     synchronized (readings) {
       return slope(readings.stream().filter(reading -> reading.nanos() >= from).toList());
@@ -89,7 +93,7 @@ final class ProcessWatch implements AutoCloseable {
    */
   static double slope(List<Reading> readings) {
     if (readings.size() < 10) {
-      return 0;
+      throw new BenchException("the process was watched for too short a time to see a slope");
     }
     var slopes = new ArrayList<Double>();
     for (int i = 0; i < readings.size(); i++) {

@@ -78,6 +78,12 @@ class MeasurementTest {
   }
 
   @Test
+  void seesNoSlopeInAFewReadings() {
+    assertThatThrownBy(() -> ProcessWatch.slope(List.of(new Reading(0, 1), new Reading(1, 1))))
+        .isInstanceOf(BenchException.class);
+  }
+
+  @Test
   void readsItsOwnProcess() {
     try (var watch = new ProcessWatch(ProcessHandle.current().pid())) {
       assertThat(watch.resident()).isGreaterThan(1 << 20);
