@@ -11,6 +11,7 @@ import dev.grep11.gateway.key.KeySealer;
 import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.key.SealingKeyIds;
+import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
 import dev.grep11.gateway.rpc.CallAuditLog;
@@ -74,6 +75,11 @@ final class Gateway implements AutoCloseable {
   }
 
   private void build(GatewayConfig config) throws IOException, IdentityException {
+    if (config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED) {
+      // It would read as a closed door and be an open one.
+      throw new StartException(
+          "clientCertificates: required needs the registry of client CAs, which this version lacks");
+    }
     var audit = closing(AuditLog.open(config.audit()));
     var tls =
         closing(
@@ -90,6 +96,7 @@ final class Gateway implements AutoCloseable {
     var instances = store.instances();
     requireInstance(instances, config.instance());
 
+    SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
     var keyring = new Keyring(hsm, generations(instances));
     calls.call(_ -> {
       keyring.loadAll();

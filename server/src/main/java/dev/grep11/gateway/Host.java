@@ -88,6 +88,7 @@ final class Host implements AutoCloseable {
     if (store.findInstance(id).isPresent()) {
       throw new StartException("there is an instance " + id + " already");
     }
+    SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
     var made = new HsmCalls(hsm).call(session -> SealingKeys.create(session, id));
     var instance =
         new InstanceRecord(

@@ -309,6 +309,7 @@ public final class Hsm implements AutoCloseable {
               .name("hsm-" + lane.name().toLowerCase(java.util.Locale.ROOT) + "-" + i)
               .unstarted(() -> {
                 owner.set(owners.get(Thread.currentThread()));
+                NativeCryptoki.yieldToOthers(lane.niceness());
                 queue.serve();
               });
       adopt(thread);

@@ -171,6 +171,24 @@ public final class NativeCryptoki implements Cryptoki {
     }
   }
 
+  /**
+   * Lowers the priority of the calling thread by setpriority(2), which on Linux concerns one thread
+   * where it names none. Failure leaves the thread as it was.
+   */
+  static void yieldToOthers(int niceness) {
+    if (niceness == 0) {
+      return;
+    }
+    var setpriority = Linker.nativeLinker().defaultLookup().findOrThrow("setpriority");
+    try {
+      long process = 0;
+      long self = 0;
+      var _ = (long) CALL_3.invokeExact(setpriority, process, self, (long) niceness);
+    } catch (Throwable t) {
+      throw unexpected("setpriority", t);
+    }
+  }
+
   private static MethodHandle shape(int arguments) {
     var longs = new MemoryLayout[arguments];
     Arrays.fill(longs, JAVA_LONG);

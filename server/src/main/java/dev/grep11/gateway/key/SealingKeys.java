@@ -9,6 +9,8 @@ import dev.grep11.gateway.pkcs11.Cko;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.Template;
 import java.util.HexFormat;
+import java.util.List;
+import java.util.Set;
 import java.util.UUID;
 
 /**
@@ -24,6 +26,25 @@ public record SealingKeys(
     long valueKey,
     long root) {
   private static final int AES_256 = 32;
+  private static final List<Long> REQUIRED =
+      List.of(
+          Ckm.CKM_AES_KEY_GEN,
+          Ckm.CKM_GENERIC_SECRET_KEY_GEN,
+          Ckm.CKM_AES_KEY_WRAP_PAD,
+          Ckm.CKM_AES_GCM,
+          Ckm.CKM_SHA256_HMAC);
+
+  /**
+   * Checks that a token can seal at all.
+   *
+   * @throws SealingKeyException naming the mechanisms that it lacks
+   */
+  public static void requireMechanisms(Set<Long> offered) {
+    var missing = REQUIRED.stream().filter(type -> !offered.contains(type)).map(Ckm::name).toList();
+    if (!missing.isEmpty()) {
+      throw new SealingKeyException("the token lacks " + String.join(", ", missing));
+    }
+  }
 
   /** Makes a generation as token objects. */
   public static SealingKeyIds create(Session session, UUID instance) {

@@ -106,6 +106,9 @@ final class Ciphers {
         var oaep = Parameters.oaep(mechanism);
         try (var key = privateKey(by, blob, row)) {
           requireModulusLength(key, ciphered);
+          if (isNative(oaep)) {
+            yield decrypt(mechanism, key, ciphered);
+          }
           try (var encoded = hsm.session().decryptSecret(RAW_RSA, key.handle(), ciphered)) {
             yield RsaPadding.oaepDecode(oaep, encoded.readOnly())
                 .orElseThrow(Ciphers::wrongPadding);
@@ -140,7 +143,7 @@ final class Ciphers {
   /** OAEP with a public key that may wrap or encrypt. */
   byte[] encryptOaep(WorkingKey key, RsaOaep oaep, ByteBuffer message) {
     var session = hsm.session();
-    if (Parameters.isNativeOaep(oaep)) {
+    if (isNative(oaep)) {
       return session.encrypt(new Mechanism(Ckm.CKM_RSA_PKCS_OAEP, oaep), key.handle(), message);
     }
     var seed = session.random(Hash.ofMechanism(oaep.hash()).orElseThrow().length());
@@ -150,6 +153,14 @@ final class Ciphers {
     } finally {
       Arrays.fill(encoded, (byte) 0);
     }
+  }
+
+  /**
+   * Whether the token removes and adds this OAEP itself: SHA-1 without label anywhere, everything
+   * where it has no raw RSA for the gateway to frame.
+   */
+  boolean isNative(RsaOaep oaep) {
+    return Parameters.isNativeOaep(oaep) || !hsm.mechanisms().containsKey(Ckm.CKM_RSA_X_509);
   }
 
   /** What implicit rejection draws from: it depends on the key and the ciphertext alone. */

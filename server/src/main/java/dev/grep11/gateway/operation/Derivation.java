@@ -38,6 +38,7 @@ final class Derivation {
   private final MechanismCatalog catalog;
   private final KeyAccess access;
   private final NewKeys newKeys;
+  private final KeyValues values;
   private final AttributeRules rules;
   private final boolean softwareFallback;
 
@@ -46,12 +47,14 @@ final class Derivation {
       MechanismCatalog catalog,
       KeyAccess access,
       NewKeys newKeys,
+      KeyValues values,
       AttributeRules rules,
       boolean softwareFallback) {
     this.hsm = hsm;
     this.catalog = catalog;
     this.access = access;
     this.newKeys = newKeys;
+    this.values = values;
     this.rules = rules;
     this.softwareFallback = softwareFallback;
   }
@@ -157,9 +160,9 @@ final class Derivation {
         agree(
             peer,
             base,
-            NewKeys.passing(Cko.CKO_SECRET_KEY, Ckk.CKK_GENERIC_SECRET).put(CKA_SENSITIVE, false),
+            NewKeys.passing(Cko.CKO_SECRET_KEY, Ckk.CKK_GENERIC_SECRET),
             curve.length());
-    try (var coordinate = session.secretAttribute(shared, CKA_VALUE);
+    try (var coordinate = values.openObject(shared).truncate(curve.length());
         var key = SecretBuffer.allocate((int) length)) {
       var out = key.buffer();
       var digest = hash.newDigest();

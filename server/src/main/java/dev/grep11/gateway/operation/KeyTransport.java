@@ -47,6 +47,7 @@ final class KeyTransport {
   private final NewKeys newKeys;
   private final PrivateKeys privateKeys;
   private final AttributeRules rules;
+  private final UnwrapFailures failures = new UnwrapFailures();
   private final boolean softwareFallback;
 
   KeyTransport(
@@ -66,7 +67,7 @@ final class KeyTransport {
     this.values = values;
     this.ciphers = ciphers;
     this.newKeys = newKeys;
-    this.privateKeys = new PrivateKeys(hsm);
+    this.privateKeys = new PrivateKeys(hsm, values);
     this.rules = rules;
     this.softwareFallback = softwareFallback;
   }
@@ -202,11 +203,19 @@ final class KeyTransport {
           throw new Pkcs11Exception(
               Ckr.CKR_WRAPPED_KEY_LEN_RANGE, "whole blocks of " + block + " bytes");
         }
-        try (var kek = secretKek(by, kekBlob, row, CKA_UNWRAP, KeyRole.UNWRAPPING_KEY);
-            var payload = decryptPayload(cipher, kek, wrapped)) {
-          yield secret
-              ? secret(by.instance(), create(keyType, payload), keyType, template)
-              : privateKey(by.instance(), privateKeys.fromPkcs8(payload), keyType, template);
+        try (var kek = secretKek(by, kekBlob, row, CKA_UNWRAP, KeyRole.UNWRAPPING_KEY)) {
+          var budget = failures.of(by.instance(), kekBlob);
+          budget.requireLeft();
+          try (var payload = decryptPayload(cipher, kek, wrapped)) {
+            yield secret
+                ? secret(by.instance(), create(keyType, payload), keyType, template)
+                : privateKey(by.instance(), privateKeys.fromPkcs8(payload), keyType, template);
+          } catch (Pkcs11Exception e) {
+            if (e.returnValue() == Ckr.CKR_WRAPPED_KEY_INVALID) {
+              budget.spend();
+            }
+            throw e;
+          }
         }
       }
       default -> throw new Pkcs11Exception(Ckr.CKR_MECHANISM_INVALID, row.name());
@@ -225,7 +234,7 @@ final class KeyTransport {
     }
     var oaep = Parameters.oaep(mechanism);
     requireFits(length, RsaPadding.oaepLimit(modulusLength, oaep));
-    if (Parameters.isNativeOaep(oaep)) {
+    if (ciphers.isNative(oaep)) {
       return wrapInToken(mechanism, kek, key);
     }
     requireSoftware(mechanism);
@@ -279,8 +288,11 @@ final class KeyTransport {
     }
     var oaep = Parameters.oaep(mechanism);
     // The token hides the length of a generic secret that it unwrapped; its value tells it.
-    boolean byValue = keyType == Ckk.CKK_GENERIC_SECRET && softwareFallback;
-    if (Parameters.isNativeOaep(oaep) && !byValue) {
+    boolean byValue =
+        keyType == Ckk.CKK_GENERIC_SECRET
+            && softwareFallback
+            && hsm.mechanisms().containsKey(Ckm.CKM_RSA_X_509);
+    if (ciphers.isNative(oaep) && !byValue) {
       return unwrap(mechanism, kek, wrapped, NewKeys.passingSecret(keyType));
     }
     requireSoftware(mechanism);

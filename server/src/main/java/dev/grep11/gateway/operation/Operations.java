@@ -88,7 +88,7 @@ public final class Operations {
     transport =
         new KeyTransport(
             hsm, catalog, access, sealer, values, ciphers, newKeys, rules, softwareFallback);
-    derivation = new Derivation(hsm, catalog, access, newKeys, rules, softwareFallback);
+    derivation = new Derivation(hsm, catalog, access, newKeys, values, rules, softwareFallback);
   }
 
   /** 1 to 1,000,000 random bytes of the token. */
@@ -234,8 +234,15 @@ public final class Operations {
       throw new Pkcs11Exception(
           Ckr.CKR_PIN_LEN_RANGE, "a PIN has " + MIN_PIN + " to " + MAX_PIN + " bytes");
     }
+    var subject = by.subject().getBytes(StandardCharsets.UTF_8);
     return sealer.derive(
-        by.instance(), "login " + by.subject().getBytes(StandardCharsets.UTF_8).length, pin);
+        by.instance(),
+        "login",
+        ByteBuffer.allocate(Integer.BYTES + subject.length + pin.length)
+            .putInt(subject.length)
+            .put(subject)
+            .put(pin)
+            .array());
   }
 
   /**

@@ -36,9 +36,11 @@ final class PrivateKeys {
   private static final String DH = "1.2.840.113549.1.3.1";
 
   private final Hsm hsm;
+  private final KeyValues values;
 
-  PrivateKeys(Hsm hsm) {
+  PrivateKeys(Hsm hsm, KeyValues values) {
     this.hsm = hsm;
+    this.values = values;
   }
 
   /**
@@ -270,18 +272,13 @@ final class PrivateKeys {
                 new Ecdh1Derive(
                     Ecdh1Derive.CKD_NULL, new byte[0], parameters.getG().getEncoded(false))),
             object,
-            Template.builder()
-                .put(CKA_CLASS, Cko.CKO_SECRET_KEY)
-                .put(CKA_KEY_TYPE, Ckk.CKK_GENERIC_SECRET)
+            NewKeys.passing(Cko.CKO_SECRET_KEY, Ckk.CKK_GENERIC_SECRET)
                 .put(CKA_VALUE_LEN, curve.length())
-                .put(CKA_TOKEN, false)
-                // The coordinate of a public point is no secret.
-                .put(CKA_SENSITIVE, false)
-                .put(CKA_EXTRACTABLE, true)
                 .build());
     byte[] x;
-    try {
-      x = session.attributes(shared, CKA_VALUE).bytes(CKA_VALUE).orElseThrow();
+    // The coordinate of a public point is no secret.
+    try (var coordinate = values.openObject(shared)) {
+      x = DerReader.copy(coordinate.truncate(curve.length()).readOnly());
     } finally {
       session.destroyObject(shared);
     }

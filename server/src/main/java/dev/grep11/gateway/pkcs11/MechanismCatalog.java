@@ -35,8 +35,10 @@ public final class MechanismCatalog {
   private static final Service VALUE_SEEN = new Service(W, true);
   private static final Service IN_GATEWAY = new Service(G, true);
   private static final Service COMPATIBLE_IN_TOKEN = new Service(S, false);
-  private static final Service COMPATIBLE_FRAMED = new Service(S_PLUS, false);
   private static final Service COMPATIBLE_VALUE_SEEN = new Service(W, false);
+
+  private static final Service RAW_RSA_FRAMED = new Service(S_PLUS, false, Set.of(CKM_RSA_X_509));
+  private static final Service RAW_RSA_VALUE_SEEN = new Service(W, false, Set.of(CKM_RSA_X_509));
 
   private static final List<MechanismRow> ROWS = rows();
 
@@ -59,7 +61,9 @@ public final class MechanismCatalog {
       var functions = new EnumMap<CryptoFunction, Service>(CryptoFunction.class);
       row.functions()
           .forEach((function, service) -> {
-            boolean backed = service.by() == G || tokenMechanisms.contains(row.token());
+            boolean backed =
+                (service.by() == G || tokenMechanisms.contains(row.token()))
+                    && tokenMechanisms.containsAll(service.needs());
             boolean allowed = service.strict() || policy == Policy.COMPATIBLE;
             boolean visible = service.by() != W || softwareFallback;
             // A digest needs no key, so the gateway computes those that the token lacks.
@@ -128,9 +132,9 @@ public final class MechanismCatalog {
     rows.add(CKM_RSA_PKCS, MechanismFamily.RSA_PKCS, RSA, 512, 4096)
         .signs(IN_TOKEN)
         .with(ENCRYPT, COMPATIBLE_IN_TOKEN)
-        .with(DECRYPT, COMPATIBLE_FRAMED)
+        .with(DECRYPT, RAW_RSA_FRAMED)
         .with(WRAP, COMPATIBLE_IN_TOKEN)
-        .with(UNWRAP, COMPATIBLE_VALUE_SEEN);
+        .with(UNWRAP, RAW_RSA_VALUE_SEEN);
     rows.add(CKM_RSA_PKCS_OAEP, MechanismFamily.RSA_OAEP, RSA, 512, 4096)
         .encrypts(FRAMED)
         .with(WRAP, IN_TOKEN)

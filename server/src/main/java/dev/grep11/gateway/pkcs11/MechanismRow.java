@@ -38,8 +38,17 @@ public record MechanismRow(
    *
    * @param by where the key acts
    * @param strict whether {@link Policy#STRICT} offers it too
+   * @param needs CKM numbers that the token must have besides the row's own
    */
-  public record Service(ServedBy by, boolean strict) {}
+  public record Service(ServedBy by, boolean strict, Set<Long> needs) {
+    public Service {
+      needs = Set.copyOf(needs);
+    }
+
+    Service(ServedBy by, boolean strict) {
+      this(by, strict, Set.of());
+    }
+  }
 
   public MechanismRow {
     var ordered = new EnumMap<CryptoFunction, Service>(CryptoFunction.class);

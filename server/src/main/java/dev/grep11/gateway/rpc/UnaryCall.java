@@ -20,6 +20,7 @@ import java.time.Duration;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -33,6 +34,13 @@ import org.jspecify.annotations.Nullable;
 final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   private static final Metadata.Key<String> USER_AGENT =
       Metadata.Key.of("user-agent", Metadata.ASCII_STRING_MARSHALLER);
+
+  /**
+   * A client that asks again at once after an overload would keep an event loop busy with refusals;
+   * waiting here, it is held by its own limit on concurrent calls.
+   */
+  private static final Executor LATER =
+      CompletableFuture.delayedExecutor(250, TimeUnit.MILLISECONDS);
 
   /** Nobody waits longer than this for an answer, whatever the client says. */
   private static final Duration LONGEST = Duration.ofMinutes(10);
@@ -199,7 +207,11 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
       } catch (AuditUnavailableException e) {
         // A refusal releases nothing; the audit log itself tells of its gap.
       }
-      send(failure);
+      if (failure.status().getCode() == Status.Code.RESOURCE_EXHAUSTED) {
+        LATER.execute(() -> send(failure));
+      } else {
+        send(failure);
+      }
     });
   }
 

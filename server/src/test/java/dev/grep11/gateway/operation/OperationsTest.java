@@ -3,14 +3,20 @@ package dev.grep11.gateway.operation;
 import static dev.grep11.gateway.pkcs11.Cka.*;
 import static dev.grep11.gateway.pkcs11.Ckm.*;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.Cko;
+import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Hash;
 import dev.grep11.gateway.pkcs11.Mechanism;
+import dev.grep11.gateway.pkcs11.MechanismCatalog;
 import dev.grep11.gateway.pkcs11.MechanismParameters.AesGcm;
 import dev.grep11.gateway.pkcs11.MechanismParameters.RsaOaep;
 import dev.grep11.gateway.pkcs11.NamedCurve;
+import dev.grep11.gateway.pkcs11.OverloadedException;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.pkcs11.Template;
 import dev.grep11.softhsm.SoftHsmExtension;
@@ -330,5 +336,51 @@ class OperationsTest {
       var mac = operations.signSingle(BY, Mechanism.of(mechanism), key.blob(), message());
       operations.verifySingle(BY, Mechanism.of(mechanism), back.blob(), message(), mac);
     }
+  }
+
+  @Test
+  void endsTheGuessingUnderOneWrappingKeyAfterAHundredFailures() {
+    var kek = aes(with(CKA_WRAP, CKA_UNWRAP).toBuilder()).blob();
+    var key = aes(with(CKA_EXTRACTABLE).toBuilder()).blob();
+    var cbc = Mechanism.of(CKM_AES_CBC_PAD, new byte[16]);
+    var template = Template.builder().put(CKA_KEY_TYPE, Ckk.CKK_AES).build();
+    var wrapped = operations.wrapKey(BY, cbc, key, kek, new byte[0]);
+    var tampered = wrapped.clone();
+    tampered[tampered.length - 17] ^= 1;
+    for (int i = 0; i < 100; i++) {
+      assertThatThrownBy(() -> operations.unwrapKey(BY, cbc, tampered, kek, new byte[0], template))
+          .isInstanceOfSatisfying(
+              Pkcs11Exception.class,
+              e -> assertThat(e.returnValue()).isEqualTo(Ckr.CKR_WRAPPED_KEY_INVALID));
+    }
+    assertThatThrownBy(() -> operations.unwrapKey(BY, cbc, wrapped, kek, new byte[0], template))
+        .isInstanceOf(OverloadedException.class);
+    var other = aes(with(CKA_WRAP, CKA_UNWRAP).toBuilder()).blob();
+    operations.unwrapKey(
+        BY,
+        cbc,
+        operations.wrapKey(BY, cbc, key, other, new byte[0]),
+        other,
+        new byte[0],
+        template);
+  }
+
+  @Test
+  void givesEverySubjectAPinBlobOfItsOwn() {
+    var pin = "12345678".getBytes(java.nio.charset.StandardCharsets.US_ASCII);
+    var one = operations.login(new Requester(Core.A, "alice"), pin);
+    assertThat(operations.login(new Requester(Core.A, "alice"), pin)).isEqualTo(one);
+    assertThat(operations.login(new Requester(Core.A, "bobby"), pin)).isNotEqualTo(one);
+  }
+
+  @Test
+  void leavesOaepToATokenWithoutRawRsa() {
+    var mechanisms = new java.util.HashSet<>(core.hsm.mechanisms().keySet());
+    mechanisms.remove(CKM_RSA_X_509);
+    var catalog = MechanismCatalog.of(mechanisms, Policy.COMPATIBLE, true);
+    assertThat(catalog.find(CKM_RSA_PKCS_OAEP)).isPresent();
+    assertThat(catalog.find(CKM_RSA_PKCS).orElseThrow().functions().keySet())
+        .contains(CryptoFunction.SIGN, CryptoFunction.ENCRYPT)
+        .doesNotContain(CryptoFunction.DECRYPT, CryptoFunction.UNWRAP);
   }
 }
