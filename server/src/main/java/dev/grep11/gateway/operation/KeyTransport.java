@@ -94,6 +94,10 @@ final class KeyTransport {
           if (row.family() == MechanismFamily.KEY_WRAP) {
             requireSecret(key);
           }
+          if (isSecret(key) && values.isPadded(SecretKeys.length(key.attributes()))) {
+            throw new Pkcs11Exception(
+                Ckr.CKR_KEY_SIZE_RANGE, "the token wraps multiples of 8 bytes only; CBC_PAD any");
+          }
           yield wrapInToken(Mechanism.of(row.token()), kek, key);
         }
       }
@@ -174,10 +178,7 @@ final class KeyTransport {
           }
           yield secret
               ? secret(
-                  by.instance(),
-                  unwrapInToken(row, kek, wrapped, NewKeys.passingSecret(keyType)),
-                  keyType,
-                  template)
+                  by.instance(), unwrapByKeyWrap(row, kek, wrapped, keyType), keyType, template)
               : privateKey(
                   by.instance(),
                   privateKeys.fromToken(
@@ -237,7 +238,13 @@ final class KeyTransport {
   }
 
   private byte[] wrapInToken(Mechanism mechanism, WorkingKey kek, OpenedKey key) {
-    long object = sealer.export(key);
+    boolean padded = isSecret(key) && values.isPadded(SecretKeys.length(key.attributes()));
+    if (padded && !softwareFallback) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_SIZE_RANGE,
+          "a key whose length is no multiple of 8 needs softwareFallback on this token");
+    }
+    long object = padded ? values.exact(key) : sealer.export(key);
     try {
       return hsm.session().wrapKey(mechanism, kek.handle(), object);
     } finally {
@@ -280,9 +287,13 @@ final class KeyTransport {
     }
     var oaep = Parameters.oaep(mechanism);
     if (Parameters.isNativeOaep(oaep)) {
-      return unwrap(mechanism, kek, wrapped, NewKeys.passingSecret(keyType));
+      long object = unwrap(mechanism, kek, wrapped, NewKeys.passingSecret(keyType));
+      if (tellsLength(object, keyType)) {
+        return object;
+      }
+    } else {
+      requireSoftware(mechanism);
     }
-    requireSoftware(mechanism);
     try (var encoded =
         hsm.session().decryptSecret(RAW_RSA, kek.handle(), ByteBuffer.wrap(wrapped))) {
       var message =
@@ -311,6 +322,47 @@ final class KeyTransport {
                 new Pkcs11Exception(
                     Ckr.CKR_TEMPLATE_INCOMPLETE,
                     "CKA_VALUE_LEN, which CKM_RSA_PKCS needs beforehand"));
+  }
+
+  private long unwrapByKeyWrap(MechanismRow row, WorkingKey kek, byte[] wrapped, long keyType) {
+    long object = unwrapInToken(row, kek, wrapped, NewKeys.passingSecret(keyType));
+    if (row.family() == MechanismFamily.KEY_WRAP) {
+      // RFC 3394 wraps multiples of 8 bytes, so nothing is appended to what the token exports.
+      if (!softwareFallback || values.length(object, keyType).isPresent()) {
+        return object;
+      }
+      try (var value = values.openObject(object)) {
+        return create(keyType, value);
+      } finally {
+        hsm.session().destroyObject(object);
+      }
+    }
+    if (tellsLength(object, keyType)) {
+      return object;
+    }
+    try (var value = hsm.session().openKeyWrapPad(kek.handle(), wrapped)) {
+      return create(keyType, value);
+    }
+  }
+
+  /**
+   * Whether the length of an unwrapped key is known inside the token. Otherwise the object is
+   * destroyed and, with softwareFallback, made again of a value in gateway memory.
+   */
+  private boolean tellsLength(long object, long keyType) {
+    try {
+      if (values.length(object, keyType).isPresent()) {
+        return true;
+      }
+    } catch (Pkcs11Exception e) {
+      hsm.session().destroyObject(object);
+      throw e;
+    }
+    if (softwareFallback) {
+      hsm.session().destroyObject(object);
+      return false;
+    }
+    return true;
   }
 
   private long unwrapInToken(
@@ -456,8 +508,12 @@ final class KeyTransport {
     }
   }
 
+  private static boolean isSecret(OpenedKey key) {
+    return key.attributes().ulong(CKA_CLASS).orElseThrow() == Cko.CKO_SECRET_KEY;
+  }
+
   private static void requireSecret(OpenedKey key) {
-    if (key.attributes().ulong(CKA_CLASS).orElseThrow() != Cko.CKO_SECRET_KEY) {
+    if (!isSecret(key)) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_NOT_WRAPPABLE, "this mechanism wraps secret keys only");
     }
   }

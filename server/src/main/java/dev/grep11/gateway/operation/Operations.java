@@ -72,7 +72,7 @@ public final class Operations {
     this.sealer = sealer;
     rules = new AttributeRules(policy);
     access = new KeyAccess(keys, sealer, policy);
-    var values = new KeyValues(hsm, sealer, softwareFallback);
+    var values = new KeyValues(hsm, sealer);
     var newKeys = new NewKeys(hsm, sealer, values, policy);
     ciphers = new Ciphers(hsm, catalog, access, sealer);
     signatures = new Signatures(hsm, catalog, access, values, softwareFallback);

@@ -141,11 +141,13 @@ final class Signatures {
     try (var key =
         access.borrow(by, blob, row, Cko.CKO_SECRET_KEY, usage, KeyRole.KEY, KeyForm.HMAC)) {
       long length = keyLength(key);
-      if (opened != null && length >= minimum(opened)) {
+      // Zeros appended to a key of up to a block change nothing: RFC 2104 appends them as well.
+      boolean exact = length <= blockLength(row.requireHash()) || !values.isPadded(length);
+      if (opened != null && length >= minimum(opened) && exact) {
         return hsm.session().sign(Mechanism.of(row.token()), key.handle(), data);
       }
     }
-    // SoftHSM takes no HMAC key that is shorter than the digest.
+    // SoftHSM takes no HMAC key that is shorter than the digest, and pads long ones.
     if (!softwareFallback) {
       throw new Pkcs11Exception(
           Ckr.CKR_KEY_SIZE_RANGE, "the token takes no " + row.name() + " key of this length");
