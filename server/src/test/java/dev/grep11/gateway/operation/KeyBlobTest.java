@@ -114,6 +114,7 @@ class KeyBlobTest {
       }
     };
 
+    @SuppressWarnings("ImmutableEnumChecker") // a lambda without state
     private final BiConsumer<Client, byte[]> use;
 
     Kind(BiConsumer<Client, byte[]> use) {
