@@ -162,6 +162,7 @@ final class KeyTransport {
             throw new Pkcs11Exception(
                 Ckr.CKR_WRAPPED_KEY_LEN_RANGE, Ciphers.modulusLength(kek) + " bytes with this key");
           }
+          Ciphers.requireResidue(kek, ByteBuffer.wrap(wrapped), Ckr.CKR_WRAPPED_KEY_INVALID);
           yield secret(
               by.instance(),
               unwrapUnderRsa(by, row, mechanism, kek, kekBlob, wrapped, keyType, template),
