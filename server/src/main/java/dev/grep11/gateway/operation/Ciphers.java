@@ -96,6 +96,7 @@ final class Ciphers {
         Parameters.requireNone(mechanism);
         try (var key = privateKey(by, blob, row)) {
           requireModulusLength(key, ciphered);
+          requireResidue(key, ciphered, Ckr.CKR_ENCRYPTED_DATA_INVALID);
           var seed = rejectionSeed(by, blob, ciphered);
           try (var encoded = hsm.session().decryptSecret(RAW_RSA, key.handle(), ciphered)) {
             yield RsaPadding.pkcs1Decode(encoded.readOnly(), seed);
@@ -109,6 +110,7 @@ final class Ciphers {
           if (isNative(oaep)) {
             yield decrypt(mechanism, key, ciphered);
           }
+          requireResidue(key, ciphered, Ckr.CKR_ENCRYPTED_DATA_INVALID);
           try (var encoded = hsm.session().decryptSecret(RAW_RSA, key.handle(), ciphered)) {
             yield RsaPadding.oaepDecode(oaep, encoded.readOnly())
                 .orElseThrow(Ciphers::wrongPadding);
@@ -246,6 +248,19 @@ final class Ciphers {
     if (ciphered.remaining() != modulusLength(key)) {
       throw new Pkcs11Exception(
           Ckr.CKR_ENCRYPTED_DATA_LEN_RANGE, modulusLength(key) + " bytes with this key");
+    }
+  }
+
+  /**
+   * RFC 8017, 5.1.2: a ciphertext representative is below the modulus. Both are public, so this may
+   * be told; a token says of it only that something failed.
+   */
+  static void requireResidue(WorkingKey key, ByteBuffer ciphered, long returnValue) {
+    var modulus = key.attributes().bytes(CKA_MODULUS).orElseThrow();
+    var representative = new byte[ciphered.remaining()];
+    ciphered.duplicate().get(representative);
+    if (Arrays.compareUnsigned(representative, modulus) >= 0) {
+      throw new Pkcs11Exception(returnValue, "not a number below the modulus");
     }
   }
 

@@ -46,6 +46,13 @@ final class DerReader {
     return content;
   }
 
+  /** Length of the element that bytes begin with, header included. */
+  static int totalLength(ByteBuffer bytes, int tag) {
+    var reader = new DerReader(bytes);
+    reader.take(tag);
+    return reader.in.position() - bytes.position();
+  }
+
   DerReader sequence() {
     return new DerReader(take(SEQUENCE));
   }

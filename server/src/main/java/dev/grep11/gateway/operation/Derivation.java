@@ -125,19 +125,58 @@ final class Derivation {
       passing.put(CKA_VALUE_LEN, length);
     }
     try {
-      return hsm.session()
-          .deriveKey(
-              new Mechanism(
-                  Ckm.CKM_ECDH1_DERIVE, new Ecdh1Derive(Ecdh1Derive.CKD_NULL, new byte[0], peer)),
-              base.handle(),
-              passing.build());
+      return agreeRaw(peer, base, passing.build());
     } catch (Pkcs11Exception e) {
-      // A point that is not on the curve, or of small order, fails in the token's own way.
-      if (e.returnValue() == Ckr.CKR_GENERAL_ERROR || e.returnValue() == Ckr.CKR_FUNCTION_FAILED) {
-        throw new Pkcs11Exception(Ckr.CKR_MECHANISM_PARAM_INVALID, "the peer's public value");
+      if (!isFailure(e)) {
+        throw e;
       }
-      throw e;
     }
+    try {
+      if (readsAsOctetString(peer)) {
+        return agreeRaw(octetString(peer), base, passing.build());
+      }
+    } catch (Pkcs11Exception e) {
+      if (!isFailure(e)) {
+        throw e;
+      }
+    }
+    throw new Pkcs11Exception(Ckr.CKR_MECHANISM_PARAM_INVALID, "the peer's public value");
+  }
+
+  private long agreeRaw(byte[] peer, WorkingKey base, Template passing) {
+    return hsm.session()
+        .deriveKey(
+            new Mechanism(
+                Ckm.CKM_ECDH1_DERIVE, new Ecdh1Derive(Ecdh1Derive.CKD_NULL, new byte[0], peer)),
+            base.handle(),
+            passing);
+  }
+
+  /** A point that is not on the curve, or of small order, fails in the token's own way. */
+  private static boolean isFailure(Pkcs11Exception e) {
+    return e.returnValue() == Ckr.CKR_GENERAL_ERROR || e.returnValue() == Ckr.CKR_FUNCTION_FAILED;
+  }
+
+  /**
+   * Whether a raw point happens to be a DER OCTET STRING as well: 04 and then the length of the
+   * rest. SoftHSM takes it for one, except on P-256, P-384 and P-521, and fails; one point in 256.
+   */
+  private static boolean readsAsOctetString(byte[] point) {
+    return point[0] == DerReader.OCTET_STRING
+        && (point[1] == point.length - 2
+            || (point[1] == (byte) 0x81 && (point[2] & 0xff) == point.length - 3));
+  }
+
+  /** The other form in which PKCS #11 v2.40 lets a token take a point. */
+  private static byte[] octetString(byte[] point) {
+    boolean isShort = point.length < 0x80;
+    var header =
+        isShort
+            ? new byte[] {DerReader.OCTET_STRING, (byte) point.length}
+            : new byte[] {DerReader.OCTET_STRING, (byte) 0x81, (byte) point.length};
+    var encoded = Arrays.copyOf(header, header.length + point.length);
+    System.arraycopy(point, 0, encoded, header.length, point.length);
+    return encoded;
   }
 
   /** ANSI X9.63 KDF over the shared coordinate, which the gateway sees: row W. */

@@ -161,6 +161,7 @@ final class KeyTransport {
             throw new Pkcs11Exception(
                 Ckr.CKR_WRAPPED_KEY_LEN_RANGE, Ciphers.modulusLength(kek) + " bytes with this key");
           }
+          Ciphers.requireResidue(kek, ByteBuffer.wrap(wrapped), Ckr.CKR_WRAPPED_KEY_INVALID);
           yield secret(
               by.instance(),
               unwrapUnderRsa(by, row, mechanism, kek, kekBlob, wrapped, keyType, template),
@@ -176,7 +177,8 @@ final class KeyTransport {
                 Ckr.CKR_WRAPPED_KEY_LEN_RANGE, "a multiple of 8 bytes, 16 or more");
           }
           yield secret
-              ? secret(by.instance(), unwrapSecret(row, kek, wrapped, keyType), keyType, template)
+              ? secret(
+                  by.instance(), unwrapByKeyWrap(row, kek, wrapped, keyType), keyType, template)
               : privateKey(
                   by.instance(),
                   privateKeys.fromToken(
@@ -255,8 +257,7 @@ final class KeyTransport {
   /** What CBC encrypts: the bytes of a secret key, PKCS #8 of a private one. */
   private SecretBuffer payload(OpenedKey key) {
     var value = values.open(key);
-    if (key.attributes().ulong(CKA_CLASS).orElseThrow() == Cko.CKO_SECRET_KEY
-        || !sealer.isSealedValue(key)) {
+    if (isSecret(key) || !sealer.isSealedValue(key)) {
       return value;
     }
     try (value) {
@@ -287,15 +288,14 @@ final class KeyTransport {
       }
     }
     var oaep = Parameters.oaep(mechanism);
-    // The token hides the length of a generic secret that it unwrapped; its value tells it.
-    boolean byValue =
-        keyType == Ckk.CKK_GENERIC_SECRET
-            && softwareFallback
-            && hsm.mechanisms().containsKey(Ckm.CKM_RSA_X_509);
-    if (ciphers.isNative(oaep) && !byValue) {
-      return unwrap(mechanism, kek, wrapped, NewKeys.passingSecret(keyType));
+    if (ciphers.isNative(oaep)) {
+      long object = unwrap(mechanism, kek, wrapped, NewKeys.passingSecret(keyType));
+      if (tellsLength(object, keyType)) {
+        return object;
+      }
+    } else {
+      requireSoftware(mechanism);
     }
-    requireSoftware(mechanism);
     try (var encoded =
         hsm.session().decryptSecret(RAW_RSA, kek.handle(), ByteBuffer.wrap(wrapped))) {
       var message =
@@ -326,17 +326,45 @@ final class KeyTransport {
                     "CKA_VALUE_LEN, which CKM_RSA_PKCS needs beforehand"));
   }
 
-  private long unwrapSecret(MechanismRow row, WorkingKey kek, byte[] wrapped, long keyType) {
-    if (row.family() == MechanismFamily.KEY_WRAP_PAD
-        && keyType == Ckk.CKK_GENERIC_SECRET
-        && softwareFallback) {
-      try (var value = hsm.session().openKeyWrapPad(kek.handle(), wrapped)) {
+  private long unwrapByKeyWrap(MechanismRow row, WorkingKey kek, byte[] wrapped, long keyType) {
+    long object = unwrapInToken(row, kek, wrapped, NewKeys.passingSecret(keyType));
+    if (row.family() == MechanismFamily.KEY_WRAP) {
+      // RFC 3394 wraps multiples of 8 bytes, so nothing is appended to what the token exports.
+      if (!softwareFallback || values.length(object, keyType).isPresent()) {
+        return object;
+      }
+      try (var value = values.openObject(object)) {
         return create(keyType, value);
-      } catch (Pkcs11Exception e) {
-        throw e.retry() ? e : invalid();
+      } finally {
+        hsm.session().destroyObject(object);
       }
     }
-    return unwrapInToken(row, kek, wrapped, NewKeys.passingSecret(keyType));
+    if (tellsLength(object, keyType)) {
+      return object;
+    }
+    try (var value = hsm.session().openKeyWrapPad(kek.handle(), wrapped)) {
+      return create(keyType, value);
+    }
+  }
+
+  /**
+   * Whether the length of an unwrapped key is known inside the token. Otherwise the object is
+   * destroyed and, with softwareFallback, made again of a value in gateway memory.
+   */
+  private boolean tellsLength(long object, long keyType) {
+    try {
+      if (values.length(object, keyType).isPresent()) {
+        return true;
+      }
+    } catch (Pkcs11Exception e) {
+      hsm.session().destroyObject(object);
+      throw e;
+    }
+    if (softwareFallback) {
+      hsm.session().destroyObject(object);
+      return false;
+    }
+    return true;
   }
 
   private long unwrapInToken(
@@ -476,15 +504,22 @@ final class KeyTransport {
   }
 
   private void requireWrappableInToken(OpenedKey key) {
-    if (sealer.isSealedValue(key)) {
-      throw new Pkcs11Exception(
-          Ckr.CKR_KEY_NOT_WRAPPABLE,
-          "the token wraps no Edwards or X keys and no odd lengths; CBC_PAD does");
+    if (!sealer.isSealedValue(key)) {
+      return;
     }
+    throw isSecret(key)
+        ? new Pkcs11Exception(
+            Ckr.CKR_KEY_SIZE_RANGE, "the token wraps multiples of 8 bytes only; CBC_PAD any")
+        : new Pkcs11Exception(
+            Ckr.CKR_KEY_NOT_WRAPPABLE, "the token wraps no Edwards or X keys; CBC_PAD does");
+  }
+
+  private static boolean isSecret(OpenedKey key) {
+    return key.attributes().ulong(CKA_CLASS).orElseThrow() == Cko.CKO_SECRET_KEY;
   }
 
   private static void requireSecret(OpenedKey key) {
-    if (key.attributes().ulong(CKA_CLASS).orElseThrow() != Cko.CKO_SECRET_KEY) {
+    if (!isSecret(key)) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_NOT_WRAPPABLE, "this mechanism wraps secret keys only");
     }
   }

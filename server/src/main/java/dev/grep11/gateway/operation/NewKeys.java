@@ -67,7 +67,7 @@ final class NewKeys {
       long length =
           SecretKeys.isDes(keyType) && soFar.isTrue(CKA_LOCAL)
               ? SecretKeys.length(soFar)
-              : values.length(object, keyType);
+              : values.requireLength(object, keyType);
       var stated = soFar.ulong(CKA_VALUE_LEN);
       if (stated.isPresent() && stated.getAsLong() != length) {
         throw new Pkcs11Exception(
@@ -110,7 +110,7 @@ final class NewKeys {
    * The first three bytes of a zero block under the key; for a generic secret, which has no cipher,
    * what the token has for CKA_CHECK_VALUE (SoftHSM: of its SHA-1), which is stable for a value.
    */
-  private static byte[] checkValue(Session session, long object, long keyType) {
+  static byte[] checkValue(Session session, long object, long keyType) {
     if (keyType == Ckk.CKK_GENERIC_SECRET) {
       return session.attributes(object, CKA_CHECK_VALUE).bytes(CKA_CHECK_VALUE).orElseThrow();
     }

@@ -141,7 +141,7 @@ final class Signatures {
         return hsm.session().sign(Mechanism.of(row.token()), key.handle(), data);
       }
     }
-    // SoftHSM takes no HMAC key that is shorter than the digest.
+    // SoftHSM takes no HMAC key that is shorter than the digest, and pads long ones.
     if (!softwareFallback) {
       throw new Pkcs11Exception(
           Ckr.CKR_KEY_SIZE_RANGE, "the token takes no " + row.name() + " key of this length");
