@@ -333,10 +333,6 @@ class IndependentLibrariesTest {
     };
   }
 
-  private static Provider factoryOf(SignatureRow row) {
-    return row.provider() == jdk("SunEC") && row.key().startsWith("EC ") ? BC : row.provider();
-  }
-
   @ParameterizedTest
   @MethodSource("signatures")
   void theirVerificationAcceptsOurSignature(SignatureRow row) throws GeneralSecurityException {
@@ -508,7 +504,7 @@ class IndependentLibrariesTest {
     if (des) {
       for (int i = 0; i < value.length; i++) {
         int seven = value[i] & 0xfe;
-        value[i] = (byte) (seven | (Integer.bitCount(seven) + 1) & 1);
+        value[i] = (byte) (seven | ((Integer.bitCount(seven) + 1) & 1));
       }
     }
     return value;
@@ -834,7 +830,7 @@ class IndependentLibrariesTest {
             signer.sign());
       }
       default -> {
-        boolean bc = provider == BC;
+        boolean bc = BC.equals(provider);
         var signer =
             Signature.getInstance(
                 bc ? "SHA256withPLAIN-ECDSA" : "SHA256withECDSAinP1363Format", provider);
