@@ -1,6 +1,8 @@
 package dev.grep11.gateway;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.nio.file.StandardOpenOption.CREATE;
+import static java.nio.file.StandardOpenOption.WRITE;
 
 import dev.grep11.gateway.iam.ApiKeys;
 import dev.grep11.gateway.iam.Roles;
@@ -8,12 +10,16 @@ import dev.grep11.gateway.tls.DemoCa;
 import dev.grep11.softhsm.SoftHsmToken;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.SecureRandom;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -22,11 +28,18 @@ import java.util.UUID;
 
 /**
  * Everything a demo gateway needs, in one directory: a SoftHSM token, a CA and a server
- * certificate, a configuration, an instance and an API key. Made once, and only where there is
- * nothing yet.
+ * certificate, a configuration, an instance and an API key. Made once, as a whole, and only where
+ * there is nothing yet.
  */
 final class DemoData {
   private static final String TOKEN_LABEL = "grep11-demo";
+
+  /** Where everything is made at first, so that a creation that is cut off leaves no half demo. */
+  private static final String UNFINISHED = ".unfinished";
+
+  private static final String FINISHED = "finished";
+  private static final FileAttribute<?> FOR_ITS_OWNER =
+      PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------"));
   private static final SecureRandom RANDOM = new SecureRandom();
 
   private final Path directory;
@@ -42,18 +55,59 @@ final class DemoData {
    */
   static DemoData open(Path directory) {
     var data = new DemoData(directory.toAbsolutePath().normalize());
-    var parts = data.parts();
+    try {
+      Files.createDirectories(data.directory, FOR_ITS_OWNER);
+      try (var lock = FileChannel.open(data.directory.resolve("lock"), CREATE, WRITE);
+          // A second process that comes during the first creation waits and finds it done.
+          var _ = lock.lock()) {
+        data.complete();
+      }
+    } catch (IOException e) {
+      throw new StartException(data.directory + " cannot be written: " + e.getMessage(), e);
+    }
+    return data;
+  }
+
+  private void complete() throws IOException {
+    var unfinished = directory.resolve(UNFINISHED);
+    if (Files.exists(unfinished.resolve(FINISHED))) {
+      publish(unfinished);
+    } else if (Files.exists(unfinished)) {
+      // Nobody was ever served from it: a gateway starts from a complete directory only.
+      delete(unfinished);
+    }
+    var parts = parts();
     var missing = parts.stream().filter(part -> !Files.exists(part)).toList();
     if (missing.size() == parts.size()) {
-      data.create();
+      Files.createDirectory(unfinished, FOR_ITS_OWNER);
+      new DemoData(unfinished).create(directory);
+      Files.createFile(unfinished.resolve(FINISHED));
+      publish(unfinished);
     } else if (!missing.isEmpty()) {
       throw new StartException(
           "%s holds a part of a demo; missing: %s. Restore it, or begin with an empty directory"
               .formatted(
-                  data.directory,
-                  String.join(", ", missing.stream().map(Path::toString).toList())));
+                  directory, String.join(", ", missing.stream().map(Path::toString).toList())));
     }
-    return data;
+  }
+
+  /** Moves the parts to their places; goes on where an earlier attempt was cut off. */
+  private void publish(Path finished) throws IOException {
+    for (var part : parts()) {
+      var made = finished.resolve(directory.relativize(part));
+      if (Files.exists(made)) {
+        Files.move(made, part, StandardCopyOption.ATOMIC_MOVE);
+      }
+    }
+    delete(finished);
+  }
+
+  private static void delete(Path tree) throws IOException {
+    try (var all = Files.walk(tree)) {
+      for (var path : all.sorted(Comparator.reverseOrder()).toList()) {
+        Files.delete(path);
+      }
+    }
   }
 
   private List<Path> parts() {
@@ -89,32 +143,34 @@ final class DemoData {
     return tls().resolve("ca.pem");
   }
 
-  private void create() {
-    try {
-      Files.createDirectories(
-          directory,
-          PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-      var token = createToken();
-      Files.createDirectory(tls());
-      var ca = DemoCa.create();
-      ca.write(tls());
-      DemoCa.write(ca.server(), tls());
-      var instance = UUID.randomUUID();
-      writePrivately(config(), configuration(token, instance));
-      var config = GatewayConfig.read(config());
-      try (var host = Host.openOrBegin(config)) {
-        var record = host.createInstance(instance, "demo", "demo", "local");
-        var issuer = config.tokenService().orElseThrow().issuer();
-        try (var secret =
-            new ApiKeys(host.store(), Roles.standard(), issuer)
-                .create("demo", record.id(), "Manager")
-                .secret()) {
-          writePrivately(apiKeyFile(), new String(secret.chars()));
-        }
+  /**
+   * Makes everything here.
+   *
+   * @param destination where it is going to be moved
+   */
+  private void create(Path destination) throws IOException {
+    var token = createToken();
+    Files.createDirectory(tls());
+    var ca = DemoCa.create();
+    ca.write(tls());
+    DemoCa.write(ca.server(), tls());
+    var instance = UUID.randomUUID();
+    writePrivately(config(), configuration(token, instance));
+    var config = GatewayConfig.read(config());
+    try (var host = Host.openOrBegin(config)) {
+      var record = host.createInstance(instance, "demo", "demo", "local");
+      var issuer = config.tokenService().orElseThrow().issuer();
+      try (var secret =
+          new ApiKeys(host.store(), Roles.standard(), issuer)
+              .create("demo", record.id(), "Manager")
+              .secret()) {
+        writePrivately(apiKeyFile(), new String(secret.chars()));
       }
-    } catch (IOException e) {
-      throw new StartException(directory + " cannot be written: " + e.getMessage(), e);
     }
+    // SoftHSM knows absolute paths only.
+    var there = token.prepareMove(new DemoData(destination).token());
+    Files.delete(config());
+    writePrivately(config(), configuration(there, instance));
   }
 
   private SoftHsmToken createToken() {
@@ -165,7 +221,7 @@ final class DemoData {
             instance,
             token.module(),
             TOKEN_LABEL,
-            directory.relativize(token.pinFile()),
+            token.directory().getFileName().resolve(token.pinFile().getFileName()),
             environment.toString().stripTrailing());
   }
 

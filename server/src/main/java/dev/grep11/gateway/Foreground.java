@@ -1,7 +1,9 @@
 package dev.grep11.gateway;
 
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Model.CommandSpec;
 
@@ -9,22 +11,50 @@ import picocli.CommandLine.Model.CommandSpec;
 final class Foreground {
   private Foreground() {}
 
-  /** Prints the ready line once the gateway serves; SIGTERM and SIGINT drain it and exit 0. */
-  static int run(Gateway gateway, Function<Gateway, String> readyLine, @Nullable CommandSpec spec)
+  /**
+   * Prints the ready line once the gateway serves. SIGTERM and SIGINT end the process with 0: a
+   * gateway that serves is drained, one that is still starting has promised nothing yet.
+   */
+  static int run(
+      Supplier<Gateway> start, Function<Gateway, String> readyLine, @Nullable CommandSpec spec)
       throws InterruptedException {
-    Runtime.getRuntime()
-        .addShutdownHook(
-            Thread.ofPlatform()
-                .name("drain")
-                .unstarted(() -> {
-                  gateway.drain();
-                  // The JVM's own exit code for a signal is 128 + its number.
-                  Runtime.getRuntime().halt(0);
-                }));
-    var out = Commands.out(spec);
-    out.println(readyLine.apply(gateway));
-    out.flush();
+    var running = new AtomicReference<@Nullable Gateway>();
+    var end =
+        Thread.ofPlatform()
+            .name("drain")
+            .unstarted(() -> {
+              var gateway = running.get();
+              if (gateway != null) {
+                gateway.drain();
+              }
+              // The JVM's own exit code for a signal is 128 + its number.
+              Runtime.getRuntime().halt(0);
+            });
+    Runtime.getRuntime().addShutdownHook(end);
+    try {
+      var gateway = start.get();
+      running.set(gateway);
+      var out = Commands.out(spec);
+      out.println(readyLine.apply(gateway));
+      out.flush();
+    } catch (RuntimeException e) {
+      stay(end);
+      var gateway = running.get();
+      if (gateway != null) {
+        gateway.close();
+      }
+      throw e;
+    }
     new CountDownLatch(1).await();
     return 0;
+  }
+
+  /** A start that failed must not end with 0. */
+  private static void stay(Thread end) {
+    try {
+      Runtime.getRuntime().removeShutdownHook(end);
+    } catch (IllegalStateException e) {
+      // The process is ending already, because it was told to.
+    }
   }
 }

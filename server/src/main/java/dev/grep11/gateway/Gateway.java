@@ -138,6 +138,7 @@ final class Gateway implements AutoCloseable {
                 config.limits(),
                 new CryptoListener.Collaborators(
                     operations,
+                    config.policy(),
                     new LaneDispatcher(hsm, operations, inline),
                     access,
                     ClientCertificates.NONE_REGISTERED,

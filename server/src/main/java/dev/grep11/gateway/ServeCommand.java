@@ -22,7 +22,7 @@ final class ServeCommand implements Callable<Integer> {
   public Integer call() throws InterruptedException {
     var settings = GatewayConfig.read(config);
     return Foreground.run(
-        Gateway.start(settings),
+        () -> Gateway.start(settings),
         gateway ->
             "ready grep11=%s iam=%s health=%s:%d"
                 .formatted(

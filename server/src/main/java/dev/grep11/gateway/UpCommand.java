@@ -35,19 +35,21 @@ final class UpCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws InterruptedException {
-    var demo = DemoData.open(data);
-    var settings = demo.settings(portBase);
     return Foreground.run(
-        Gateway.start(settings),
-        gateway ->
-            "ready grep11=%s iam=%s ca=%s env=%s health=%s:%d"
-                .formatted(
-                    DemoData.address(settings, gateway),
-                    DemoData.iamEndpoint(settings, gateway),
-                    demo.ca(),
-                    demo.writeEnvironment(settings, gateway),
-                    settings.clientHost(),
-                    gateway.healthPort()),
+        () -> Gateway.start(DemoData.open(data).settings(portBase)),
+        gateway -> readyLine(DemoData.open(data), gateway),
         spec);
+  }
+
+  private String readyLine(DemoData demo, Gateway gateway) {
+    var settings = demo.settings(portBase);
+    return "ready grep11=%s iam=%s ca=%s env=%s health=%s:%d"
+        .formatted(
+            DemoData.address(settings, gateway),
+            DemoData.iamEndpoint(settings, gateway),
+            demo.ca(),
+            demo.writeEnvironment(settings, gateway),
+            settings.clientHost(),
+            gateway.healthPort());
   }
 }

@@ -118,20 +118,36 @@ public final class SoftHsmToken implements AutoCloseable {
     var onlyOwner = PosixFilePermissions.fromString("rwx------");
     Files.createDirectories(directory, PosixFilePermissions.asFileAttribute(onlyOwner));
     Files.createDirectory(tokens(), PosixFilePermissions.asFileAttribute(onlyOwner));
-    var settings =
+    writePrivately(configuration(), settings(tokens()));
+    var pin = StandardCharsets.UTF_8.encode(CharBuffer.wrap(userPin));
+    writePrivately(pinFile(), pin.duplicate());
+    while (pin.hasRemaining()) {
+      pin.put((byte) 0);
+    }
+  }
+
+  private static ByteBuffer settings(Path tokens) {
+    return StandardCharsets.UTF_8.encode(
         """
         directories.tokendir = %s
         objectstore.backend = file
         log.level = ERROR
         slots.removable = false
         """
-            .formatted(tokens());
-    writePrivately(configuration(), StandardCharsets.UTF_8.encode(settings));
-    var pin = StandardCharsets.UTF_8.encode(CharBuffer.wrap(userPin));
-    writePrivately(pinFile(), pin.duplicate());
-    while (pin.hasRemaining()) {
-      pin.put((byte) 0);
-    }
+            .formatted(tokens));
+  }
+
+  /**
+   * Points the settings at where this directory is about to be moved; until then the token cannot
+   * be opened.
+   *
+   * @return the token as it will be there
+   */
+  public SoftHsmToken prepareMove(Path destination) throws IOException {
+    var moved = new SoftHsmToken(destination.toAbsolutePath(), label, module, temporary);
+    Files.delete(configuration());
+    writePrivately(configuration(), settings(moved.tokens()));
+    return moved;
   }
 
   private static void writePrivately(Path file, ByteBuffer content) throws IOException {

@@ -6,6 +6,7 @@ import dev.grep11.gateway.iam.TokenRejectedException;
 import dev.grep11.gateway.iam.TokenVerifier;
 import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.operation.Requester;
+import dev.grep11.gateway.store.Subject;
 import dev.grep11.gateway.tls.Connection;
 import dev.grep11.gateway.tls.Connections;
 import io.grpc.Metadata;
@@ -16,6 +17,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
 import java.util.stream.StreamSupport;
 
 /**
@@ -59,14 +61,23 @@ final class Admission {
         header == null ? List.of() : header);
   }
 
-  /** Completes, perhaps later and on another thread, or fails with {@link RefusedException}. */
+  /**
+   * Completes, perhaps later and on another thread, or fails with {@link RefusedException}.
+   *
+   * @param known is told whose token it is before it is decided what they may do
+   */
   CompletableFuture<Admitted> admit(
-      ServerCall<?, ?> call, Metadata headers, UUID instance, Set<String> actions) {
+      ServerCall<?, ?> call,
+      Metadata headers,
+      UUID instance,
+      Set<String> actions,
+      Consumer<Subject> known) {
     var connection = connection(call);
     judgeCertificate(connection, instance);
     return accessControl
         .authenticate(token(headers))
         .thenApply(principal -> {
+          known.accept(principal.subject());
           authorize(principal, instance, actions, connection);
           return new Admitted(principal, instance, connection);
         });

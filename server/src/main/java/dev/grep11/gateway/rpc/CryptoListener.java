@@ -1,6 +1,7 @@
 package dev.grep11.gateway.rpc;
 
 import dev.grep11.gateway.operation.Operations;
+import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.tls.Connections;
 import io.grpc.Codec;
 import io.grpc.CompressorRegistry;
@@ -40,6 +41,7 @@ public final class CryptoListener implements AutoCloseable {
   /** What a listener asks of the rest of the gateway. */
   public record Collaborators(
       Operations operations,
+      Policy policy,
       Dispatcher dispatcher,
       TokenAccess access,
       ClientCertificates clientCertificates,
@@ -63,7 +65,11 @@ public final class CryptoListener implements AutoCloseable {
         new Admission(new InstanceSelection(instance), with.access(), with.clientCertificates());
     var services = new Routes.Services(admission, with.dispatcher(), with.audit());
     return start(
-        address, ssl, connections, limits, CryptoService.bind(with.operations(), services));
+        address,
+        ssl,
+        connections,
+        limits,
+        CryptoService.bind(with.operations(), with.policy(), services));
   }
 
   /** With any service, so that tests can bind routes of their own. */

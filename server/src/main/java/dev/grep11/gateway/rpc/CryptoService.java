@@ -27,10 +27,12 @@ import static dev.grep11.gateway.rpc.Codec.types;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.Message;
+import dev.grep11.gateway.iam.Actions;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.proto.CryptoGrpc;
 import dev.grep11.proto.DecryptSingleResponse;
 import dev.grep11.proto.DeriveKeyResponse;
@@ -54,8 +56,10 @@ import dev.grep11.proto.VerifySingleResponse;
 import dev.grep11.proto.WrapKeyResponse;
 import io.grpc.MethodDescriptor;
 import io.grpc.ServerServiceDefinition;
+import java.util.HashSet;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 
 /** The GREP11 service: forty rpcs, each one expression. */
 final class CryptoService {
@@ -63,8 +67,10 @@ final class CryptoService {
 
   private CryptoService() {}
 
-  static ServerServiceDefinition bind(Operations operations, Routes.Services services) {
-    var routes = new Routes(CryptoGrpc.getServiceDescriptor(), services);
+  static ServerServiceDefinition bind(
+      Operations operations, Policy policy, Routes.Services services) {
+    var routes =
+        new Routes(CryptoGrpc.getServiceDescriptor(), services, rpc -> actions(rpc, policy));
 
     routes.unary(
         CryptoGrpc.getGenerateRandomMethod(),
@@ -380,6 +386,25 @@ final class CryptoService {
         });
 
     return routes.bind();
+  }
+
+  /**
+   * The published Reader may set attributes. Under {@link Policy#STRICT} who makes keys may, and a
+   * Reader may not (security rules 2.11).
+   */
+  static Set<String> actions(String rpc, Policy policy) {
+    var needed = Actions.ofRpc(rpc);
+    return switch (policy) {
+      case COMPATIBLE -> needed;
+      case STRICT -> {
+        if (!rpc.equals("SetAttributeValue")) {
+          yield needed;
+        }
+        var more = new HashSet<>(needed);
+        more.addAll(Actions.ofRpc("GenerateKey"));
+        yield Set.copyOf(more);
+      }
+    };
   }
 
   private static <Q extends Message, P> void inParts(Routes routes, MethodDescriptor<Q, P> method) {

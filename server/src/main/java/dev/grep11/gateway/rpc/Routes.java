@@ -20,15 +20,25 @@ final class Routes {
 
   private final ServiceDescriptor service;
   private final Services services;
+  private final Function<String, Set<String>> actions;
   private final Map<String, Binding> bindings = new LinkedHashMap<>();
 
   private interface Binding {
     void addTo(ServerServiceDefinition.Builder definition);
   }
 
+  /** Routes that need the actions that are published for their rpcs. */
   Routes(ServiceDescriptor service, Services services) {
+    this(service, services, Actions::ofRpc);
+  }
+
+  /**
+   * @param actions what the caller of an rpc must hold, by its bare name
+   */
+  Routes(ServiceDescriptor service, Services services, Function<String, Set<String>> actions) {
     this.service = service;
     this.services = services;
+    this.actions = actions;
   }
 
   <Q extends Message, P> Routes unary(
@@ -45,7 +55,7 @@ final class Routes {
     Q prototype = requests.getMessagePrototype();
     var route =
         new Route<>(
-            name, prototype.getDescriptorForType().getName(), Actions.ofRpc(name), workload, work);
+            name, prototype.getDescriptorForType().getName(), actions.apply(name), workload, work);
     var parsed =
         method.toBuilder(Parsed.marshaller(prototype), method.getResponseMarshaller()).build();
     var earlier =

@@ -4,12 +4,12 @@ import static dev.grep11.gateway.pkcs11.Ckr.CKR_ARGUMENTS_BAD;
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_IBM_GREP11_CANNOT_UNMARSHAL;
 
 import dev.grep11.gateway.audit.AuditUnavailableException;
-import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.OverloadedException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.rpc.Admission.Admitted;
+import dev.grep11.gateway.store.Subject;
 import io.grpc.Context;
 import io.grpc.Deadline;
 import io.grpc.Grpc;
@@ -55,6 +55,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   private final AtomicBoolean answered = new AtomicBoolean();
 
   private volatile @Nullable UUID instance;
+  private volatile @Nullable Subject subject;
   private volatile @Nullable Admitted admitted;
   private volatile @Nullable Workload workload;
   private @Nullable Parsed<Q> request;
@@ -93,7 +94,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
       var _ =
           services
               .admission()
-              .admit(call, headers, selected, route.actions())
+              .admit(call, headers, selected, route.actions(), who -> subject = who)
               .whenComplete((who, refusal) -> {
                 if (who == null) {
                   fail(refusal);
@@ -238,14 +239,13 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
 
   private void record(Status.Code code, long returnValue, String reason) {
     var load = workload;
-    var who = admitted;
     services
         .audit()
         .record(
             new CallRecord(
                 correlationId,
                 route.name(),
-                Optional.ofNullable(who).map(Admitted::token).map(VerifiedToken::subject),
+                Optional.ofNullable(subject),
                 Optional.ofNullable(instance),
                 load == null || load.mechanism().isEmpty()
                     ? Optional.empty()

@@ -1,0 +1,120 @@
+package dev.grep11.gateway;
+
+import static java.util.stream.Collectors.joining;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
+
+/** The program as a process of its own, as the launcher starts it. */
+final class GatewayProcess implements AutoCloseable {
+  private static final Duration PATIENCE = Duration.ofSeconds(60);
+
+  private final Process process;
+  private final Path stdout;
+  private final Path stderr;
+
+  private GatewayProcess(Process process, Path stdout, Path stderr) {
+    this.process = process;
+    this.stdout = stdout;
+    this.stderr = stderr;
+  }
+
+  /**
+   * @param output directory for what it prints
+   */
+  static GatewayProcess start(Path output, String... arguments) throws IOException {
+    // Tests have a logging configuration of their own.
+    var classPath =
+        Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator))
+            .filter(entry -> !entry.contains("test-classes"))
+            .collect(joining(File.pathSeparator));
+    var command =
+        new ArrayList<>(
+            List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--enable-native-access=ALL-UNNAMED",
+                "--sun-misc-unsafe-memory-access=allow",
+                "-Dio.netty.noUnsafe=false",
+                "-Djdk.tls.server.enableSessionTicketExtension=false",
+                "-XX:TieredStopAtLevel=1",
+                "-XX:+UseSerialGC",
+                "-cp",
+                classPath,
+                Main.class.getName()));
+    command.addAll(List.of(arguments));
+    var stdout = Files.createTempFile(output, "stdout", "");
+    var stderr = Files.createTempFile(output, "stderr", "");
+    var process =
+        new ProcessBuilder(command)
+            .redirectOutput(stdout.toFile())
+            .redirectError(stderr.toFile())
+            .start();
+    return new GatewayProcess(process, stdout, stderr);
+  }
+
+  /** What the ready line says, once it is there. */
+  Map<String, String> awaitReady() {
+    await()
+        .atMost(PATIENCE)
+        .until(
+            () -> !process.isAlive() || stdout().startsWith("ready ") && stdout().contains("\n"));
+    assertThat(stdout()).as("standard error: %s", stderr()).startsWith("ready ");
+    var said = new TreeMap<String, String>();
+    for (var word : stdout().lines().findFirst().orElseThrow().split(" ")) {
+      int equals = word.indexOf('=');
+      if (equals > 0) {
+        said.put(word.substring(0, equals), word.substring(equals + 1));
+      }
+    }
+    return said;
+  }
+
+  boolean alive() {
+    return process.isAlive();
+  }
+
+  void terminate() {
+    process.destroy();
+  }
+
+  void kill() throws InterruptedException {
+    process.destroyForcibly().waitFor();
+  }
+
+  int awaitExit() throws InterruptedException {
+    assertThat(process.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS)).isTrue();
+    return process.exitValue();
+  }
+
+  String stdout() {
+    return read(stdout);
+  }
+
+  String stderr() {
+    return read(stderr);
+  }
+
+  private static String read(Path file) {
+    try {
+      return Files.readString(file);
+    } catch (IOException e) {
+      throw new java.io.UncheckedIOException(e);
+    }
+  }
+
+  @Override
+  public void close() throws InterruptedException {
+    kill();
+  }
+}

@@ -1,0 +1,308 @@
+package dev.grep11.gateway;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.google.common.util.concurrent.ListenableFuture;
+import com.google.protobuf.ByteString;
+import dev.grep11.gateway.pkcs11.Cka;
+import dev.grep11.gateway.pkcs11.Ckm;
+import dev.grep11.proto.AttributeValue;
+import dev.grep11.proto.CryptoGrpc;
+import dev.grep11.proto.EncryptSingleRequest;
+import dev.grep11.proto.GenerateKeyPairRequest;
+import dev.grep11.proto.GenerateKeyPairResponse;
+import dev.grep11.proto.GenerateKeyRequest;
+import dev.grep11.proto.Mechanism;
+import io.grpc.ManagedChannel;
+import io.grpc.StatusRuntimeException;
+import io.grpc.netty.GrpcSslContexts;
+import io.grpc.netty.NettyChannelBuilder;
+import java.io.IOException;
+import java.net.ServerSocket;
+import java.net.URI;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The program as people and supervisors run it: processes, signals, and what is left on disk. */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+class ProcessTest {
+  private static final Mechanism CBC_PAD =
+      Mechanism.newBuilder()
+          .setMechanism(Ckm.CKM_AES_CBC_PAD)
+          .setParameterB(ByteString.copyFrom(new byte[16]))
+          .build();
+  private static final ByteString PLAIN = ByteString.copyFromUtf8("the same in every process");
+
+  private Path made = Path.of("");
+  private Path output = Path.of("");
+
+  @BeforeAll
+  void make(@TempDir Path parent) throws IOException {
+    made = parent.resolve("demo");
+    output = Files.createDirectory(parent.resolve("output"));
+    DemoData.open(made);
+  }
+
+  @Test
+  void upDrainsOnSigtermAndItsKeysAreGoodInTheNextProcessAndInAReplica() throws Exception {
+    ByteString key;
+    ByteString ciphered;
+    try (var first =
+            GatewayProcess.start(output, "up", "--data", made.toString(), "--port-base", "0");
+        var client = new Client(made, first.awaitReady())) {
+      key = client.aes();
+      ciphered = client.encrypt(key);
+      first.terminate();
+      assertThat(first.awaitExit()).as(first.stderr()).isZero();
+    }
+    int base = freePorts();
+    try (var second =
+            GatewayProcess.start(output, "up", "--data", made.toString(), "--port-base", "0");
+        var replica =
+            GatewayProcess.start(
+                output, "up", "--data", made.toString(), "--port-base", Integer.toString(base));
+        var atSecond = new Client(made, second.awaitReady());
+        var atReplica = new Client(made, replica.awaitReady())) {
+      assertThat(replica.awaitReady())
+          .containsEntry("grep11", "localhost:" + base)
+          .containsEntry("iam", "https://localhost:" + (base + 2))
+          .containsEntry("health", "localhost:" + (base + 3));
+      assertThat(atSecond.encrypt(key)).isEqualTo(ciphered);
+      assertThat(atReplica.encrypt(key)).isEqualTo(ciphered);
+      var ofReplica = atReplica.aes();
+      var ofSecond = atSecond.aes();
+      assertThat(atSecond.encrypt(ofReplica)).isEqualTo(atReplica.encrypt(ofReplica));
+      assertThat(atReplica.encrypt(ofSecond)).isEqualTo(atSecond.encrypt(ofSecond));
+    }
+  }
+
+  @Test
+  void serveLetsARunningCallEndAndExitsWithZero() throws Exception {
+    var config = production();
+    try (var gateway = GatewayProcess.start(output, "serve", "--config", config.toString())) {
+      var ready = new HashMap<>(gateway.awaitReady());
+      try (var client = new Client(made, ready)) {
+        var key = client.aes();
+        // Two at a time, so that the third still waits when the signal comes.
+        var calls = Stream.generate(client::rsa4096).limit(3).toList();
+        Thread.sleep(100);
+        assertThat(calls).anyMatch(call -> !call.isDone());
+
+        gateway.terminate();
+
+        for (var call : calls) {
+          assertThat(call.get(30, TimeUnit.SECONDS).getPrivKeyBytes().isEmpty()).isFalse();
+        }
+        assertThatThrownBy(() -> client.encrypt(key)).isInstanceOf(StatusRuntimeException.class);
+        assertThat(gateway.awaitExit()).isZero();
+        assertThat(gateway.stderr()).doesNotContain("Exception").doesNotContain("cut off");
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"TERM", "KILL"})
+  void upThatIsEndedDuringItsFirstCreationBeginsAnew(String signal, @TempDir Path parent)
+      throws Exception {
+    var data = parent.resolve("data");
+    try (var cutOff =
+        GatewayProcess.start(output, "up", "--data", data.toString(), "--port-base", "0")) {
+      await()
+          .pollInterval(Duration.ofMillis(2))
+          .atMost(Duration.ofSeconds(30))
+          .until(() -> Files.exists(data.resolve(".unfinished").resolve("gateway.yaml")));
+      if (signal.equals("KILL")) {
+        cutOff.kill();
+      } else {
+        cutOff.terminate();
+        assertThat(cutOff.awaitExit()).as(cutOff.stderr()).isZero();
+      }
+      assertThat(cutOff.stdout()).isEmpty();
+    }
+    assertThat(data.resolve("gateway.yaml")).doesNotExist();
+
+    DemoData.open(data);
+
+    assertThat(data.resolve(".unfinished")).doesNotExist();
+    try (var gateway = Gateway.start(DemoData.open(data).settings(0))) {
+      assertThat(gateway.cryptoPort()).isPositive();
+    }
+  }
+
+  @Test
+  void aCreationThatWasCutOffWhileItWasPublishedIsFinished(@TempDir Path parent) throws Exception {
+    var data = parent.resolve("data");
+    DemoData.open(data);
+    var apiKey = Files.readString(data.resolve("apikey"));
+    var unfinished = Files.createDirectory(data.resolve(".unfinished"));
+    for (var part : List.of("store", "apikey")) {
+      Files.move(data.resolve(part), unfinished.resolve(part));
+    }
+    Files.createFile(unfinished.resolve("finished"));
+
+    DemoData.open(data);
+
+    assertThat(data.resolve("apikey")).hasContent(apiKey);
+    assertThat(data.resolve("store")).isDirectory();
+    assertThat(unfinished).doesNotExist();
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"token", "tls", "gateway.yaml", "store", "apikey"})
+  void aDemoThatLostAPartIsRefusedAndNotRepaired(String part, @TempDir Path parent)
+      throws Exception {
+    var data = parent.resolve("data");
+    Files.createDirectory(data);
+    for (var other : List.of("token", "tls", "gateway.yaml", "store", "apikey")) {
+      if (!other.equals(part)) {
+        Files.createFile(data.resolve(other));
+      }
+    }
+
+    assertThatThrownBy(() -> DemoData.open(data))
+        .isInstanceOf(StartException.class)
+        .hasMessageContaining("missing: " + data.resolve(part) + ".");
+    assertThat(data.resolve(part)).doesNotExist();
+  }
+
+  @Test
+  void aPortThatIsTakenIsAFailureInOneLine() throws Exception {
+    try (var taken = new ServerSocket(0)) {
+      try (var gateway =
+          GatewayProcess.start(
+              output,
+              "up",
+              "--data",
+              made.toString(),
+              "--port-base",
+              Integer.toString(taken.getLocalPort()))) {
+        assertThat(gateway.awaitExit()).isEqualTo(1);
+        assertThat(gateway.stdout()).isEmpty();
+        assertThat(gateway.stderr().lines()).hasSize(1);
+        assertThat(gateway.stderr()).startsWith("grep11: ");
+      }
+    }
+  }
+
+  /** The same gateway with a configuration for production, on free ports. */
+  private Path production() throws IOException {
+    var text = Files.readString(DemoData.config(made));
+    var file = made.resolve("production.yaml");
+    Files.writeString(
+        file,
+        text.replace("mode: demo", "mode: production\npolicy: compatible")
+            .replace("host: 127.0.0.1", "host: 127.0.0.1\n  portBase: 0")
+            .replace("audit.jsonl", "audit-production.jsonl"));
+    return file;
+  }
+
+  /** A base with three more free ports after it, as far as one can know. */
+  private static int freePorts() throws IOException {
+    for (int attempt = 0; attempt < 50; attempt++) {
+      try (var first = new ServerSocket(0)) {
+        int base = first.getLocalPort();
+        try (var third = new ServerSocket(base + 2);
+            var fourth = new ServerSocket(base + 3)) {
+          return base;
+        } catch (IOException | IllegalArgumentException e) {
+          // One of them is taken.
+        }
+      }
+    }
+    throw new IOException("no four ports are free");
+  }
+
+  private static AttributeValue number(long value) {
+    return AttributeValue.newBuilder().setAttributeI(value).build();
+  }
+
+  /** A client that knows no more than the ready line and the environment file say. */
+  private static final class Client implements AutoCloseable {
+    final ManagedChannel channel;
+    final io.grpc.ClientInterceptor authorization;
+    final CryptoGrpc.CryptoBlockingStub stub;
+
+    Client(Path demo, Map<String, String> ready) throws Exception {
+      var address = ready.get("grep11").split(":", -1);
+      var ca = demo.resolve("tls").resolve("ca.pem");
+      channel =
+          NettyChannelBuilder.forAddress(address[0], Integer.parseInt(address[1]))
+              .sslContext(GrpcSslContexts.forClient().trustManager(ca.toFile()).build())
+              .build();
+      authorization =
+          RunningGateway.headers("authorization", "Bearer " + token(demo, ca, ready.get("iam")));
+      stub =
+          CryptoGrpc.newBlockingStub(channel)
+              .withInterceptors(authorization)
+              .withDeadlineAfter(30, TimeUnit.SECONDS);
+    }
+
+    private static String token(Path demo, Path ca, String iam) throws Exception {
+      try (var web = RunningGateway.web(ca)) {
+        var answer =
+            web.send(
+                HttpRequest.newBuilder(URI.create(iam + "/identity/token"))
+                    .header("Content-Type", "application/x-www-form-urlencoded")
+                    .POST(
+                        HttpRequest.BodyPublishers.ofString(
+                            "grant_type=urn:ibm:params:oauth:grant-type:apikey&apikey="
+                                + Files.readString(demo.resolve("apikey"))))
+                    .build(),
+                HttpResponse.BodyHandlers.ofString());
+        return new ObjectMapper().readTree(answer.body()).get("access_token").asText();
+      }
+    }
+
+    ListenableFuture<GenerateKeyPairResponse> rsa4096() {
+      return CryptoGrpc.newFutureStub(channel)
+          .withInterceptors(authorization)
+          .generateKeyPair(
+              GenerateKeyPairRequest.newBuilder()
+                  .setMech(Mechanism.newBuilder().setMechanism(Ckm.CKM_RSA_PKCS_KEY_PAIR_GEN))
+                  .putPubKeyTemplate(Cka.CKA_MODULUS_BITS, number(4096))
+                  .putPubKeyTemplate(Cka.CKA_PUBLIC_EXPONENT, number(65537))
+                  .build());
+    }
+
+    ByteString aes() {
+      return stub.generateKey(
+              GenerateKeyRequest.newBuilder()
+                  .setMech(Mechanism.newBuilder().setMechanism(Ckm.CKM_AES_KEY_GEN))
+                  .putTemplate(Cka.CKA_VALUE_LEN, number(32))
+                  .build())
+          .getKeyBytes();
+    }
+
+    ByteString encrypt(ByteString key) {
+      return stub.encryptSingle(
+              EncryptSingleRequest.newBuilder()
+                  .setKeyBytes(key)
+                  .setMech(CBC_PAD)
+                  .setPlain(PLAIN)
+                  .build())
+          .getCiphered();
+    }
+
+    @Override
+    public void close() {
+      channel.shutdownNow();
+    }
+  }
+}

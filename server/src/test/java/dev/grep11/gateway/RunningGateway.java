@@ -1,0 +1,307 @@
+package dev.grep11.gateway;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.nimbusds.jose.JOSEException;
+import com.nimbusds.jose.JWSAlgorithm;
+import com.nimbusds.jose.JWSHeader;
+import com.nimbusds.jose.crypto.ECDSASigner;
+import com.nimbusds.jose.jwk.Curve;
+import com.nimbusds.jose.jwk.ECKey;
+import com.nimbusds.jose.jwk.JWKSet;
+import com.nimbusds.jose.jwk.KeyUse;
+import com.nimbusds.jose.jwk.gen.ECKeyGenerator;
+import com.nimbusds.jwt.JWTClaimsSet;
+import com.nimbusds.jwt.SignedJWT;
+import dev.grep11.gateway.iam.GrantRegister;
+import dev.grep11.gateway.iam.Roles;
+import dev.grep11.gateway.store.Entitlement;
+import dev.grep11.gateway.store.Grant;
+import dev.grep11.gateway.store.Subject;
+import dev.grep11.proto.CryptoGrpc;
+import dev.grep11.proto.Grep11Error;
+import io.grpc.ClientInterceptor;
+import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
+import io.grpc.StatusRuntimeException;
+import io.grpc.netty.GrpcSslContexts;
+import io.grpc.netty.NettyChannelBuilder;
+import io.grpc.protobuf.StatusProto;
+import io.grpc.stub.MetadataUtils;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.KeyStore;
+import java.security.cert.CertificateFactory;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Date;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.TimeUnit;
+import java.util.function.UnaryOperator;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.TrustManagerFactory;
+
+/**
+ * A demo gateway with one more issuer, whose keys the test holds, beside the embedded token
+ * service; and clients of it.
+ */
+final class RunningGateway implements AutoCloseable {
+  static final String ISSUER = "https://issuer.test";
+  static final String AUDIENCE = "grep11-test";
+
+  /** Manager of the instance by a grant in the store. */
+  static final String MANAGER = "IBMid-manager";
+
+  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final Metadata.Key<String> CORRELATION =
+      Metadata.Key.of("x-correlation-id", Metadata.ASCII_STRING_MARSHALLER);
+
+  final Path directory;
+  final DemoData demo;
+  final GatewayConfig config;
+  final ECKey issuerKey;
+  final Gateway gateway;
+  final UUID instance;
+  private final List<ManagedChannel> channels = new ArrayList<>();
+  private final List<HttpClient> webClients = new ArrayList<>();
+
+  /** A gateway in a directory, which is made a demo if it is none yet. */
+  static RunningGateway start(Path directory) throws Exception {
+    return start(directory, Map.of());
+  }
+
+  /**
+   * @param settings replaced ones, by JSON pointer
+   */
+  static RunningGateway start(Path directory, Map<String, Object> settings) throws Exception {
+    return new RunningGateway(directory, settings);
+  }
+
+  private RunningGateway(Path directory, Map<String, Object> settings) throws Exception {
+    this.directory = directory;
+    demo = DemoData.open(directory);
+    issuerKey = new ECKeyGenerator(Curve.P_256).keyID("test-1").keyUse(KeyUse.SIGNATURE).generate();
+    Files.writeString(directory.resolve("jwks.json"), new JWKSet(issuerKey).toString());
+    instance = GatewayConfig.read(demo.config()).instance().orElseThrow();
+    var replaced = new HashMap<String, Object>();
+    replaced.put("/listen/portBase", 0);
+    replaced.put("/store/pollSeconds", 1);
+    replaced.put("/audit/file", "audit.jsonl");
+    replaced.put(
+        "/issuers",
+        List.of(Map.of("issuer", ISSUER, "jwksFile", "jwks.json", "audience", AUDIENCE)));
+    replaced.putAll(settings);
+    config = GatewayConfig.read(demo.config(), replaced);
+    grant(MANAGER, "Manager");
+    gateway = Gateway.start(config);
+  }
+
+  // ---- Who may what
+
+  boolean grant(String subject, String role) {
+    return grant(subject, role, instance);
+  }
+
+  boolean grant(String subject, String role, UUID where) {
+    return changeGrants(register -> register.add(grantOf(subject, role, where)));
+  }
+
+  boolean revoke(String subject, String role) {
+    return changeGrants(register -> register.remove(grantOf(subject, role, instance)));
+  }
+
+  private static Grant grantOf(String subject, String role, UUID where) {
+    return new Grant(
+        new Subject(ISSUER, subject), where, new Entitlement.Role(role), Optional.empty());
+  }
+
+  private boolean changeGrants(java.util.function.Predicate<GrantRegister> change) {
+    try (var host = Host.open(config)) {
+      return change.test(new GrantRegister(host.store(), Roles.standard()));
+    }
+  }
+
+  // ---- Tokens
+
+  JWTClaimsSet.Builder claims(String subject) {
+    var now = Instant.now();
+    return new JWTClaimsSet.Builder()
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .subject(subject)
+        .claim("iam_id", subject)
+        .issueTime(Date.from(now))
+        .expirationTime(Date.from(now.plus(Duration.ofHours(1))));
+  }
+
+  String token(String subject) {
+    return token(subject, claims -> claims);
+  }
+
+  String token(String subject, UnaryOperator<JWTClaimsSet.Builder> change) {
+    return signed(issuerKey, change.apply(claims(subject)).build());
+  }
+
+  static String signed(ECKey key, JWTClaimsSet claims) {
+    try {
+      var jwt =
+          new SignedJWT(
+              new JWSHeader.Builder(JWSAlgorithm.ES256).keyID(key.getKeyID()).build(), claims);
+      jwt.sign(new ECDSASigner(key));
+      return jwt.serialize();
+    } catch (JOSEException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  /** The embedded token service's answer to an API key. */
+  HttpResponse<String> identityToken(String apiKey) throws Exception {
+    var port = gateway.tokenService().orElseThrow().getPort();
+    return web()
+        .send(
+            HttpRequest.newBuilder(URI.create("https://localhost:" + port + "/identity/token"))
+                .header("Content-Type", "application/x-www-form-urlencoded")
+                .POST(
+                    HttpRequest.BodyPublishers.ofString(
+                        "grant_type=urn:ibm:params:oauth:grant-type:apikey&apikey=" + apiKey))
+                .build(),
+            HttpResponse.BodyHandlers.ofString());
+  }
+
+  String tokenFor(String apiKey) throws Exception {
+    return JSON.readTree(identityToken(apiKey).body()).get("access_token").asText();
+  }
+
+  String demoApiKey() throws IOException {
+    return Files.readString(directory.resolve("apikey"));
+  }
+
+  // ---- Clients
+
+  ManagedChannel channel() throws IOException {
+    var channel =
+        NettyChannelBuilder.forAddress("localhost", gateway.cryptoPort())
+            .sslContext(GrpcSslContexts.forClient().trustManager(demo.ca().toFile()).build())
+            .maxInboundMessageSize(80 << 20)
+            .build();
+    channels.add(channel);
+    return channel;
+  }
+
+  /** Of the manager. */
+  CryptoGrpc.CryptoBlockingStub client() throws IOException {
+    return client("authorization", "Bearer " + token(MANAGER));
+  }
+
+  /** With these headers, names and values in turn. */
+  CryptoGrpc.CryptoBlockingStub client(String... headers) throws IOException {
+    return CryptoGrpc.newBlockingStub(channel())
+        .withInterceptors(headers(headers))
+        .withDeadlineAfter(60, TimeUnit.SECONDS);
+  }
+
+  static ClientInterceptor headers(String... namesAndValues) {
+    var metadata = new Metadata();
+    for (int i = 0; i < namesAndValues.length; i += 2) {
+      metadata.put(
+          Metadata.Key.of(namesAndValues[i], Metadata.ASCII_STRING_MARSHALLER),
+          namesAndValues[i + 1]);
+    }
+    return MetadataUtils.newAttachHeadersInterceptor(metadata);
+  }
+
+  static ClientInterceptor correlation(String id) {
+    var metadata = new Metadata();
+    metadata.put(CORRELATION, id);
+    return MetadataUtils.newAttachHeadersInterceptor(metadata);
+  }
+
+  HttpClient web() throws IOException, GeneralSecurityException {
+    var client = web(demo.ca());
+    webClients.add(client);
+    return client;
+  }
+
+  /** A client that trusts this CA. */
+  static HttpClient web(Path ca) throws IOException, GeneralSecurityException {
+    var trusted = KeyStore.getInstance(KeyStore.getDefaultType());
+    trusted.load(null, null);
+    try (var in = Files.newInputStream(ca)) {
+      trusted.setCertificateEntry(
+          "ca", CertificateFactory.getInstance("X.509").generateCertificate(in));
+    }
+    var trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+    trust.init(trusted);
+    var context = SSLContext.getInstance("TLS");
+    context.init(null, trust.getTrustManagers(), null);
+    return HttpClient.newBuilder().sslContext(context).build();
+  }
+
+  int health(HttpClient client, String path) throws IOException, InterruptedException {
+    return client
+        .send(
+            HttpRequest.newBuilder(URI.create("https://localhost:" + gateway.healthPort() + path))
+                .build(),
+            HttpResponse.BodyHandlers.discarding())
+        .statusCode();
+  }
+
+  // ---- What was answered and recorded
+
+  /** The one detail of a refusal; fails where there is none, or more than one. */
+  static Grep11Error detail(StatusRuntimeException refusal) {
+    var status = StatusProto.fromThrowable(refusal);
+    assertThat(status).as("details of %s", refusal.getStatus()).isNotNull();
+    assertThat(status.getDetailsList()).as("details of %s", refusal.getStatus()).hasSize(1);
+    assertThat(status.getCode()).isEqualTo(refusal.getStatus().getCode().value());
+    assertThat(status.getMessage()).isEqualTo(refusal.getStatus().getDescription());
+    try {
+      return status.getDetails(0).unpack(Grep11Error.class);
+    } catch (com.google.protobuf.InvalidProtocolBufferException e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  /** The events of a call, once there is one. */
+  List<JsonNode> audited(String correlationId) {
+    await().atMost(Duration.ofSeconds(10)).until(() -> !events(correlationId).isEmpty());
+    return events(correlationId);
+  }
+
+  private List<JsonNode> events(String correlationId) {
+    try {
+      var found = new ArrayList<JsonNode>();
+      for (var line : Files.readAllLines(directory.resolve("audit.jsonl"), UTF_8)) {
+        if (line.contains(correlationId) && line.endsWith("}")) {
+          found.add(JSON.readTree(line));
+        }
+      }
+      return found;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  @Override
+  public void close() {
+    channels.forEach(ManagedChannel::shutdownNow);
+    webClients.forEach(HttpClient::shutdownNow);
+    gateway.close();
+  }
+}
