@@ -234,8 +234,10 @@ public final class Operations {
       throw new Pkcs11Exception(
           Ckr.CKR_PIN_LEN_RANGE, "a PIN has " + MIN_PIN + " to " + MAX_PIN + " bytes");
     }
-    return sealer.derive(
-        by.instance(), "login " + by.subject().getBytes(StandardCharsets.UTF_8).length, pin);
+    var subject = by.subject().getBytes(StandardCharsets.UTF_8);
+    var input = Arrays.copyOf(subject, subject.length + pin.length);
+    System.arraycopy(pin, 0, input, subject.length, pin.length);
+    return sealer.derive(by.instance(), "login " + subject.length, input);
   }
 
   /**
