@@ -136,6 +136,7 @@ public final class KeySealer {
    *     CKR_IBM_BLOB_ERROR for anything that is not exactly what this gateway made
    */
   public Opened open(UUID instance, byte[] blob) {
+    SealedKey.requireLength(blob);
     if (SealedKey.looksLike(blob)) {
       var sealed = SealedKey.parse(blob);
       var keys = keyring.find(instance, sealed.instance(), sealed.masterKeyId());

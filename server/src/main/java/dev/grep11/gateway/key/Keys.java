@@ -8,10 +8,12 @@ import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.pkcs11.Template;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Queue;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
@@ -69,6 +71,7 @@ public final class Keys {
     if (form == KeyForm.EXPORT) {
       throw new IllegalArgumentException("extractable copies are never cached");
     }
+    SealedKey.requireLength(blob);
     var cache = cacheOf(instance);
     var entry = new Entry(sha256(blob), form);
     // A second round is needed only when eviction or the end of an epoch comes in between.
@@ -89,7 +92,16 @@ public final class Keys {
 
   /** Whether a call with this blob finds its key loaded, so that it will be cheap. */
   public boolean isLoaded(UUID instance, byte[] blob, KeyForm form) {
-    return cacheOf(instance).getIfPresent(new Entry(sha256(blob), form)) != null;
+    return attributesIfLoaded(instance, blob, form).isPresent();
+  }
+
+  /** The attributes of a key that is loaded. */
+  public Optional<Template> attributesIfLoaded(UUID instance, byte[] blob, KeyForm form) {
+    // No longer blob was ever loaded, and hashing megabytes is no work for an event loop.
+    return blob.length > SealedKey.MAX_LENGTH
+        ? Optional.empty()
+        : Optional.ofNullable(cacheOf(instance).getIfPresent(new Entry(sha256(blob), form)))
+            .map(WorkingKey::attributes);
   }
 
   /** Keys loaded since the start, for metrics and tests. */

@@ -53,6 +53,13 @@ record SealedKey(
     return blob.length >= MAGIC.length && Arrays.equals(blob, 0, 4, MAGIC, 0, 4);
   }
 
+  /** Refuses, unread, what is longer than any blob of either kind and any bare public key. */
+  static void requireLength(byte[] blob) {
+    if (blob.length > MAX_LENGTH) {
+      throw malformed();
+    }
+  }
+
   static SealedKey parse(byte[] blob) {
     if (!looksLike(blob)) {
       throw new Pkcs11Exception(Ckr.CKR_IBM_BLOB_ERROR, "not a key blob");

@@ -189,12 +189,18 @@ final class AttributeRules {
     check(publicAttributes.toBuilder());
   }
 
-  /** Under policy strict a pair whose public half wraps has no private half that decrypts. */
+  /**
+   * Under policy strict a pair whose public half wraps has no private half that decrypts, nor one
+   * that could come back as such.
+   */
   void requireSeparated(Template publicAttributes, Template privateAttributes) {
-    if (policy == Policy.STRICT
-        && publicAttributes.isTrue(CKA_WRAP)
-        && privateAttributes.isTrue(CKA_DECRYPT)) {
-      throw wrapAndDecrypt();
+    if (policy == Policy.STRICT && publicAttributes.isTrue(CKA_WRAP)) {
+      if (privateAttributes.isTrue(CKA_DECRYPT)) {
+        throw wrapAndDecrypt();
+      }
+      if (privateAttributes.isTrue(CKA_EXTRACTABLE)) {
+        throw extractableKek();
+      }
     }
   }
 
@@ -224,7 +230,11 @@ final class AttributeRules {
       if (before.get() == to) {
         continue;
       }
-      boolean raisesOnly = type == CKA_WRAP_WITH_TRUSTED || type == CKA_IBM_NEVER_MODIFIABLE;
+      // What restricts is not taken back, or it would restrict nobody.
+      boolean raisesOnly =
+          type == CKA_WRAP_WITH_TRUSTED
+              || type == CKA_IBM_NEVER_MODIFIABLE
+              || type == CKA_IBM_RESTRICTABLE;
       boolean lowersOnly =
           type == CKA_EXTRACTABLE
               || type == CKA_MODIFIABLE
@@ -285,6 +295,10 @@ final class AttributeRules {
       if (built.isTrue(CKA_WRAP) && built.isTrue(CKA_DECRYPT)) {
         throw wrapAndDecrypt();
       }
+      // Wrapped under another and unwrapped again, it would come back with DECRYPT.
+      if (built.isTrue(CKA_EXTRACTABLE) && (built.isTrue(CKA_WRAP) || built.isTrue(CKA_UNWRAP))) {
+        throw extractableKek();
+      }
       if (!built.isTrue(CKA_LOCAL)
           && !built.isTrue(CKA_TRUSTED)
           && (built.isTrue(CKA_WRAP) || built.isTrue(CKA_UNWRAP))) {
@@ -306,6 +320,12 @@ final class AttributeRules {
     return keyType == Ckk.CKK_RSA
         || keyType == Ckk.CKK_DSA
         || (curve != null && curve.form() != NamedCurve.Form.MONTGOMERY);
+  }
+
+  private static Pkcs11Exception extractableKek() {
+    return new Pkcs11Exception(
+        Ckr.CKR_TEMPLATE_INCONSISTENT,
+        "under policy strict no key that wraps or unwraps is extractable");
   }
 
   private static Pkcs11Exception wrapAndDecrypt() {

@@ -97,7 +97,7 @@ final class Ciphers {
         try (var key = privateKey(by, blob, row)) {
           requireModulusLength(key, ciphered);
           requireResidue(key, ciphered, Ckr.CKR_ENCRYPTED_DATA_INVALID);
-          var seed = rejectionSeed(by, blob, ciphered);
+          var seed = rejectionSeed(by, key, ciphered);
           try (var encoded = hsm.session().decryptSecret(RAW_RSA, key.handle(), ciphered)) {
             yield RsaPadding.pkcs1Decode(encoded.readOnly(), seed);
           }
@@ -165,11 +165,15 @@ final class Ciphers {
     return Parameters.isNativeOaep(oaep) || !hsm.mechanisms().containsKey(Ckm.CKM_RSA_X_509);
   }
 
-  /** What implicit rejection draws from: it depends on the key and the ciphertext alone. */
-  byte[] rejectionSeed(Requester by, byte[] blob, ByteBuffer ciphered) {
+  /**
+   * What implicit rejection draws from: it depends on the key and the ciphertext alone. Not on the
+   * blob: of one key a client can have many, and a wrong padding would show by their different
+   * answers.
+   */
+  byte[] rejectionSeed(Requester by, WorkingKey key, ByteBuffer ciphered) {
     var digest = Hash.SHA256.newDigest();
     var input = ByteBuffer.allocate(64);
-    input.put(digest.digest(blob));
+    input.put(digest.digest(key.attributes().bytes(CKA_PUBLIC_KEY_INFO).orElseThrow()));
     digest.update(ciphered.duplicate());
     input.put(digest.digest());
     return sealer.derive(by.instance(), "rsa implicit rejection", input.array());

@@ -21,6 +21,7 @@ import dev.grep11.gateway.pkcs11.MechanismFamily;
 import dev.grep11.gateway.pkcs11.MechanismRow;
 import dev.grep11.gateway.pkcs11.NamedCurve;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.pkcs11.Template;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
@@ -164,7 +165,7 @@ final class KeyTransport {
           Ciphers.requireResidue(kek, ByteBuffer.wrap(wrapped), Ckr.CKR_WRAPPED_KEY_INVALID);
           yield secret(
               by.instance(),
-              unwrapUnderRsa(by, row, mechanism, kek, kekBlob, wrapped, keyType, template),
+              unwrapUnderRsa(by, row, mechanism, kek, wrapped, keyType, template),
               keyType,
               template);
         }
@@ -206,12 +207,12 @@ final class KeyTransport {
               Ckr.CKR_WRAPPED_KEY_LEN_RANGE, "whole blocks of " + block + " bytes");
         }
         try (var kek = secretKek(by, kekBlob, row, CKA_UNWRAP, KeyRole.UNWRAPPING_KEY)) {
-          var budget = failures.of(by.instance(), kekBlob);
+          var budget = failures.of(by.instance(), kek.attributes());
           budget.requireLeft();
           try (var payload = decryptPayload(cipher, kek, wrapped)) {
             yield secret
                 ? secret(by.instance(), create(keyType, payload), keyType, template)
-                : privateKey(by.instance(), privateKeys.fromPkcs8(payload), keyType, template);
+                : privateKey(by.instance(), imported(payload), keyType, template);
           } catch (Pkcs11Exception e) {
             if (e.returnValue() == Ckr.CKR_WRAPPED_KEY_INVALID) {
               budget.spend();
@@ -271,7 +272,6 @@ final class KeyTransport {
       MechanismRow row,
       Mechanism mechanism,
       WorkingKey kek,
-      byte[] kekBlob,
       byte[] wrapped,
       long keyType,
       Template template) {
@@ -279,7 +279,7 @@ final class KeyTransport {
       Parameters.requireNone(mechanism);
       int length = transportedLength(keyType, template);
       requireFits(length, RsaPadding.pkcs1Limit(wrapped.length));
-      var seed = ciphers.rejectionSeed(by, kekBlob, ByteBuffer.wrap(wrapped));
+      var seed = ciphers.rejectionSeed(by, kek, ByteBuffer.wrap(wrapped));
       try (var encoded =
               hsm.session().decryptSecret(RAW_RSA, kek.handle(), ByteBuffer.wrap(wrapped));
           var value = SecretBuffer.allocate(length)) {
@@ -317,13 +317,15 @@ final class KeyTransport {
     if (keyType == Ckk.CKK_DES3) {
       return 24;
     }
-    return (int)
+    long length =
         template
             .ulong(CKA_VALUE_LEN)
             .orElseThrow(() ->
                 new Pkcs11Exception(
                     Ckr.CKR_TEMPLATE_INCOMPLETE,
                     "CKA_VALUE_LEN, which CKM_RSA_PKCS needs beforehand"));
+    SecretKeys.requireLength(keyType, length, Policy.COMPATIBLE);
+    return (int) length;
   }
 
   private long unwrapByKeyWrap(MechanismRow row, WorkingKey kek, byte[] wrapped, long keyType) {
@@ -393,6 +395,15 @@ final class KeyTransport {
         throw e;
       }
       throw invalid();
+    }
+  }
+
+  /** One answer whatever the payload lacks: what was inside is not the caller's to learn. */
+  private PrivateKeys.Imported imported(SecretBuffer payload) {
+    try {
+      return privateKeys.fromPkcs8(payload);
+    } catch (Pkcs11Exception e) {
+      throw e.retry() ? e : invalid();
     }
   }
 

@@ -8,6 +8,7 @@ import dev.grep11.gateway.key.KeyForm;
 import dev.grep11.gateway.key.KeySealer;
 import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.pkcs11.Cka;
+import dev.grep11.gateway.pkcs11.Cko;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Mechanism;
@@ -248,7 +249,7 @@ public final class Operations {
   /**
    * Where a call belongs: the lane whose other work it may wait behind.
    *
-   * @param function empty for information and random numbers
+   * @param function empty for information, random numbers and what is never cheap
    * @param mechanism number, where the call has one
    * @param key the blob that the call uses; empty when it uses none
    * @param payloadLength bytes of data to work on
@@ -281,10 +282,21 @@ public final class Operations {
         if (key.length > 0 && !keys.isLoaded(instance, key, form)) {
           yield Optional.of(Lane.LOAD);
         }
+        if (family == MechanismFamily.HMAC && !isMadeInToken(instance, row.get(), key)) {
+          // Its key is opened for every call, which is the work of that lane.
+          yield Optional.of(Lane.LOAD);
+        }
         boolean cheap = isCheap(family) && payloadLength <= INLINE_PAYLOAD;
         yield cheap ? Optional.empty() : Optional.of(Lane.USE);
       }
     };
+  }
+
+  private boolean isMadeInToken(UUID instance, MechanismRow row, byte[] key) {
+    return keys.attributesIfLoaded(instance, key, KeyForm.HMAC)
+        .filter(attributes -> attributes.ulong(CKA_CLASS).orElse(-1) == Cko.CKO_SECRET_KEY)
+        .filter(attributes -> signatures.isServedByToken(row, SecretKeys.length(attributes)))
+        .isPresent();
   }
 
   /** Below about a tenth of a millisecond on SoftHSM: all but RSA and DSA. */

@@ -123,15 +123,16 @@ final class RsaPadding {
   }
 
   /**
-   * The same for a key of known length: {@code length} bytes into {@code target}, real or drawn
-   * from the seed.
+   * The same for a key of known length: as many bytes as {@code target} has room for, real or drawn
+   * from the seed. The length is drawn from too: rejected keys of two lengths that were cut from
+   * one string would tell themselves from a real one.
    */
   static void pkcs1DecodeKey(ByteBuffer encoded, byte[] seed, ByteBuffer target) {
     int k = encoded.remaining();
     int length = target.remaining();
     var verdict = pkcs1Verdict(encoded);
     int good = verdict.good() & isZero(verdict.length() ^ length);
-    var selected = select(good, encoded, expand(seed, "key", k));
+    var selected = select(good, encoded, expand(seed, "key " + length, k));
     target.put(selected, k - length, length);
     Arrays.fill(selected, (byte) 0);
   }

@@ -199,7 +199,8 @@ final class Signatures {
     };
   }
 
-  private boolean isServedByToken(MechanismRow row, long keyLength) {
+  /** Whether the token itself makes this HMAC with a key of so many bytes. */
+  boolean isServedByToken(MechanismRow row, long keyLength) {
     var info = hsm.mechanisms().get(row.token());
     return row.token() == row.type() && info != null && keyLength >= info.minKeySize();
   }

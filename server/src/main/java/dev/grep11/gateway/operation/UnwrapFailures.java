@@ -1,9 +1,12 @@
 package dev.grep11.gateway.operation;
 
+import static dev.grep11.gateway.pkcs11.Cka.CKA_CHECK_VALUE;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_KEY_TYPE;
+
 import com.github.benmanes.caffeine.cache.Cache;
 import com.github.benmanes.caffeine.cache.Caffeine;
-import dev.grep11.gateway.pkcs11.Hash;
 import dev.grep11.gateway.pkcs11.OverloadedException;
+import dev.grep11.gateway.pkcs11.Template;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.UUID;
@@ -19,7 +22,7 @@ final class UnwrapFailures {
   static final int PER_HOUR = 100;
   private static final int KEYS = 100_000;
 
-  private record Key(UUID instance, ByteBuffer digest) {}
+  private record Key(UUID instance, long keyType, ByteBuffer checkValue) {}
 
   private final Cache<Key, AtomicInteger> failures =
       Caffeine.newBuilder().maximumSize(KEYS).expireAfterWrite(Duration.ofHours(1)).build();
@@ -39,8 +42,17 @@ final class UnwrapFailures {
     }
   }
 
-  Budget of(UUID instance, byte[] wrappingKey) {
-    var digest = ByteBuffer.wrap(Hash.SHA256.newDigest().digest(wrappingKey));
-    return new Budget(failures.get(new Key(instance, digest), ignored -> new AtomicInteger()));
+  /**
+   * The budget of a wrapping key, by what stays the same in all its blobs: a client can have many
+   * of one key by SetAttributeValue. Two keys whose check values agree share a budget, which is
+   * rare and costs nobody a key.
+   */
+  Budget of(UUID instance, Template wrappingKey) {
+    var key =
+        new Key(
+            instance,
+            wrappingKey.ulong(CKA_KEY_TYPE).orElseThrow(),
+            ByteBuffer.wrap(wrappingKey.bytes(CKA_CHECK_VALUE).orElseThrow()));
+    return new Budget(failures.get(key, ignored -> new AtomicInteger()));
   }
 }

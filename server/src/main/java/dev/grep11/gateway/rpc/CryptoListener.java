@@ -89,7 +89,8 @@ public final class CryptoListener implements AutoCloseable {
             // Work leaves the event loop by the dispatcher, and only when it is worth it.
             .directExecutor()
             .addTransportFilter(connections)
-            .addStreamTracerFactory(new InboundBudget(limits.inboundBytesInFlight()))
+            .addStreamTracerFactory(
+                new InboundBudget(limits.inboundBytesInFlight(), limits.inboundBytesPerCaller()))
             .addService(service)
             // A compressed message is a memory amplifier, and ciphertext does not compress.
             .decompressorRegistry(

@@ -4,24 +4,36 @@ import io.grpc.Context;
 import io.grpc.Metadata;
 import io.grpc.ServerStreamTracer;
 import io.grpc.Status;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A limit on the bytes of all requests that are held at once, half-received ones included. Without
  * it, streams times message size decides how much memory a client can make us hold. The call that
  * goes over it is refused; its bytes count until its stream is closed.
+ *
+ * <p>One caller has a part of it only: who sends large requests and never ends them would keep
+ * everybody else out, for as long as he likes.
  */
 final class InboundBudget extends ServerStreamTracer.Factory {
   private static final Context.Key<Share> SHARE = Context.key("inbound-share");
 
-  private final long limit;
-  private final AtomicLong held = new AtomicLong();
+  /** Smaller calls count towards the whole alone; a connection has too few of them to matter. */
+  private static final long LARGE = 64 * 1024;
 
-  InboundBudget(long limit) {
+  private final long limit;
+  private final long perCaller;
+  private final AtomicLong held = new AtomicLong();
+  private final Map<String, Long> heldByCaller = new ConcurrentHashMap<>();
+
+  InboundBudget(long limit, long perCaller) {
     this.limit = limit;
+    this.perCaller = perCaller;
   }
 
   long held() {
@@ -43,7 +55,17 @@ final class InboundBudget extends ServerStreamTracer.Factory {
     private final AtomicBoolean closed = new AtomicBoolean();
     private final AtomicReference<Runnable> refusal = new AtomicReference<>(() -> {});
 
+    private volatile @Nullable String caller;
+
+    /** What of it is counted for its caller; guarded by this. */
+    private long counted;
+
     private Share() {}
+
+    /** Says whose call this is, once that is known and before its body is asked for. */
+    void belongsTo(String name) {
+      caller = name;
+    }
 
     /** Runs at most once, on the connection's event loop. */
     void whenExceeded(Runnable refuse) {
@@ -60,9 +82,30 @@ final class InboundBudget extends ServerStreamTracer.Factory {
       if (closed.get()) {
         return;
       }
-      mine.addAndGet(bytes);
-      if (held.addAndGet(bytes) > limit) {
+      long size = mine.addAndGet(bytes);
+      boolean tooMuch = held.addAndGet(bytes) > limit;
+      boolean tooMuchForCaller = size > LARGE && isTooMuchForCaller(size);
+      if (tooMuch || tooMuchForCaller) {
         refusal.getAndSet(() -> {}).run();
+      }
+    }
+
+    private synchronized boolean isTooMuchForCaller(long size) {
+      var name = caller;
+      if (name == null || closed.get()) {
+        return false;
+      }
+      long more = size - counted;
+      counted = size;
+      return heldByCaller.merge(name, more, Long::sum) > perCaller;
+    }
+
+    private synchronized void giveBack() {
+      var name = caller;
+      if (name != null && counted > 0) {
+        long less = counted;
+        counted = 0;
+        heldByCaller.computeIfPresent(name, (_, all) -> all > less ? all - less : null);
       }
     }
 
@@ -70,6 +113,7 @@ final class InboundBudget extends ServerStreamTracer.Factory {
     public void streamClosed(Status status) {
       if (closed.compareAndSet(false, true)) {
         held.addAndGet(-mine.get());
+        giveBack();
       }
     }
   }

@@ -39,6 +39,11 @@ public record Limits(
           Duration.ofMinutes(2),
           Duration.ofSeconds(10));
 
+  /** A quarter of all, or one message. */
+  long inboundBytesPerCaller() {
+    return Math.max(inboundMessageBytes, inboundBytesInFlight / 4);
+  }
+
   public Limits {
     if (inboundMessageBytes < 1
         || inboundBytesInFlight < inboundMessageBytes

@@ -30,10 +30,14 @@ record Parsed<T>(@Nullable T message) {
       public Parsed<T> parse(InputStream stream) {
         try (stream) {
           // A parser reads a stream in pieces of 4 KiB; one array of the right size is copied once.
-          return new Parsed<>(
+          var bytes =
               stream instanceof KnownLength
-                  ? parser.parseFrom(stream.readNBytes(stream.available()))
-                  : parser.parseFrom(stream));
+                  ? stream.readNBytes(stream.available())
+                  : stream.readAllBytes();
+          return new Parsed<>(
+              EncodedFields.fit(bytes, prototype.getDescriptorForType())
+                  ? parser.parseFrom(bytes)
+                  : null);
         } catch (InvalidProtocolBufferException e) {
           return new Parsed<>(null);
         } catch (IOException e) {

@@ -84,10 +84,9 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   }
 
   private void begin(Metadata headers) {
-    InboundBudget.ofCurrentCall()
-        .ifPresent(share ->
-            share.whenExceeded(
-                () -> fail(new OverloadedException("too much data is on its way in"))));
+    var budget = InboundBudget.ofCurrentCall();
+    budget.ifPresent(share ->
+        share.whenExceeded(() -> fail(new OverloadedException("too much data is on its way in"))));
     try {
       var selected = services.admission().instance(call, headers);
       instance = selected;
@@ -100,6 +99,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
                   fail(refusal);
                 } else {
                   admitted = who;
+                  budget.ifPresent(share -> share.belongsTo(who.requester().subject()));
                   // Two, so that a second message of a unary call is noticed.
                   call.request(2);
                 }

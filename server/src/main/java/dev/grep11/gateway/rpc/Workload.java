@@ -7,7 +7,7 @@ import java.util.OptionalLong;
 /**
  * What a call is going to cost, as far as its message tells.
  *
- * @param function empty for information and random numbers
+ * @param function empty for information, random numbers and what is never cheap
  * @param mechanism number, where the rpc has one and it is present
  * @param key the blob of the key that acts; empty when there is none
  * @param payloadLength bytes of data to work on

@@ -8,12 +8,17 @@ import com.google.protobuf.ByteString;
 import dev.grep11.proto.CryptoGrpc;
 import dev.grep11.proto.EncryptSingleRequest;
 import dev.grep11.proto.EncryptSingleResponse;
+import io.grpc.CallOptions;
+import io.grpc.ClientCall;
+import io.grpc.ClientInterceptors;
+import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -68,6 +73,63 @@ class InboundBudgetTest {
       assertThat(first.get(10, TimeUnit.SECONDS)).isNotNull();
       await().untilAsserted(() -> assertThat(client.encryptSingle(request)).isNotNull());
     }
+  }
+
+  @Test
+  void whoNeverEndsWhatHeSendsKeepsOnlyHimselfOut(@TempDir Path directory) throws Exception {
+    var limits =
+        new Limits(
+            4 * Limits.MIB,
+            8L * Limits.MIB,
+            16 * 1024,
+            16,
+            200,
+            Duration.ofSeconds(30),
+            Duration.ofSeconds(10),
+            Duration.ofMinutes(2),
+            Duration.ofSeconds(10));
+    try (var server =
+        WireServer.start(
+            directory,
+            limits,
+            routes ->
+                routes.unary(
+                    CryptoGrpc.getEncryptSingleMethod(),
+                    _ -> Workload.INFORMATION,
+                    (_, _) -> EncryptSingleResponse.getDefaultInstance()))) {
+      var request =
+          EncryptSingleRequest.newBuilder()
+              .setPlain(ByteString.copyFrom(new byte[3 * Limits.MIB]))
+              .build();
+      var refusals = new AtomicInteger();
+      for (int i = 0; i < 2; i++) {
+        sendWithoutEnd(server, request, refusals);
+      }
+      await().untilAsserted(() -> assertThat(refusals).hasValue(1));
+
+      var other = server.client("authorization", "Bearer " + WireServer.WITHOUT_SIGN);
+      assertThat(other.encryptSingle(request)).isNotNull();
+    }
+  }
+
+  private static void sendWithoutEnd(
+      WireServer server, EncryptSingleRequest request, AtomicInteger refusals) throws Exception {
+    var call =
+        ClientInterceptors.intercept(
+                server.channel(), WireServer.headers("authorization", "Bearer " + WireServer.GOOD))
+            .newCall(CryptoGrpc.getEncryptSingleMethod(), CallOptions.DEFAULT);
+    call.start(
+        new ClientCall.Listener<>() {
+          @Override
+          public void onClose(Status status, Metadata trailers) {
+            if (status.getCode() == Status.Code.RESOURCE_EXHAUSTED) {
+              refusals.incrementAndGet();
+            }
+          }
+        },
+        new Metadata());
+    call.request(2);
+    call.sendMessage(request);
   }
 
   private static void waitFor(CountDownLatch latch) {

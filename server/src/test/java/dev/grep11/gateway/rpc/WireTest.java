@@ -258,6 +258,43 @@ class WireTest {
     assertThat(detail(refused).getCode()).isEqualTo(Ckr.CKR_IBM_GREP11_CANNOT_UNMARSHAL);
   }
 
+  /** Each takes a few bytes on the wire; as objects, 60 MiB of them would fill a heap. */
+  @Test
+  void messagesOfAHundredThousandFieldsAreNotEvenParsed() throws Exception {
+    var template = new HashMap<Long, AttributeValue>();
+    for (long i = 0; i < 100_000; i++) {
+      template.put(i, AttributeValue.getDefaultInstance());
+    }
+    var inTemplate = GenerateKeyRequest.newBuilder().putAllTemplate(template).build();
+    var inKey =
+        GenerateKeyRequest.newBuilder()
+            .setMech(
+                dev.grep11.proto.Mechanism.newBuilder()
+                    .setUnknownFields(
+                        com.google.protobuf.UnknownFieldSet.newBuilder()
+                            .addField(99, manyTimes(1))
+                            .build()))
+            .build();
+    var unknown =
+        GenerateKeyRequest.newBuilder()
+            .setUnknownFields(
+                com.google.protobuf.UnknownFieldSet.newBuilder().addField(99, manyTimes(1)).build())
+            .build();
+    var client = server.client();
+    for (var request : List.of(inTemplate, inKey, unknown)) {
+      assertThat(detail(refusal(() -> client.generateKey(request))).getCode())
+          .isEqualTo(Ckr.CKR_IBM_GREP11_CANNOT_UNMARSHAL);
+    }
+  }
+
+  private static com.google.protobuf.UnknownFieldSet.Field manyTimes(long value) {
+    var field = com.google.protobuf.UnknownFieldSet.Field.newBuilder();
+    for (int i = 0; i < 100_000; i++) {
+      field.addVarint(value);
+    }
+    return field.build();
+  }
+
   private static final MethodDescriptor.Marshaller<byte[]> RAW =
       new MethodDescriptor.Marshaller<>() {
         @Override
