@@ -15,8 +15,8 @@ import com.google.protobuf.ByteString;
 import dev.grep11.gateway.pkcs11.Cka;
 import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.Ckm;
-import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.Cko;
+import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.proto.AESCTRParm;
 import dev.grep11.proto.AESGCMParm;
 import dev.grep11.proto.AttributeValue;
@@ -95,10 +95,27 @@ class InputsTest {
   /** Operations that need a state, which nobody can have yet. */
   private static final Set<String> IN_PARTS =
       Set.of(
-          "DigestInit", "Digest", "DigestUpdate", "DigestKey", "DigestFinal", "EncryptInit",
-          "EncryptUpdate", "Encrypt", "EncryptFinal", "DecryptInit", "DecryptUpdate", "Decrypt",
-          "DecryptFinal", "SignInit", "SignUpdate", "Sign", "SignFinal", "VerifyInit",
-          "VerifyUpdate", "Verify", "VerifyFinal");
+          "DigestInit",
+          "Digest",
+          "DigestUpdate",
+          "DigestKey",
+          "DigestFinal",
+          "EncryptInit",
+          "EncryptUpdate",
+          "Encrypt",
+          "EncryptFinal",
+          "DecryptInit",
+          "DecryptUpdate",
+          "Decrypt",
+          "DecryptFinal",
+          "SignInit",
+          "SignUpdate",
+          "Sign",
+          "SignFinal",
+          "VerifyInit",
+          "VerifyUpdate",
+          "Verify",
+          "VerifyFinal");
 
   private final Queue<String> logged = new ConcurrentLinkedQueue<>();
   private final ByteArrayOutputStream printed = new ByteArrayOutputStream();
@@ -239,7 +256,8 @@ class InputsTest {
   }
 
   static Stream<Row> rows() {
-    return Stream.of(random(), digest(), cipher(), signature(), keys(), query(), templates(), enums())
+    return Stream.of(
+            random(), digest(), cipher(), signature(), keys(), query(), templates(), enums())
         .flatMap(List::stream);
   }
 
@@ -359,7 +377,8 @@ class InputsTest {
             "SignSingle without PrivKey",
             Ckr.CKR_KEY_HANDLE_INVALID,
             (t, c) -> c.signSingle(t.sign().clearPrivKeyBytes().build())),
-        served("SignSingle of nothing, hashed", (t, c) -> c.signSingle(t.sign().clearData().build())),
+        served(
+            "SignSingle of nothing, hashed", (t, c) -> c.signSingle(t.sign().clearData().build())),
         row(
             "VerifySingle without Mech",
             Ckr.CKR_MECHANISM_INVALID,
@@ -443,7 +462,9 @@ class InputsTest {
 
   private static List<Row> query() {
     return List.of(
-        served("GetMechanismList", (_, c) -> c.getMechanismList(GetMechanismListRequest.getDefaultInstance())),
+        served(
+            "GetMechanismList",
+            (_, c) -> c.getMechanismList(GetMechanismListRequest.getDefaultInstance())),
         row(
             "GetMechanismInfo of none",
             Ckr.CKR_MECHANISM_INVALID,
@@ -487,16 +508,21 @@ class InputsTest {
             "Login with a Pin of 17 bytes",
             Ckr.CKR_PIN_LEN_RANGE,
             (_, c) ->
-                c.login(LoginRequest.newBuilder().setPin(ByteString.copyFromUtf8(PIN + "12345")).build())),
+                c.login(
+                    LoginRequest.newBuilder()
+                        .setPin(ByteString.copyFromUtf8(PIN + "12345"))
+                        .build())),
         served(
             "Login",
-            (_, c) -> c.login(LoginRequest.newBuilder().setPin(ByteString.copyFromUtf8(PIN)).build())),
+            (_, c) ->
+                c.login(LoginRequest.newBuilder().setPin(ByteString.copyFromUtf8(PIN)).build())),
         served("Logout", (_, c) -> c.logout(LogoutRequest.getDefaultInstance())),
         row(
             "RewrapKeyBlob",
             Ckr.CKR_IBM_WK_NOT_INITIALIZED,
             (t, c) ->
-                c.rewrapKeyBlob(RewrapKeyBlobRequest.newBuilder().setWrappedKeyBytes(t.aes).build())),
+                c.rewrapKeyBlob(
+                    RewrapKeyBlobRequest.newBuilder().setWrappedKeyBytes(t.aes).build())),
         row(
             "RewrapKeyBlob without WrappedKey",
             Ckr.CKR_KEY_HANDLE_INVALID,
@@ -519,16 +545,48 @@ class InputsTest {
                         .setMech(mech(Ckm.CKM_AES_KEY_GEN))
                         .putAllTemplate(thousand)
                         .build())));
-    rows.add(template("an unset arm", Cka.CKA_VALUE_LEN, AttributeValue.getDefaultInstance(), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
-    rows.add(template("a negative length", Cka.CKA_VALUE_LEN, number(-16), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
-    rows.add(template("the smallest integer", Cka.CKA_VALUE_LEN, number(Long.MIN_VALUE), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
-    rows.add(template("the largest integer", Cka.CKA_VALUE_LEN, number(Long.MAX_VALUE), Ckr.CKR_KEY_SIZE_RANGE));
-    rows.add(template("a negative flag", Cka.CKA_ENCRYPT, number(-1), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
-    rows.add(template("a flag that is 2", Cka.CKA_ENCRYPT, number(2), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
-    rows.add(template("a flag of two bytes", Cka.CKA_ENCRYPT, bytes(2), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
-    rows.add(template("a length that is a flag", Cka.CKA_VALUE_LEN, flag(true), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
-    rows.add(template("a length of nine bytes", Cka.CKA_VALUE_LEN, bytes(9), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
-    rows.add(template("a label of 1 MiB", Cka.CKA_LABEL, bytes(MIB), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
+    rows.add(
+        template(
+            "an unset arm",
+            Cka.CKA_VALUE_LEN,
+            AttributeValue.getDefaultInstance(),
+            Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
+    rows.add(
+        template(
+            "a negative length", Cka.CKA_VALUE_LEN, number(-16), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
+    rows.add(
+        template(
+            "the smallest integer",
+            Cka.CKA_VALUE_LEN,
+            number(Long.MIN_VALUE),
+            Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
+    rows.add(
+        template(
+            "the largest integer",
+            Cka.CKA_VALUE_LEN,
+            number(Long.MAX_VALUE),
+            Ckr.CKR_KEY_SIZE_RANGE));
+    rows.add(
+        template("a negative flag", Cka.CKA_ENCRYPT, number(-1), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
+    rows.add(
+        template("a flag that is 2", Cka.CKA_ENCRYPT, number(2), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
+    rows.add(
+        template(
+            "a flag of two bytes", Cka.CKA_ENCRYPT, bytes(2), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
+    rows.add(
+        template(
+            "a length that is a flag",
+            Cka.CKA_VALUE_LEN,
+            flag(true),
+            Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
+    rows.add(
+        template(
+            "a length of nine bytes",
+            Cka.CKA_VALUE_LEN,
+            bytes(9),
+            Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
+    rows.add(
+        template("a label of 1 MiB", Cka.CKA_LABEL, bytes(MIB), Ckr.CKR_ATTRIBUTE_VALUE_INVALID));
     return rows;
   }
 
@@ -625,7 +683,8 @@ class InputsTest {
             (t, c) ->
                 c.encryptSingle(
                     t.encrypt()
-                        .setMech(cbcPad().toBuilder().setEDDSAParameter(EDDSAParm.getDefaultInstance()))
+                        .setMech(
+                            cbcPad().toBuilder().setEDDSAParameter(EDDSAParm.getDefaultInstance()))
                         .build())));
     return rows;
   }
@@ -664,8 +723,7 @@ class InputsTest {
 
     var tooLong = encrypt().setPlain(plain.concat(plain.substring(0, 5 * MIB))).build();
     assertThat(
-            catchThrowableOfType(
-                    StatusRuntimeException.class, () -> client.encryptSingle(tooLong))
+            catchThrowableOfType(StatusRuntimeException.class, () -> client.encryptSingle(tooLong))
                 .getStatus()
                 .getCode())
         .isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
@@ -680,7 +738,8 @@ class InputsTest {
                 () -> {
                   var garbage =
                       ByteString.copyFrom(new byte[] {0x0a, (byte) 0xff, 1}).concat(PLAIN);
-                  assertThat(Ckr.name(detail(refusal(method.getFullMethodName(), garbage)).getCode()))
+                  assertThat(
+                          Ckr.name(detail(refusal(method.getFullMethodName(), garbage)).getCode()))
                       .isEqualTo("CKR_IBM_GREP11_CANNOT_UNMARSHAL");
                 }));
   }

@@ -46,9 +46,7 @@ class InstancesTest {
     running.grant(MANAGER, "Manager", OTHER);
     atOne = at(running.instance);
     atOther = at(OTHER);
-    org.awaitility.Awaitility.await()
-        .ignoreExceptions()
-        .until(() -> aesKey(atOther).size() > 0);
+    org.awaitility.Awaitility.await().ignoreExceptions().until(() -> aesKey(atOther).size() > 0);
   }
 
   @AfterAll
@@ -58,7 +56,10 @@ class InstancesTest {
 
   private CryptoBlockingStub at(UUID instance) throws Exception {
     return running.client(
-        "authorization", "Bearer " + running.token(MANAGER), "bluemix-instance", instance.toString());
+        "authorization",
+        "Bearer " + running.token(MANAGER),
+        "bluemix-instance",
+        instance.toString());
   }
 
   @Test
@@ -92,8 +93,7 @@ class InstancesTest {
         .isInstanceOfSatisfying(
             StatusRuntimeException.class,
             refusal ->
-                assertThat(refusal.getStatus().getCode())
-                    .isEqualTo(Status.Code.PERMISSION_DENIED));
+                assertThat(refusal.getStatus().getCode()).isEqualTo(Status.Code.PERMISSION_DENIED));
   }
 
   @Test

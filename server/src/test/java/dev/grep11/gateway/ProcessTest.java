@@ -29,6 +29,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
@@ -71,6 +72,11 @@ class ProcessTest {
       ciphered = client.encrypt(key);
       first.terminate();
       assertThat(first.awaitExit()).as(first.stderr()).isZero();
+      assertThat(first.stdout() + first.stderr())
+          .doesNotContain(PLAIN.toStringUtf8())
+          .doesNotContain(Files.readString(made.resolve("apikey")))
+          .doesNotContain(Files.readString(made.resolve("token").resolve("pin")))
+          .doesNotContain(HexFormat.of().formatHex(key.substring(key.size() - 32).toByteArray()));
     }
     int base = freePorts();
     try (var second =

@@ -31,14 +31,11 @@ class StrictPolicyTest {
   })
   void whoMaySetAttributes(String policy, String role, Status.Code expected, @TempDir Path parent)
       throws Exception {
-    try (var running =
-        RunningGateway.start(parent.resolve("demo"), Map.of("/policy", policy))) {
+    try (var running = RunningGateway.start(parent.resolve("demo"), Map.of("/policy", policy))) {
       var key = aesKey(running.client("authorization", running.token(MANAGER)));
       running.grant("IBMid-1", role);
       var client = running.client("authorization", running.token("IBMid-1"));
-      await()
-          .ignoreExceptions()
-          .until(() -> encrypt(client, key, ByteString.EMPTY).size() == 16);
+      await().ignoreExceptions().until(() -> encrypt(client, key, ByteString.EMPTY).size() == 16);
 
       var refusal =
           catchThrowableOfType(
