@@ -106,7 +106,7 @@ class ManyClientsTest {
         thread.join();
       }
       channels.forEach(ManagedChannel::shutdownNow);
-      loops.shutdownGracefully(0, 1, TimeUnit.SECONDS);
+      var _ = loops.shutdownGracefully(0, 1, TimeUnit.SECONDS);
 
       assertThat(failures).isEmpty();
       assertThat(idle).as("clients that did not complete a round").isEmpty();

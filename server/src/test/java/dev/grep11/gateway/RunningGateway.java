@@ -333,7 +333,9 @@ final class RunningGateway implements AutoCloseable {
   /** The one detail of a refusal; fails where there is none, or more than one. */
   static Grep11Error detail(StatusRuntimeException refusal) {
     var status = StatusProto.fromThrowable(refusal);
-    assertThat(status).as("details of %s", refusal.getStatus()).isNotNull();
+    if (status == null) {
+      throw new AssertionError("no detail: " + refusal.getStatus());
+    }
     assertThat(status.getDetailsList()).as("details of %s", refusal.getStatus()).hasSize(1);
     assertThat(status.getCode()).isEqualTo(refusal.getStatus().getCode().value());
     assertThat(status.getMessage()).isEqualTo(refusal.getStatus().getDescription());
