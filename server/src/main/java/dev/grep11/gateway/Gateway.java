@@ -2,6 +2,7 @@ package dev.grep11.gateway;
 
 import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.iam.Grants;
 import dev.grep11.gateway.iam.IssuerSettings;
 import dev.grep11.gateway.iam.Roles;
@@ -36,6 +37,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -60,10 +62,15 @@ final class Gateway implements AutoCloseable {
    * @throws StartException naming what is missing
    */
   static Gateway start(GatewayConfig config) {
+    return start(config, Hsm::open);
+  }
+
+  /** As {@link #start(GatewayConfig)}, over a token that a test has wrapped. */
+  static Gateway start(GatewayConfig config, Function<HsmSettings, Hsm> openHsm) {
     ServerTls.requireNoResumption();
     var gateway = new Gateway();
     try {
-      gateway.build(config);
+      gateway.build(config, openHsm);
       return gateway;
     } catch (IOException | IdentityException e) {
       gateway.close();
@@ -74,7 +81,8 @@ final class Gateway implements AutoCloseable {
     }
   }
 
-  private void build(GatewayConfig config) throws IOException, IdentityException {
+  private void build(GatewayConfig config, Function<HsmSettings, Hsm> openHsm)
+      throws IOException, IdentityException {
     if (config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED) {
       // It would read as a closed door and be an open one.
       throw new StartException(
@@ -89,7 +97,7 @@ final class Gateway implements AutoCloseable {
                 config.identityPoll(),
                 problem -> LOG.error("the server identity stays as it was: {}", problem)));
 
-    var hsm = closing(Hsm.open(config.hsm()));
+    var hsm = closing(openHsm.apply(config.hsm()));
     var calls = new HsmCalls(hsm);
     var tokenKeys = TokenKeys.read(config.store());
     var store = closing(Store.open(config.store(), new HsmEnvelope(calls, tokenKeys)));

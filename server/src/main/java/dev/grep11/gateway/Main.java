@@ -42,7 +42,19 @@ public final class Main {
   static CommandLine commandLine() {
     return new CommandLine(new Main())
         .setCaseInsensitiveEnumValuesAllowed(true)
+        .setParameterExceptionHandler((wrong, _) -> wrongUse(wrong))
         .setExecutionExceptionHandler((thrown, command, _) -> explain(thrown, command));
+  }
+
+  /** In one line, which is easier to find than a page of usage. */
+  private static int wrongUse(CommandLine.ParameterException wrong) {
+    var command = wrong.getCommandLine();
+    var why = String.valueOf(wrong.getMessage()).lines().findFirst().orElse("wrong use");
+    command
+        .getErr()
+        .println(
+            "grep11: %s; see: %s --help".formatted(why, command.getCommandSpec().qualifiedName()));
+    return CommandLine.ExitCode.USAGE;
   }
 
   private static int explain(Exception thrown, CommandLine command) {

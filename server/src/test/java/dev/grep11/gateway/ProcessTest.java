@@ -29,6 +29,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
@@ -71,6 +72,11 @@ class ProcessTest {
       ciphered = client.encrypt(key);
       first.terminate();
       assertThat(first.awaitExit()).as(first.stderr()).isZero();
+      assertThat(first.stdout() + first.stderr())
+          .doesNotContain(PLAIN.toStringUtf8())
+          .doesNotContain(Files.readString(made.resolve("apikey")))
+          .doesNotContain(Files.readString(made.resolve("token").resolve("pin")))
+          .doesNotContain(HexFormat.of().formatHex(key.substring(key.size() - 32).toByteArray()));
     }
     int base = freePorts();
     try (var second =
@@ -218,8 +224,8 @@ class ProcessTest {
     for (int attempt = 0; attempt < 50; attempt++) {
       try (var first = new ServerSocket(0)) {
         int base = first.getLocalPort();
-        try (var third = new ServerSocket(base + 2);
-            var fourth = new ServerSocket(base + 3)) {
+        try (var _ = new ServerSocket(base + 2);
+            var _ = new ServerSocket(base + 3)) {
           return base;
         } catch (IOException | IllegalArgumentException e) {
           // One of them is taken.
@@ -240,14 +246,15 @@ class ProcessTest {
     final CryptoGrpc.CryptoBlockingStub stub;
 
     Client(Path demo, Map<String, String> ready) throws Exception {
-      var address = ready.get("grep11").split(":", -1);
+      var address = ready.getOrDefault("grep11", "").split(":", -1);
       var ca = demo.resolve("tls").resolve("ca.pem");
       channel =
           NettyChannelBuilder.forAddress(address[0], Integer.parseInt(address[1]))
               .sslContext(GrpcSslContexts.forClient().trustManager(ca.toFile()).build())
               .build();
       authorization =
-          RunningGateway.headers("authorization", "Bearer " + token(demo, ca, ready.get("iam")));
+          RunningGateway.headers(
+              "authorization", "Bearer " + token(demo, ca, ready.getOrDefault("iam", "")));
       stub =
           CryptoGrpc.newBlockingStub(channel)
               .withInterceptors(authorization)

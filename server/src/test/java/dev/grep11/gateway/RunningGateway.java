@@ -6,6 +6,7 @@ import static org.awaitility.Awaitility.await;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.google.protobuf.ByteString;
 import com.nimbusds.jose.JOSEException;
 import com.nimbusds.jose.JWSAlgorithm;
 import com.nimbusds.jose.JWSHeader;
@@ -19,11 +20,17 @@ import com.nimbusds.jwt.JWTClaimsSet;
 import com.nimbusds.jwt.SignedJWT;
 import dev.grep11.gateway.iam.GrantRegister;
 import dev.grep11.gateway.iam.Roles;
+import dev.grep11.gateway.pkcs11.Cka;
+import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.store.Entitlement;
 import dev.grep11.gateway.store.Grant;
 import dev.grep11.gateway.store.Subject;
+import dev.grep11.proto.AttributeValue;
 import dev.grep11.proto.CryptoGrpc;
+import dev.grep11.proto.EncryptSingleRequest;
+import dev.grep11.proto.GenerateKeyRequest;
 import dev.grep11.proto.Grep11Error;
+import dev.grep11.proto.Mechanism;
 import io.grpc.ClientInterceptor;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
@@ -32,6 +39,7 @@ import io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.MetadataUtils;
+import io.netty.handler.ssl.util.InsecureTrustManagerFactory;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.URI;
@@ -78,6 +86,10 @@ final class RunningGateway implements AutoCloseable {
   final ECKey issuerKey;
   final Gateway gateway;
   final UUID instance;
+
+  /** What the gateway does to the token. */
+  final CountedCalls calls = new CountedCalls();
+
   private final List<ManagedChannel> channels = new ArrayList<>();
   private final List<HttpClient> webClients = new ArrayList<>();
 
@@ -109,7 +121,7 @@ final class RunningGateway implements AutoCloseable {
     replaced.putAll(settings);
     config = GatewayConfig.read(demo.config(), replaced);
     grant(MANAGER, "Manager");
-    gateway = Gateway.start(config);
+    gateway = Gateway.start(config, calls::open);
   }
 
   // ---- Who may what
@@ -195,13 +207,67 @@ final class RunningGateway implements AutoCloseable {
   // ---- Clients
 
   ManagedChannel channel() throws IOException {
+    return channel("localhost");
+  }
+
+  /**
+   * @param authority host name that the calls are for
+   */
+  ManagedChannel channel(String authority) throws IOException {
+    var ssl =
+        authority.equals("localhost")
+            ? GrpcSslContexts.forClient().trustManager(demo.ca().toFile())
+            // The demo's certificate does not name it, and who the server is does not matter here.
+            : GrpcSslContexts.forClient().trustManager(InsecureTrustManagerFactory.INSTANCE);
     var channel =
         NettyChannelBuilder.forAddress("localhost", gateway.cryptoPort())
-            .sslContext(GrpcSslContexts.forClient().trustManager(demo.ca().toFile()).build())
+            .overrideAuthority(authority)
+            .sslContext(ssl.build())
             .maxInboundMessageSize(80 << 20)
             .build();
     channels.add(channel);
     return channel;
+  }
+
+  static AttributeValue number(long value) {
+    return AttributeValue.newBuilder().setAttributeI(value).build();
+  }
+
+  static AttributeValue flag(boolean value) {
+    return AttributeValue.newBuilder().setAttributeTF(value).build();
+  }
+
+  static Mechanism mechanism(long number) {
+    return Mechanism.newBuilder().setMechanism(number).build();
+  }
+
+  static Mechanism cbcPad() {
+    return Mechanism.newBuilder()
+        .setMechanism(Ckm.CKM_AES_CBC_PAD)
+        .setParameterB(ByteString.copyFrom(new byte[16]))
+        .build();
+  }
+
+  static ByteString aesKey(CryptoGrpc.CryptoBlockingStub client) {
+    return client
+        .generateKey(
+            GenerateKeyRequest.newBuilder()
+                .setMech(mechanism(Ckm.CKM_AES_KEY_GEN))
+                .putTemplate(Cka.CKA_VALUE_LEN, number(32))
+                .build())
+        .getKeyBytes();
+  }
+
+  static ByteString encrypt(
+      CryptoGrpc.CryptoBlockingStub client, ByteString key, ByteString plain) {
+    return client
+        .encryptSingle(
+            EncryptSingleRequest.newBuilder()
+                .setMech(cbcPad())
+                .setKeyBytes(key)
+                .setPlain(plain)
+                .build())
+        .getCiphered();
   }
 
   /** Of the manager. */
@@ -267,7 +333,9 @@ final class RunningGateway implements AutoCloseable {
   /** The one detail of a refusal; fails where there is none, or more than one. */
   static Grep11Error detail(StatusRuntimeException refusal) {
     var status = StatusProto.fromThrowable(refusal);
-    assertThat(status).as("details of %s", refusal.getStatus()).isNotNull();
+    if (status == null) {
+      throw new AssertionError("no detail: " + refusal.getStatus());
+    }
     assertThat(status.getDetailsList()).as("details of %s", refusal.getStatus()).hasSize(1);
     assertThat(status.getCode()).isEqualTo(refusal.getStatus().getCode().value());
     assertThat(status.getMessage()).isEqualTo(refusal.getStatus().getDescription());

@@ -1,0 +1,251 @@
+package dev.grep11.gateway;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.UUID;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The commands of the host: what they print, where, and how they end. */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+class CommandsTest {
+  private static final String SUBJECT = "iam-ServiceId-1";
+  private Path data = Path.of("");
+
+  @BeforeAll
+  void make(@TempDir Path parent) {
+    data = parent.resolve("demo");
+    DemoData.open(data);
+  }
+
+  /** How a command ended. */
+  private record Ended(int code, String out, String err) {
+    JsonNode json() throws Exception {
+      assertThat(code).as(err).isZero();
+      assertThat(err).isEmpty();
+      return new ObjectMapper().readTree(out);
+    }
+
+    void refused(int expected) {
+      assertThat(code).as(err).isEqualTo(expected);
+      assertThat(out).isEmpty();
+      assertThat(err.lines()).as("lines on standard error").hasSize(1);
+      assertThat(err).startsWith("grep11: ").doesNotContain("Exception");
+    }
+  }
+
+  private static Ended run(String... arguments) {
+    var out = new StringWriter();
+    var err = new StringWriter();
+    int code =
+        Main.commandLine()
+            .setOut(new PrintWriter(out))
+            .setErr(new PrintWriter(err, true))
+            .execute(arguments);
+    return new Ended(code, out.toString(), err.toString());
+  }
+
+  /** With the demo it belongs to. */
+  private Ended at(String... arguments) {
+    var all = new ArrayList<>(List.of(arguments));
+    all.addAll(List.of("--data", data.toString()));
+    return run(all.toArray(String[]::new));
+  }
+
+  private String instance() {
+    return GatewayConfig.read(DemoData.config(data)).instance().orElseThrow().toString();
+  }
+
+  @Test
+  void instancesAreMadeAndListed() throws Exception {
+    var made =
+        at(
+                "instance",
+                "create",
+                "--name",
+                "second",
+                "--id",
+                UUID.randomUUID().toString(),
+                "--output",
+                "json")
+            .json();
+
+    assertThat(made.get("name").asText()).isEqualTo("second");
+    assertThat(made.get("crn").asText())
+        .isEqualTo(
+            "crn:v1:grep11:public:hs-crypto:local:a/default:" + made.get("id").asText() + "::");
+    assertThat(at("instance", "list", "--output", "json").json().findValuesAsText("id"))
+        .contains(instance(), made.get("id").asText());
+    assertThat(at("instance", "list").out()).contains(instance());
+    at("instance", "create", "--name", "again", "--id", made.get("id").asText()).refused(1);
+  }
+
+  @Test
+  void apiKeysAreMadeShownOnceListedAndDeleted() throws Exception {
+    var made =
+        at("apikey", "create", "--name", "app", "--role", "Writer", "--output", "json").json();
+    var secret = made.get("apikey").asText();
+    var listed = at("apikey", "list", "--output", "json");
+
+    assertThat(secret).hasSizeGreaterThan(40);
+    assertThat(listed.json().findValuesAsText("name")).contains("demo", "app");
+    assertThat(listed.out()).doesNotContain(secret).contains(made.get("id").asText());
+    at("apikey", "create", "--name", "app", "--role", "Writer").refused(1);
+    at("apikey", "create", "--name", "other", "--role", "Emperor").refused(1);
+    at(
+            "apikey",
+            "create",
+            "--name",
+            "other",
+            "--role",
+            "Writer",
+            "--instance",
+            UUID.randomUUID().toString())
+        .refused(1);
+    assertThat(at("apikey", "delete", "app").code()).isZero();
+    at("apikey", "delete", "app").refused(1);
+    assertThat(at("apikey", "list").out()).doesNotContain(made.get("id").asText());
+  }
+
+  @Test
+  void grantsAreGivenListedAndTakenAway() throws Exception {
+    String[] reader = {"--issuer", "https://issuer.test", "--subject", SUBJECT, "--role", "Reader"};
+
+    assertThat(at(with("grant", "add", reader)).code()).isZero();
+    at(with("grant", "add", reader)).refused(1);
+    var listed = at("grant", "list", "--output", "json").json();
+    assertThat(listed)
+        .anySatisfy(grant -> {
+          assertThat(grant.get("subject").asText()).isEqualTo(SUBJECT);
+          assertThat(grant.get("issuer").asText()).isEqualTo("https://issuer.test");
+          assertThat(grant.get("instance").asText()).isEqualTo(instance());
+          assertThat(grant.get("entitlement").asText()).isEqualTo("Reader");
+        });
+    assertThat(at(with("grant", "remove", reader)).code()).isZero();
+    at(with("grant", "remove", reader)).refused(1);
+    assertThat(at("grant", "list").out()).doesNotContain(SUBJECT);
+    at("grant", "add", "--issuer", "i", "--subject", "s", "--action", "hs-crypto.crypto.fly")
+        .refused(1);
+  }
+
+  private static String[] with(String command, String verb, String... options) {
+    return Stream.concat(Stream.of(command, verb), Stream.of(options)).toArray(String[]::new);
+  }
+
+  @Test
+  void doctorFindsADemoGood() throws Exception {
+    var found = run("doctor", "--config", withFreePorts().toString(), "--output", "json").json();
+
+    assertThat(found.findValuesAsText("check")).contains("java", "tls", "token and store");
+    assertThat(found.findValuesAsText("result")).containsOnly("ok");
+    assertThat(run("doctor").code()).isZero();
+  }
+
+  @Test
+  void doctorNamesWhatIsWrong() throws Exception {
+    var config = withFreePorts();
+    Files.writeString(config, Files.readString(config) + "frobnicate: true\n");
+
+    var ended = run("doctor", "--config", config.toString(), "--output", "json");
+
+    assertThat(ended.code()).isEqualTo(1);
+    var found = new ObjectMapper().readTree(ended.out());
+    assertThat(found)
+        .anySatisfy(finding -> {
+          assertThat(finding.get("check").asText()).isEqualTo("configuration");
+          assertThat(finding.get("result").asText()).isEqualTo("FAILED");
+          assertThat(finding.get("detail").asText()).contains("frobnicate");
+        });
+  }
+
+  private Path withFreePorts() throws Exception {
+    var config = Files.createTempFile(data, "doctor", ".yaml");
+    return Files.writeString(
+        config,
+        Files.readString(DemoData.config(data))
+            .replace("host: 127.0.0.1", "host: 127.0.0.1\n  portBase: 0"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "frobnicate",
+        "serve",
+        "serve --config",
+        "up --port-base many",
+        "instance create --name x",
+        "instance create --data a --config b --name x",
+        "instance list --data a --output xml",
+        "apikey create --data a --name x",
+        "apikey delete --data a",
+        "grant add --data a --issuer i --subject s",
+        "grant add --data a --issuer i --subject s --role r --action x",
+        "doctor --frobnicate"
+      })
+  void wrongUseEndsWithTwo(String command) {
+    run(command.split(" ")).refused(2);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "instance list --data %s",
+        "serve --config %s/gateway.yaml",
+        "apikey list --data %s"
+      })
+  void aGatewayThatIsNotThereEndsWithOne(String command, @TempDir Path empty) {
+    run(command.formatted(empty).split(" ")).refused(1);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "",
+        "serve",
+        "up",
+        "instance",
+        "instance create",
+        "apikey",
+        "apikey create",
+        "grant",
+        "grant add",
+        "doctor"
+      })
+  void everyCommandHasHelp(String command) {
+    var ended = run((command + " --help").strip().split(" "));
+
+    assertThat(ended.code()).isZero();
+    assertThat(ended.out()).contains("Usage: grep11");
+    assertThat(ended.err()).isEmpty();
+  }
+
+  @Test
+  void asAProcessItEndsTheSameWay(@TempDir Path output) throws Exception {
+    try (var listed =
+            GatewayProcess.start(
+                output, "grant", "list", "--data", data.toString(), "--output", "json");
+        var refused =
+            GatewayProcess.start(output, "apikey", "delete", "none", "--data", data.toString());
+        var wrong = GatewayProcess.start(output, "grant", "list")) {
+      assertThat(listed.awaitExit()).as(listed.stderr()).isZero();
+      assertThat(new ObjectMapper().readTree(listed.stdout()).isArray()).isTrue();
+      assertThat(refused.awaitExit()).isEqualTo(1);
+      assertThat(refused.stderr()).isEqualTo("grep11: there is no API key \"none\"\n");
+      assertThat(wrong.awaitExit()).isEqualTo(2);
+      assertThat(wrong.stderr().lines()).hasSize(1);
+    }
+  }
+}

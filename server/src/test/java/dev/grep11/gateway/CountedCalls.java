@@ -1,0 +1,59 @@
+package dev.grep11.gateway;
+
+import dev.grep11.gateway.hsm.Cryptoki;
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.HsmSettings;
+import dev.grep11.gateway.hsm.NativeCryptoki;
+import java.lang.reflect.Proxy;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/** Counts the sessions that are open in a real module, and the objects that were made in it. */
+final class CountedCalls {
+  private static final long CKR_OK = 0;
+
+  private final AtomicInteger sessions = new AtomicInteger();
+  private final AtomicInteger objects = new AtomicInteger();
+
+  Hsm open(HsmSettings settings) {
+    var real = NativeCryptoki.load(settings.module());
+    var counted =
+        (Cryptoki)
+            Proxy.newProxyInstance(
+                CountedCalls.class.getClassLoader(),
+                new Class<?>[] {Cryptoki.class},
+                (_, method, arguments) -> {
+                  long returnValue = (long) method.invoke(real, arguments);
+                  if (returnValue == CKR_OK) {
+                    count(method.getName());
+                  }
+                  return returnValue;
+                });
+    return Hsm.open(counted, settings);
+  }
+
+  private void count(String function) {
+    switch (function) {
+      case "C_OpenSession" -> sessions.incrementAndGet();
+      case "C_CloseSession" -> sessions.decrementAndGet();
+      case "C_GenerateKey", "C_UnwrapKey", "C_CreateObject", "C_DeriveKey" ->
+          objects.incrementAndGet();
+      case "C_GenerateKeyPair" -> objects.addAndGet(2);
+      case "C_DestroyObject" -> objects.decrementAndGet();
+      // Whatever was open is gone with the module.
+      case "C_Initialize", "C_Finalize" -> {
+        sessions.set(0);
+        objects.set(0);
+      }
+      default -> {}
+    }
+  }
+
+  int openSessions() {
+    return sessions.get();
+  }
+
+  /** Made less destroyed. */
+  int objects() {
+    return objects.get();
+  }
+}

@@ -1,0 +1,248 @@
+package dev.grep11.gateway;
+
+import static dev.grep11.gateway.RunningGateway.MANAGER;
+import static dev.grep11.gateway.RunningGateway.aesKey;
+import static dev.grep11.gateway.RunningGateway.cbcPad;
+import static dev.grep11.gateway.RunningGateway.encrypt;
+import static dev.grep11.gateway.RunningGateway.mechanism;
+import static dev.grep11.gateway.RunningGateway.number;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import com.google.protobuf.ByteString;
+import dev.grep11.gateway.pkcs11.Cka;
+import dev.grep11.gateway.pkcs11.Ckm;
+import dev.grep11.proto.AttributeValue;
+import dev.grep11.proto.CryptoGrpc;
+import dev.grep11.proto.CryptoGrpc.CryptoBlockingStub;
+import dev.grep11.proto.DecryptSingleRequest;
+import dev.grep11.proto.DigestSingleRequest;
+import dev.grep11.proto.GenerateKeyPairRequest;
+import dev.grep11.proto.GenerateKeyRequest;
+import dev.grep11.proto.GenerateRandomRequest;
+import dev.grep11.proto.SignSingleRequest;
+import dev.grep11.proto.VerifySingleRequest;
+import io.grpc.ManagedChannel;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.netty.GrpcSslContexts;
+import io.grpc.netty.NettyChannelBuilder;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.nio.NioIoHandler;
+import io.netty.channel.socket.nio.NioSocketChannel;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The load line in short: nothing is timed here, the long form is the bench's. */
+class ManyClientsTest {
+  private static final int CLIENTS = 200;
+  private static final int CACHED_KEYS = 64;
+
+  /** Working copies on their way in, and those given up that the next load destroys. */
+  private static final int IN_TRANSIT = 32;
+
+  private static final Duration DURATION = Duration.ofSeconds(8);
+  private static final ByteString DATA = ByteString.copyFrom(new byte[32]);
+  private static final ByteString P256 =
+      ByteString.copyFrom(new byte[] {6, 8, 0x2a, (byte) 0x86, 0x48, (byte) 0xce, 0x3d, 3, 1, 7});
+
+  @Test
+  void twoHundredWithMixedOperationsMeetNoErrorAndLeaveNothingBehind(@TempDir Path parent)
+      throws Exception {
+    try (var running =
+        RunningGateway.start(parent.resolve("demo"), Map.of("/hsm/cachedKeys", CACHED_KEYS))) {
+      var ec = ecPair(running.client());
+      var sessions = running.calls.openSessions();
+      var objects = running.calls.objects();
+      var most = new AtomicInteger();
+      var failures = new ConcurrentLinkedQueue<Throwable>();
+      var idle = ConcurrentHashMap.<Integer>newKeySet();
+      var token = running.token(MANAGER);
+      var loops = new MultiThreadIoEventLoopGroup(2, NioIoHandler.newFactory());
+      var ssl = GrpcSslContexts.forClient().trustManager(running.demo.ca().toFile()).build();
+      var channels = new ArrayList<ManagedChannel>();
+      for (int i = 0; i < CLIENTS; i++) {
+        channels.add(
+            NettyChannelBuilder.forAddress("localhost", running.gateway.cryptoPort())
+                .eventLoopGroup(loops)
+                .channelType(NioSocketChannel.class)
+                .sslContext(ssl)
+                .build());
+      }
+      long end = System.nanoTime() + DURATION.toNanos();
+      var threads = new ArrayList<Thread>();
+      for (int i = 0; i < CLIENTS; i++) {
+        int number = i;
+        var stub =
+            CryptoGrpc.newBlockingStub(channels.get(i))
+                .withInterceptors(RunningGateway.headers("authorization", token));
+        threads.add(
+            Thread.ofVirtual()
+                .start(() -> {
+                  idle.add(number);
+                  try {
+                    var key = aesKey(stub);
+                    do {
+                      round(stub.withDeadlineAfter(60, TimeUnit.SECONDS), key, ec);
+                      idle.remove(number);
+                      most.accumulateAndGet(running.calls.objects(), Math::max);
+                    } while (System.nanoTime() < end);
+                  } catch (RuntimeException | AssertionError e) {
+                    failures.add(e);
+                  }
+                }));
+      }
+      for (var thread : threads) {
+        thread.join();
+      }
+      channels.forEach(ManagedChannel::shutdownNow);
+      var _ = loops.shutdownGracefully(0, 1, TimeUnit.SECONDS);
+
+      assertThat(failures).isEmpty();
+      assertThat(idle).as("clients that did not complete a round").isEmpty();
+      assertThat(running.calls.openSessions()).isEqualTo(sessions);
+      assertThat(most.get() - objects).isLessThanOrEqualTo(CACHED_KEYS + IN_TRANSIT);
+      assertThat(running.calls.objects() - objects).isLessThanOrEqualTo(CACHED_KEYS + IN_TRANSIT);
+    }
+  }
+
+  private record Pair(ByteString privateKey, ByteString publicKey) {}
+
+  private static Pair ecPair(CryptoBlockingStub client) {
+    var made =
+        client.generateKeyPair(
+            GenerateKeyPairRequest.newBuilder()
+                .setMech(mechanism(Ckm.CKM_EC_KEY_PAIR_GEN))
+                .putPubKeyTemplate(
+                    Cka.CKA_EC_PARAMS, AttributeValue.newBuilder().setAttributeB(P256).build())
+                .build());
+    return new Pair(made.getPrivKeyBytes(), made.getPubKeyBytes());
+  }
+
+  private static void round(CryptoBlockingStub client, ByteString key, Pair ec) {
+    var ciphered = encrypt(client, key, DATA);
+    assertThat(
+            client
+                .decryptSingle(
+                    DecryptSingleRequest.newBuilder()
+                        .setMech(cbcPad())
+                        .setKeyBytes(key)
+                        .setCiphered(ciphered)
+                        .build())
+                .getPlain())
+        .isEqualTo(DATA);
+    var signature =
+        client
+            .signSingle(
+                SignSingleRequest.newBuilder()
+                    .setMech(mechanism(Ckm.CKM_ECDSA))
+                    .setPrivKeyBytes(ec.privateKey())
+                    .setData(DATA)
+                    .build())
+            .getSignature();
+    var _ =
+        client.verifySingle(
+            VerifySingleRequest.newBuilder()
+                .setMech(mechanism(Ckm.CKM_ECDSA))
+                .setPubKeyBytes(ec.publicKey())
+                .setData(DATA)
+                .setSignature(signature)
+                .build());
+    assertThat(
+            client
+                .digestSingle(
+                    DigestSingleRequest.newBuilder()
+                        .setMech(mechanism(Ckm.CKM_SHA256))
+                        .setData(DATA)
+                        .build())
+                .getDigest())
+        .hasSize(32);
+    assertThat(
+            client.generateRandom(GenerateRandomRequest.newBuilder().setLen(16).build()).getRnd())
+        .hasSize(16);
+  }
+
+  @Test
+  void anHonestClientDoesNotWaitBehindOneThatFloods(@TempDir Path parent) throws Exception {
+    int flooders = 50;
+    try (var running = RunningGateway.start(parent.resolve("demo"))) {
+      var honest = running.client();
+      var key = aesKey(honest);
+      var expected = encrypt(honest, key, DATA);
+      running.grant("IBMid-flood", "Manager");
+      var flooding = running.client("authorization", running.token("IBMid-flood"));
+      await().ignoreExceptions().until(() -> aesKey(flooding).size() > 0);
+      var flooded = new AtomicLong();
+      var unexpected = new ConcurrentLinkedQueue<Status>();
+      var stop = new java.util.concurrent.atomic.AtomicBoolean();
+      var threads = new ArrayList<Thread>();
+      for (int i = 0; i < flooders; i++) {
+        threads.add(
+            Thread.ofVirtual()
+                .start(() -> {
+                  while (!stop.get()) {
+                    try {
+                      // Each time a blob that is in no cache.
+                      encrypt(flooding, aesKey(flooding), DATA);
+                      flooded.incrementAndGet();
+                    } catch (StatusRuntimeException e) {
+                      if (e.getStatus().getCode() != Status.Code.RESOURCE_EXHAUSTED) {
+                        unexpected.add(e.getStatus());
+                      }
+                    }
+                  }
+                }));
+      }
+      // One at a time of a caller; the rest is refused at once.
+      var parameters = new ArrayList<Thread>();
+      for (int i = 0; i < 4; i++) {
+        parameters.add(Thread.ofVirtual().start(() -> dhParameters(flooding)));
+      }
+      await().until(() -> flooded.get() > flooders);
+
+      var ahead = new ArrayList<Long>();
+      for (int i = 0; i < 200; i++) {
+        long before = flooded.get();
+        assertThat(encrypt(honest, key, DATA)).isEqualTo(expected);
+        ahead.add(flooded.get() - before);
+      }
+      stop.set(true);
+      for (var thread : threads) {
+        thread.join();
+      }
+      for (var thread : parameters) {
+        thread.join();
+      }
+
+      assertThat(unexpected).isEmpty();
+      ahead.sort(null);
+      // In one queue for all it would be about one of each flooder.
+      assertThat(ahead.get(ahead.size() / 2))
+          .as("works of the flood done during an honest call, median of %s", List.of(ahead.size()))
+          .isLessThanOrEqualTo(flooders / 5L);
+    }
+  }
+
+  private static void dhParameters(CryptoBlockingStub client) {
+    try {
+      var _ =
+          client.generateKey(
+              GenerateKeyRequest.newBuilder()
+                  .setMech(mechanism(Ckm.CKM_DH_PKCS_PARAMETER_GEN))
+                  .putTemplate(Cka.CKA_PRIME_BITS, number(1024))
+                  .build());
+    } catch (StatusRuntimeException e) {
+      assertThat(e.getStatus().getCode()).isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
+    }
+  }
+}
