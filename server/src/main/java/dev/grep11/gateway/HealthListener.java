@@ -4,12 +4,14 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpsConfigurator;
+import com.sun.net.httpserver.HttpsParameters;
 import com.sun.net.httpserver.HttpsServer;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
 import javax.net.ssl.SSLContext;
 
 /**
@@ -27,7 +29,20 @@ final class HealthListener implements AutoCloseable {
       InetSocketAddress address, SSLContext tls, BooleanSupplier started, BooleanSupplier ready)
       throws IOException {
     server = HttpsServer.create(address, 0);
-    server.setHttpsConfigurator(new HttpsConfigurator(tls));
+    server.setHttpsConfigurator(
+        new HttpsConfigurator(tls) {
+          @Override
+          public void configure(HttpsParameters parameters) {
+            var allowed = getSSLContext().getDefaultSSLParameters();
+            allowed.setProtocols(new String[] {"TLSv1.3", "TLSv1.2"});
+            // As the token service: no CBC.
+            allowed.setCipherSuites(
+                Stream.of(allowed.getCipherSuites())
+                    .filter(suite -> suite.contains("_GCM_") || suite.contains("_CHACHA20_"))
+                    .toArray(String[]::new));
+            parameters.setSSLParameters(allowed);
+          }
+        });
     server.setExecutor(threads);
     server.createContext("/", exchange -> answer(exchange, 404, "not found"));
     server.createContext("/livez", exchange -> answer(exchange, true));

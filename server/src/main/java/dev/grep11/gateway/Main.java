@@ -29,12 +29,18 @@ import picocli.CommandLine.Command;
 public final class Main {
   private static final org.slf4j.Logger LOG = LoggerFactory.getLogger(Main.class);
 
+  private static final String RENEGOTIATION_PROPERTY = "jdk.tls.rejectClientInitiatedRenegotiation";
+
   private Main() {}
 
   public static void main(String[] arguments) {
     // Read once, when JSSE and tcnative are loaded: before anything else (security rules 5.1).
     if (System.getProperty(ServerTls.TICKETS_PROPERTY) == null) {
       System.setProperty(ServerTls.TICKETS_PROPERTY, "false");
+    }
+    // The ports on the JDK's TLS: a client that renegotiates makes us work, and nobody needs it.
+    if (System.getProperty(RENEGOTIATION_PROPERTY) == null) {
+      System.setProperty(RENEGOTIATION_PROPERTY, "true");
     }
     System.exit(commandLine().execute(arguments));
   }

@@ -31,8 +31,11 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLHandshakeException;
+import javax.net.ssl.SSLSocket;
 import javax.net.ssl.TrustManagerFactory;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeAll;
@@ -132,6 +135,27 @@ class GatewayTest {
   }
 
   @Test
+  void noPortTakesACipherSuiteWithoutAuthenticatedEncryption() throws Exception {
+    try (var gateway = Gateway.start(demo().settings(0))) {
+      var ports =
+          List.of(
+              gateway.cryptoPort(),
+              gateway.healthPort(),
+              gateway.tokenService().orElseThrow().getPort());
+      for (int port : ports) {
+        try (var socket =
+            (SSLSocket) trusting().getSocketFactory().createSocket("localhost", port)) {
+          socket.setEnabledProtocols(new String[] {"TLSv1.2"});
+          socket.setEnabledCipherSuites(new String[] {"TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384"});
+          assertThatThrownBy(socket::startHandshake)
+              .as("port %d", port)
+              .isInstanceOf(SSLHandshakeException.class);
+        }
+      }
+    }
+  }
+
+  @Test
   void aCallWithoutATokenIsRefusedAndAudited() throws Exception {
     try (var gateway = Gateway.start(demo().settings(0));
         var client = new Client(gateway)) {
@@ -187,6 +211,10 @@ class GatewayTest {
   }
 
   private HttpClient http() throws Exception {
+    return HttpClient.newBuilder().sslContext(trusting()).build();
+  }
+
+  private SSLContext trusting() throws Exception {
     var trusted = KeyStore.getInstance(KeyStore.getDefaultType());
     trusted.load(null, null);
     try (var in = new FileInputStream(demo().ca().toFile())) {
@@ -197,7 +225,7 @@ class GatewayTest {
     trust.init(trusted);
     var context = SSLContext.getInstance("TLS");
     context.init(null, trust.getTrustManagers(), null);
-    return HttpClient.newBuilder().sslContext(context).build();
+    return context;
   }
 
   /** A client with a token of the gateway's own token service. */

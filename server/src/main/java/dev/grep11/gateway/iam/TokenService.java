@@ -39,6 +39,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
 import java.util.logging.Level;
+import java.util.stream.Stream;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLParameters;
 import org.jspecify.annotations.Nullable;
@@ -127,6 +128,11 @@ public final class TokenService implements AutoCloseable {
           public void configure(HttpsParameters parameters) {
             SSLParameters tls = getSSLContext().getDefaultSSLParameters();
             tls.setProtocols(new String[] {"TLSv1.3", "TLSv1.2"});
+            // TLS 1.2 with CBC is what the JDK would still take (RFC 7366, RFC 9325 section 4.2).
+            tls.setCipherSuites(
+                Stream.of(tls.getCipherSuites())
+                    .filter(suite -> suite.contains("_GCM_") || suite.contains("_CHACHA20_"))
+                    .toArray(String[]::new));
             parameters.setSSLParameters(tls);
           }
         });
