@@ -12,6 +12,7 @@ import io.grpc.netty.NettyServerBuilder;
 import io.netty.handler.ssl.SslContext;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.time.Duration;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
@@ -29,6 +30,8 @@ public final class CryptoListener implements AutoCloseable {
   static {
     GRPC.setLevel(Level.SEVERE);
   }
+
+  private static final Duration CONNECTION_IDLE = Duration.ofMinutes(5);
 
   private final Server server;
   private final Connections connections;
@@ -105,6 +108,8 @@ public final class CryptoListener implements AutoCloseable {
             .permitKeepAliveTime(limits.shortestClientKeepAlive().toSeconds(), TimeUnit.SECONDS)
             .permitKeepAliveWithoutCalls(true)
             .keepAliveTime(limits.keepAlive().toSeconds(), TimeUnit.SECONDS)
+            // A client that comes back connects anew, unnoticed by its application.
+            .maxConnectionIdle(CONNECTION_IDLE.toMinutes(), TimeUnit.MINUTES)
             .handshakeTimeout(limits.handshake().toSeconds(), TimeUnit.SECONDS)
             .build()
             .start();
