@@ -34,8 +34,7 @@ class StrictPolicyTest {
     "strict, Crypto operator, OK",
     "compatible, Reader, OK"
   })
-  void whoMaySetAttributes(String policy, String role, Status.Code expected)
-      throws Exception {
+  void whoMaySetAttributes(String policy, String role, Status.Code expected) throws Exception {
     try (var running = RunningGateway.start(parent.resolve("demo"), Map.of("/policy", policy))) {
       var key = aesKey(running.client("authorization", running.token(MANAGER)));
       // Of each row its own, for all of them share a store.
