@@ -5,7 +5,9 @@ import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.hsm.NativeCryptoki;
 import java.lang.reflect.Proxy;
+import java.time.Duration;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 
 /** Counts the sessions that are open in a real module, and the objects that were made in it. */
 final class CountedCalls {
@@ -13,6 +15,8 @@ final class CountedCalls {
 
   private final AtomicInteger sessions = new AtomicInteger();
   private final AtomicInteger objects = new AtomicInteger();
+  private final AtomicInteger unwrapped = new AtomicInteger();
+  private volatile Duration unwrapping = Duration.ZERO;
 
   Hsm open(HsmSettings settings) {
     var real = NativeCryptoki.load(settings.module());
@@ -22,6 +26,10 @@ final class CountedCalls {
                 CountedCalls.class.getClassLoader(),
                 new Class<?>[] {Cryptoki.class},
                 (_, method, arguments) -> {
+                  if (method.getName().equals("C_UnwrapKey")) {
+                    LockSupport.parkNanos(unwrapping.toNanos());
+                    unwrapped.incrementAndGet();
+                  }
                   long returnValue = (long) method.invoke(real, arguments);
                   if (returnValue == CKR_OK) {
                     count(method.getName());
@@ -46,6 +54,16 @@ final class CountedCalls {
       }
       default -> {}
     }
+  }
+
+  /** From now on the token takes at least this long to unwrap a key. */
+  void slowUnwrapping(Duration atLeast) {
+    unwrapping = atLeast;
+  }
+
+  /** Keys that it was asked to unwrap. */
+  int unwrapped() {
+    return unwrapped.get();
   }
 
   int openSessions() {

@@ -123,6 +123,24 @@ class ProcessTest {
     }
   }
 
+  @Test
+  void serveThatIsToldToEndWhileItStartsExitsWithZero() throws Exception {
+    var config = production();
+    var audit = made.resolve("audit-starting.jsonl");
+    Files.writeString(
+        config, Files.readString(config).replace("audit-production.jsonl", audit.toString()));
+    try (var gateway = GatewayProcess.start(output, "serve", "--config", config.toString())) {
+      // The first thing that a starting gateway opens.
+      await()
+          .pollInterval(Duration.ofMillis(2))
+          .atMost(Duration.ofSeconds(30))
+          .until(() -> Files.exists(audit));
+      gateway.terminate();
+
+      assertThat(gateway.awaitExit()).as(gateway.stderr()).isZero();
+    }
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"TERM", "KILL"})
   void upThatIsEndedDuringItsFirstCreationBeginsAnew(String signal, @TempDir Path parent)
@@ -210,7 +228,7 @@ class ProcessTest {
   /** The same gateway with a configuration for production, on free ports. */
   private Path production() throws IOException {
     var text = Files.readString(DemoData.config(made));
-    var file = made.resolve("production.yaml");
+    var file = Files.createTempFile(made, "production", ".yaml");
     Files.writeString(
         file,
         text.replace("mode: demo", "mode: production\npolicy: compatible")

@@ -15,12 +15,17 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** What the strict policy takes from a role of the published table. */
 class StrictPolicyTest {
+  private static final AtomicInteger SUBJECTS = new AtomicInteger();
+
+  @TempDir private static Path parent;
+
   @ParameterizedTest
   @CsvSource({
     "strict, Reader, PERMISSION_DENIED",
@@ -29,12 +34,13 @@ class StrictPolicyTest {
     "strict, Crypto operator, OK",
     "compatible, Reader, OK"
   })
-  void whoMaySetAttributes(String policy, String role, Status.Code expected, @TempDir Path parent)
-      throws Exception {
+  void whoMaySetAttributes(String policy, String role, Status.Code expected) throws Exception {
     try (var running = RunningGateway.start(parent.resolve("demo"), Map.of("/policy", policy))) {
       var key = aesKey(running.client("authorization", running.token(MANAGER)));
-      running.grant("IBMid-1", role);
-      var client = running.client("authorization", running.token("IBMid-1"));
+      // Of each row its own, for all of them share a store.
+      var subject = "IBMid-" + SUBJECTS.incrementAndGet();
+      running.grant(subject, role);
+      var client = running.client("authorization", running.token(subject));
       await().ignoreExceptions().until(() -> encrypt(client, key, ByteString.EMPTY).size() == 16);
 
       var refusal =
