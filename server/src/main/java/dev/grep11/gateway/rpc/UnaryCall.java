@@ -208,7 +208,8 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
       } catch (AuditUnavailableException e) {
         // A refusal releases nothing; the audit log itself tells of its gap.
       }
-      if (failure.status().getCode() == Status.Code.RESOURCE_EXHAUSTED) {
+      // Not where bytes on their way in were too many: these are given back at once.
+      if (failure.status().getCode() == Status.Code.RESOURCE_EXHAUSTED && workload != null) {
         LATER.execute(() -> send(failure));
       } else {
         send(failure);
