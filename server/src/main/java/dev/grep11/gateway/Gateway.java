@@ -125,7 +125,10 @@ final class Gateway implements AutoCloseable {
       var signer = new HsmTokenSigner(calls, tokenKeys);
       issuers.add(TokenService.issuerSettings(settings, signer));
       tokenService =
-          closing(TokenService.start(settings, tls::httpsContext, signer, grants, audit));
+          closing(
+              listening(
+                  "the token service",
+                  () -> TokenService.start(settings, tls::httpsContext, signer, grants, audit)));
     }
     var access = closing(new TokenAccess(new TokenVerifier(issuers), grants));
 
@@ -138,27 +141,59 @@ final class Gateway implements AutoCloseable {
     }
     crypto =
         closing(
-            CryptoListener.start(
-                config.listen().crypto(),
-                tls.grpcContext(),
-                connections,
-                config.instance(),
-                config.limits(),
-                new CryptoListener.Collaborators(
-                    operations,
-                    config.policy(),
-                    new LaneDispatcher(hsm, operations, inline),
-                    access,
-                    ClientCertificates.NONE_REGISTERED,
-                    new CallAuditLog(audit))));
+            listening(
+                "the crypto port, " + config.listen().crypto(),
+                () ->
+                    CryptoListener.start(
+                        config.listen().crypto(),
+                        tls.grpcContext(),
+                        connections,
+                        config.instance(),
+                        config.limits(),
+                        new CryptoListener.Collaborators(
+                            operations,
+                            config.policy(),
+                            new LaneDispatcher(hsm, operations, inline),
+                            access,
+                            ClientCertificates.NONE_REGISTERED,
+                            new CallAuditLog(audit)))));
     health =
         closing(
-            new HealthListener(
-                config.listen().health(),
-                tls.httpsContext(),
-                () -> started,
-                () -> started && hsm.epoch().live() && grants.available()));
+            listening(
+                "the health port, " + config.listen().health(),
+                () ->
+                    new HealthListener(
+                        config.listen().health(),
+                        tls.httpsContext(),
+                        () -> started,
+                        () -> started && hsm.epoch().live() && grants.available())));
     started = true;
+    LOG.info(
+        "serving: mode {}, policy {}, softwareFallback {}, token \"{}\" ({} {}), {} instances",
+        config.mode(),
+        config.policy(),
+        config.softwareFallback(),
+        hsm.tokenInfo().label(),
+        hsm.tokenInfo().manufacturer(),
+        hsm.tokenInfo().model(),
+        instances.size());
+  }
+
+  private interface Listening<T> {
+    T start() throws IOException;
+  }
+
+  /** Says which port it was that could not be had. */
+  private static <T> T listening(String what, Listening<T> listener) {
+    try {
+      return listener.start();
+    } catch (IOException e) {
+      var cause = e.getCause() == null ? e : e.getCause();
+      throw new StartException(
+          "%s: %s; choose another listen.portBase (--port-base)"
+              .formatted(what, String.valueOf(cause.getMessage())),
+          e);
+    }
   }
 
   private <T extends AutoCloseable> T closing(T part) {
@@ -222,6 +257,7 @@ final class Gateway implements AutoCloseable {
 
   /** Takes nothing new, lets running calls end within a bound, and closes. */
   void drain() {
+    LOG.info("stopping: no new calls, at most {} for those that run", DRAIN);
     started = false;
     var listener = crypto;
     if (listener != null) {

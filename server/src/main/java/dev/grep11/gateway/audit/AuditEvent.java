@@ -104,7 +104,12 @@ public record AuditEvent(
   }
 
   /** By which request. The URI never carries a query. */
-  public record RequestData(String requestUri, Optional<UUID> instanceId) {
+  public record RequestData(
+      String requestUri, Optional<UUID> instanceId, Optional<String> mechanism) {
+    public RequestData(String requestUri, Optional<UUID> instanceId) {
+      this(requestUri, instanceId, Optional.empty());
+    }
+
     public RequestData {
       int query = requestUri.indexOf('?');
       requestUri = bounded(query < 0 ? requestUri : requestUri.substring(0, query));

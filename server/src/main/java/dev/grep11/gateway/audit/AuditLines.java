@@ -71,6 +71,7 @@ final class AuditLines {
       json.writeObjectFieldStart("requestData");
       json.writeStringField("requestURI", event.requestData().requestUri());
       optional(json, "instanceID", event.requestData().instanceId().map(Object::toString));
+      optional(json, "mechanism", event.requestData().mechanism());
       json.writeEndObject();
       json.writeStringField("source", source);
       json.writeNumberField("sequence", number);

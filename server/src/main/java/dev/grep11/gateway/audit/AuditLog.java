@@ -58,7 +58,14 @@ public final class AuditLog implements AutoCloseable {
   public static AuditLog open(AuditSettings settings) throws IOException {
     List<Sink> sinks = new ArrayList<>();
     if (settings.file().isPresent()) {
-      sinks.add(new Sink(appending(settings.file().get())));
+      Path file = settings.file().get();
+      Path directory = file.toAbsolutePath().getParent();
+      if (directory != null && !Files.isDirectory(directory)) {
+        throw new IOException(
+            "audit.file %s: the directory %s is not there; make it, owner the gateway's user, mode rwx------"
+                .formatted(file, directory));
+      }
+      sinks.add(new Sink(appending(file)));
     }
     if (settings.standardOutput()) {
       // Not System.out, which swallows errors. Never closed: it is not ours.

@@ -68,7 +68,9 @@ final class Derivation {
     long keyType =
         template
             .ulong(CKA_KEY_TYPE)
-            .orElseThrow(() -> new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCOMPLETE, "CKA_KEY_TYPE"));
+            .orElseThrow(() ->
+                new Pkcs11Exception(
+                    Ckr.CKR_TEMPLATE_INCOMPLETE, "the template lacks CKA_KEY_TYPE"));
     if (!SECRET_KEY_TYPES.contains(keyType)) {
       throw new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_KEY_TYPE");
     }
@@ -264,7 +266,7 @@ final class Derivation {
           Ckr.CKR_TEMPLATE_INCONSISTENT, "a raw derivation gives " + full + " bytes");
     }
     if (stated == 0 && keyType == Ckk.CKK_AES && !raw) {
-      throw new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCOMPLETE, "CKA_VALUE_LEN");
+      throw new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCOMPLETE, "the template lacks CKA_VALUE_LEN");
     }
     long length = stated == 0 ? full : stated;
     SecretKeys.requireLength(keyType, length, Policy.COMPATIBLE);

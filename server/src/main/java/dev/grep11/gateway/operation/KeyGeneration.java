@@ -74,7 +74,9 @@ final class KeyGeneration {
       long length =
           template
               .ulong(CKA_VALUE_LEN)
-              .orElseThrow(() -> new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCOMPLETE, "CKA_VALUE_LEN"));
+              .orElseThrow(() ->
+                  new Pkcs11Exception(
+                      Ckr.CKR_TEMPLATE_INCOMPLETE, "the template lacks CKA_VALUE_LEN"));
       SecretKeys.requireLength(keyType, length, policy);
       passing.put(CKA_VALUE_LEN, length);
     }
@@ -102,8 +104,9 @@ final class KeyGeneration {
     long bits =
         publicTemplate
             .ulong(CKA_MODULUS_BITS)
-            .orElseThrow(
-                () -> new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCOMPLETE, "CKA_MODULUS_BITS"));
+            .orElseThrow(() ->
+                new Pkcs11Exception(
+                    Ckr.CKR_TEMPLATE_INCOMPLETE, "the template lacks CKA_MODULUS_BITS"));
     if (bits < row.minKeySize() || bits > row.maxKeySize() || bits % 8 != 0) {
       throw new Pkcs11Exception(
           Ckr.CKR_KEY_SIZE_RANGE,
@@ -152,8 +155,9 @@ final class KeyGeneration {
             publicTemplate
                 .bytes(CKA_EC_PARAMS)
                 .or(() -> privateTemplate.bytes(CKA_EC_PARAMS))
-                .orElseThrow(
-                    () -> new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCOMPLETE, "CKA_EC_PARAMS")));
+                .orElseThrow(() ->
+                    new Pkcs11Exception(
+                        Ckr.CKR_TEMPLATE_INCOMPLETE, "the template lacks CKA_EC_PARAMS")));
     boolean weierstrass = curve.form() == NamedCurve.Form.WEIERSTRASS;
     if (!weierstrass
         && !(softwareFallback && hsm.mechanisms().containsKey(Ckm.CKM_EC_EDWARDS_KEY_PAIR_GEN))) {
@@ -262,7 +266,9 @@ final class KeyGeneration {
     long bits =
         template
             .ulong(CKA_PRIME_BITS)
-            .orElseThrow(() -> new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCOMPLETE, "CKA_PRIME_BITS"));
+            .orElseThrow(() ->
+                new Pkcs11Exception(
+                    Ckr.CKR_TEMPLATE_INCOMPLETE, "the template lacks CKA_PRIME_BITS"));
     if (bits < row.minKeySize() || bits > row.maxKeySize() || bits % 256 != 0) {
       throw new Pkcs11Exception(
           Ckr.CKR_KEY_SIZE_RANGE,
@@ -309,8 +315,9 @@ final class KeyGeneration {
         publicTemplate
             .bytes(CKA_IBM_STRUCT_PARAMS)
             .or(() -> privateTemplate.bytes(CKA_IBM_STRUCT_PARAMS))
-            .orElseThrow(
-                () -> new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCOMPLETE, "CKA_IBM_STRUCT_PARAMS"));
+            .orElseThrow(() ->
+                new Pkcs11Exception(
+                    Ckr.CKR_TEMPLATE_INCOMPLETE, "the template lacks CKA_IBM_STRUCT_PARAMS"));
     return DomainParameters.parse(der, dsa, row.minKeySize(), row.maxKeySize());
   }
 

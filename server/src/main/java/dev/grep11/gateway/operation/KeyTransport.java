@@ -130,7 +130,9 @@ final class KeyTransport {
     long keyType =
         template
             .ulong(CKA_KEY_TYPE)
-            .orElseThrow(() -> new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCOMPLETE, "CKA_KEY_TYPE"));
+            .orElseThrow(() ->
+                new Pkcs11Exception(
+                    Ckr.CKR_TEMPLATE_INCOMPLETE, "the template lacks CKA_KEY_TYPE"));
     boolean secret = SECRET_KEY_TYPES.contains(keyType);
     if (!secret && !KeyGeneration.PRIVATE_KEY_TYPES.contains(keyType)) {
       throw new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_KEY_TYPE");
@@ -323,7 +325,7 @@ final class KeyTransport {
             .orElseThrow(() ->
                 new Pkcs11Exception(
                     Ckr.CKR_TEMPLATE_INCOMPLETE,
-                    "CKA_VALUE_LEN, which CKM_RSA_PKCS needs beforehand"));
+                    "the template lacks CKA_VALUE_LEN, which CKM_RSA_PKCS needs beforehand"));
     SecretKeys.requireLength(keyType, length, Policy.COMPATIBLE);
     return (int) length;
   }

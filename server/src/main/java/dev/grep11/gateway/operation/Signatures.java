@@ -76,7 +76,7 @@ final class Signatures {
         var expected = mac(by, row, mechanism, blob, CKA_VERIFY, data);
         requireSignatureLength(signature, expected.length);
         if (!MessageDigest.isEqual(expected, signature)) {
-          throw new Pkcs11Exception(Ckr.CKR_SIGNATURE_INVALID, row.name());
+          throw new Pkcs11Exception(Ckr.CKR_SIGNATURE_INVALID, "the MAC is wrong");
         }
       }
       default -> {
@@ -112,8 +112,10 @@ final class Signatures {
       hsm.session().verify(nativeMechanism(row, mechanism), key.handle(), input, signature);
     } catch (Pkcs11Exception e) {
       // Of a signature that is no group element or integer some tokens say only that it failed.
-      if (e.returnValue() == Ckr.CKR_GENERAL_ERROR || e.returnValue() == Ckr.CKR_FUNCTION_FAILED) {
-        throw new Pkcs11Exception(Ckr.CKR_SIGNATURE_INVALID, row.name());
+      if (e.returnValue() == Ckr.CKR_SIGNATURE_INVALID
+          || e.returnValue() == Ckr.CKR_GENERAL_ERROR
+          || e.returnValue() == Ckr.CKR_FUNCTION_FAILED) {
+        throw new Pkcs11Exception(Ckr.CKR_SIGNATURE_INVALID, "the signature is wrong");
       }
       throw e;
     }

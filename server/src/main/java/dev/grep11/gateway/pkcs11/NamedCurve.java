@@ -114,7 +114,8 @@ public enum NamedCurve {
         return curve;
       }
     }
-    throw new Pkcs11Exception(Ckr.CKR_CURVE_NOT_SUPPORTED, "CKA_EC_PARAMS");
+    throw new Pkcs11Exception(
+        Ckr.CKR_CURVE_NOT_SUPPORTED, "CKA_EC_PARAMS names no curve that is served");
   }
 
   /** ITU-T X.690, 8.19; all arcs here are below 2^21. */

@@ -2,6 +2,7 @@ package dev.grep11.gateway.rpc;
 
 import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.audit.AuditLog;
+import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.Ckr;
 import java.net.InetSocketAddress;
 import java.time.Instant;
@@ -34,7 +35,8 @@ public final class CallAuditLog implements CallAudit {
                 Optional.empty(),
                 "hs-crypto/ep11"),
             call.correlationId(),
-            new AuditEvent.RequestData("/grep11.Crypto/" + call.rpc(), call.instance())));
+            new AuditEvent.RequestData(
+                "/grep11.Crypto/" + call.rpc(), call.instance(), call.mechanism().map(Ckm::name))));
   }
 
   private static AuditEvent.Reason reason(CallRecord call) {
@@ -42,11 +44,7 @@ public final class CallAuditLog implements CallAudit {
       return AuditEvent.Reason.OK;
     }
     return AuditEvent.Reason.failure(
-        httpStatus(call.status()),
-        Ckr.name(call.returnValue()),
-        call.mechanism()
-            .map(number -> "mechanism 0x" + Long.toHexString(number) + ": " + call.reason())
-            .orElse(call.reason()));
+        httpStatus(call.status()), Ckr.name(call.returnValue()), call.reason());
   }
 
   /** The codes that CADF readers know. */
