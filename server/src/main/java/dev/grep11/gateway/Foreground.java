@@ -1,5 +1,6 @@
 package dev.grep11.gateway;
 
+import dev.grep11.gateway.hsm.Hsm;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Function;
@@ -28,7 +29,7 @@ final class Foreground {
                 gateway.drain();
               }
               // The JVM's own exit code for a signal is 128 + its number.
-              Runtime.getRuntime().halt(0);
+              Hsm.endProcess(0);
             });
     Runtime.getRuntime().addShutdownHook(end);
     try {

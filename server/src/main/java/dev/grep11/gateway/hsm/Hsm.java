@@ -126,6 +126,14 @@ public final class Hsm implements AutoCloseable {
     return new Hsm(cryptoki, settings);
   }
 
+  /**
+   * Ends the process at once, while calls may still run in a PKCS #11 module: after everything else
+   * has been closed.
+   */
+  public static void endProcess(int status) {
+    NativeCryptoki.exit(status);
+  }
+
   public TokenInfo tokenInfo() {
     return state.slot().info();
   }

@@ -1,6 +1,7 @@
 package dev.grep11.gateway.hsm;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
@@ -186,6 +187,23 @@ public final class NativeCryptoki implements Cryptoki {
       var _ = (long) CALL_3.invokeExact(setpriority, process, self, (long) niceness);
     } catch (Throwable t) {
       throw unexpected("setpriority", t);
+    }
+  }
+
+  /**
+   * Ends the process by _exit(2), without the exit handlers of C libraries. A call that outlives
+   * the drain (minutes of prime search) still uses the locks that OpenSSL's handler frees, and the
+   * process would end by SIGSEGV instead of its exit code. Runtime.halt runs these handlers too.
+   */
+  static void exit(int status) {
+    var linker = Linker.nativeLinker();
+    var exit =
+        linker.downcallHandle(
+            linker.defaultLookup().findOrThrow("_exit"), FunctionDescriptor.ofVoid(JAVA_INT));
+    try {
+      exit.invokeExact(status);
+    } catch (Throwable t) {
+      throw unexpected("_exit", t);
     }
   }
 
