@@ -3,7 +3,7 @@ package dev.grep11.gateway;
 import java.util.List;
 
 /** A configuration that cannot be used; the message lists everything that is wrong with it. */
-final class ConfigException extends RuntimeException {
+public final class ConfigException extends RuntimeException {
   private static final long serialVersionUID = 1;
 
   ConfigException(String file, List<String> problems) {

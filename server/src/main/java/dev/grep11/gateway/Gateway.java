@@ -44,7 +44,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** A running gateway: the one place that builds everything and closes it in the opposite order. */
-final class Gateway implements AutoCloseable {
+public final class Gateway implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(Gateway.class);
   private static final Duration DRAIN = Duration.ofSeconds(10);
 
@@ -61,7 +61,7 @@ final class Gateway implements AutoCloseable {
    *
    * @throws StartException naming what is missing
    */
-  static Gateway start(GatewayConfig config) {
+  public static Gateway start(GatewayConfig config) {
     return start(config, Hsm::open);
   }
 
@@ -243,20 +243,20 @@ final class Gateway implements AutoCloseable {
         generation.stateRoot());
   }
 
-  int cryptoPort() {
+  public int cryptoPort() {
     return crypto == null ? 0 : crypto.port();
   }
 
-  int healthPort() {
+  public int healthPort() {
     return health == null ? 0 : health.port();
   }
 
-  Optional<InetSocketAddress> tokenService() {
+  public Optional<InetSocketAddress> tokenService() {
     return Optional.ofNullable(tokenService).map(TokenService::address);
   }
 
   /** Takes nothing new, lets running calls end within a bound, and closes. */
-  void drain() {
+  public void drain() {
     LOG.info("stopping: no new calls, at most {} for those that run", DRAIN);
     started = false;
     var listener = crypto;

@@ -42,7 +42,7 @@ import java.util.UUID;
  * @param cachedKeys working copies an instance may have in the token
  * @param tokenService empty when tokens come from other issuers only
  */
-record GatewayConfig(
+public record GatewayConfig(
     Mode mode,
     Policy policy,
     Execution execution,
@@ -63,28 +63,28 @@ record GatewayConfig(
     AuditSettings audit,
     Limits limits) {
 
-  enum Mode {
+  public enum Mode {
     PRODUCTION,
     DEMO
   }
 
   /** Where cheap operations run. */
-  enum Execution {
+  public enum Execution {
     LOCAL,
     NETWORK
   }
 
-  enum ClientCertificateRule {
+  public enum ClientCertificateRule {
     OPTIONAL,
     REQUIRED
   }
 
-  enum KeyVisibility {
+  public enum KeyVisibility {
     PRIVATE,
     PUBLIC
   }
 
-  enum WhenUnavailable {
+  public enum WhenUnavailable {
     BLOCK,
     DROP
   }
@@ -95,19 +95,19 @@ record GatewayConfig(
    * @param address to bind
    * @param portBase N of interfaces 3; 0 takes free ports
    */
-  record Listen(InetAddress address, int portBase) {
+  public record Listen(InetAddress address, int portBase) {
     private static final int TOKEN_SERVICE = 2;
     private static final int HEALTH = 3;
 
-    InetSocketAddress crypto() {
+    public InetSocketAddress crypto() {
       return at(0);
     }
 
-    InetSocketAddress tokenService() {
+    public InetSocketAddress tokenService() {
       return at(TOKEN_SERVICE);
     }
 
-    InetSocketAddress health() {
+    public InetSocketAddress health() {
       return at(HEALTH);
     }
 
@@ -116,7 +116,7 @@ record GatewayConfig(
     }
   }
 
-  static final int DEFAULT_PORT_BASE = 9876;
+  public static final int DEFAULT_PORT_BASE = 9876;
   private static final YAMLMapper YAML =
       YAMLMapper.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
 
@@ -125,7 +125,7 @@ record GatewayConfig(
    *
    * @throws ConfigException with every problem
    */
-  static GatewayConfig read(Path file) {
+  public static GatewayConfig read(Path file) {
     return read(file, Map.of());
   }
 
@@ -134,7 +134,7 @@ record GatewayConfig(
    *
    * @param replaced values by JSON pointer, such as {@code /listen/portBase}
    */
-  static GatewayConfig read(Path file, Map<String, Object> replaced) {
+  public static GatewayConfig read(Path file, Map<String, Object> replaced) {
     JsonNode tree;
     try {
       tree = YAML.readTree(Files.readString(file));
@@ -396,7 +396,7 @@ record GatewayConfig(
   }
 
   /** The host part of addresses that clients on this machine can use. */
-  String clientHost() {
+  public String clientHost() {
     return listen.address().isAnyLocalAddress() || listen.address().isLoopbackAddress()
         ? "localhost"
         : listen.address().getHostAddress().toLowerCase(Locale.ROOT);

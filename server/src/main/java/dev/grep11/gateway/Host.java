@@ -19,7 +19,7 @@ import java.util.UUID;
  * What commands on the host work on: the token and the store of a gateway, which may be running
  * meanwhile. No port is opened.
  */
-final class Host implements AutoCloseable {
+public final class Host implements AutoCloseable {
   private final Hsm hsm;
   private final Store store;
 
@@ -29,12 +29,12 @@ final class Host implements AutoCloseable {
   }
 
   /** Opens the token and the store as they are. */
-  static Host open(GatewayConfig config) {
+  public static Host open(GatewayConfig config) {
     return open(config, false);
   }
 
   /** As {@link #open}, and begins token keys and store where neither is there yet. */
-  static Host openOrBegin(GatewayConfig config) {
+  public static Host openOrBegin(GatewayConfig config) {
     return open(config, true);
   }
 
@@ -74,7 +74,7 @@ final class Host implements AutoCloseable {
     }
   }
 
-  Store store() {
+  public Store store() {
     return store;
   }
 
@@ -84,7 +84,7 @@ final class Host implements AutoCloseable {
    *
    * @throws StartException when there is such an instance already
    */
-  InstanceRecord createInstance(UUID id, String name, String account, String location) {
+  public InstanceRecord createInstance(UUID id, String name, String account, String location) {
     if (store.findInstance(id).isPresent()) {
       throw new StartException("there is an instance " + id + " already");
     }

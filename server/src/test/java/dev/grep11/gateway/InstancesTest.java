@@ -8,6 +8,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.protobuf.ByteString;
+import dev.grep11.gateway.command.DemoData;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.proto.CryptoGrpc.CryptoBlockingStub;
 import dev.grep11.proto.GetAttributeValueRequest;

@@ -18,6 +18,7 @@ import com.nimbusds.jose.jwk.KeyUse;
 import com.nimbusds.jose.jwk.gen.ECKeyGenerator;
 import com.nimbusds.jwt.JWTClaimsSet;
 import com.nimbusds.jwt.SignedJWT;
+import dev.grep11.gateway.command.DemoData;
 import dev.grep11.gateway.iam.GrantRegister;
 import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.pkcs11.Cka;
@@ -69,7 +70,7 @@ import javax.net.ssl.TrustManagerFactory;
  * A demo gateway with one more issuer, whose keys the test holds, beside the embedded token
  * service; and clients of it.
  */
-final class RunningGateway implements AutoCloseable {
+public final class RunningGateway implements AutoCloseable {
   static final String ISSUER = "https://issuer.test";
   static final String AUDIENCE = "grep11-test";
 
@@ -282,7 +283,7 @@ final class RunningGateway implements AutoCloseable {
         .withDeadlineAfter(60, TimeUnit.SECONDS);
   }
 
-  static ClientInterceptor headers(String... namesAndValues) {
+  public static ClientInterceptor headers(String... namesAndValues) {
     var metadata = new Metadata();
     for (int i = 0; i < namesAndValues.length; i += 2) {
       metadata.put(
@@ -305,7 +306,7 @@ final class RunningGateway implements AutoCloseable {
   }
 
   /** A client that trusts this CA. */
-  static HttpClient web(Path ca) throws IOException, GeneralSecurityException {
+  public static HttpClient web(Path ca) throws IOException, GeneralSecurityException {
     var trusted = KeyStore.getInstance(KeyStore.getDefaultType());
     trusted.load(null, null);
     try (var in = Files.newInputStream(ca)) {

@@ -93,6 +93,7 @@ final class Sqlite {
 
   private static Connection connect(Path file, SQLiteConfig.TransactionMode mode)
       throws SQLException {
+    SqliteLibrary.load();
     SQLiteConfig config = new SQLiteConfig();
     config.resetOpenMode(SQLiteOpenMode.CREATE);
     config.setJournalMode(SQLiteConfig.JournalMode.WAL);

@@ -38,6 +38,8 @@ public final class Connections extends ServerTransportFilter implements AutoClos
   /** Attribute of every call. */
   public static final Attributes.Key<Connection> CONNECTION = Attributes.Key.create("connection");
 
+  private static final int QUIET_MILLIS = 200;
+
   private final Map<SocketAddress, Channel> accepted = new ConcurrentHashMap<>();
   private final Set<Connection> live = ConcurrentHashMap.newKeySet();
   private final EventLoopGroup acceptors;
@@ -132,9 +134,10 @@ public final class Connections extends ServerTransportFilter implements AutoClos
   }
 
   @Override
-  @SuppressWarnings("FutureReturnValueIgnored") // Threads are daemons; nothing runs on them by now.
+  @SuppressWarnings("FutureReturnValueIgnored") // Threads are daemons; no call runs on them by now.
   public void close() {
     acceptors.shutdownGracefully(0, 1, TimeUnit.SECONDS);
-    eventLoops.shutdownGracefully(0, 1, TimeUnit.SECONDS);
+    // A worker may still be returning from the answer with which the last connection closed.
+    eventLoops.shutdownGracefully(QUIET_MILLIS, 1000, TimeUnit.MILLISECONDS);
   }
 }

@@ -1,5 +1,7 @@
-package dev.grep11.gateway;
+package dev.grep11.gateway.command;
 
+import dev.grep11.gateway.ConfigException;
+import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.hsm.HsmOpenException;
 import dev.grep11.gateway.key.SealingKeyException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;

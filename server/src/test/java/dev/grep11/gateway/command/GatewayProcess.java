@@ -1,4 +1,4 @@
-package dev.grep11.gateway;
+package dev.grep11.gateway.command;
 
 import static java.util.stream.Collectors.joining;
 import static org.assertj.core.api.Assertions.assertThat;

@@ -1,4 +1,4 @@
-package dev.grep11.gateway;
+package dev.grep11.gateway.command;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;

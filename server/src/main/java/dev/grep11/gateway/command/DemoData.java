@@ -1,9 +1,13 @@
-package dev.grep11.gateway;
+package dev.grep11.gateway.command;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static java.nio.file.StandardOpenOption.CREATE;
 import static java.nio.file.StandardOpenOption.WRITE;
 
+import dev.grep11.gateway.Gateway;
+import dev.grep11.gateway.GatewayConfig;
+import dev.grep11.gateway.Host;
+import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.iam.ApiKeys;
 import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.tls.DemoCa;
@@ -31,7 +35,7 @@ import java.util.UUID;
  * certificate, a configuration, an instance and an API key. Made once, as a whole, and only where
  * there is nothing yet.
  */
-final class DemoData {
+public final class DemoData {
   private static final String TOKEN_LABEL = "grep11-demo";
 
   /** Where everything is made at first, so that a creation that is cut off leaves no half demo. */
@@ -53,7 +57,7 @@ final class DemoData {
    *
    * @throws StartException naming what is missing where only a part is there
    */
-  static DemoData open(Path directory) {
+  public static DemoData open(Path directory) {
     var data = new DemoData(directory.toAbsolutePath().normalize());
     try {
       Files.createDirectories(data.directory, FOR_ITS_OWNER);
@@ -131,15 +135,15 @@ final class DemoData {
   }
 
   /** Production settings as well as the demo's name it: the gateway that this directory is. */
-  Path config() {
+  public Path config() {
     return config(directory);
   }
 
-  static Path config(Path directory) {
+  public static Path config(Path directory) {
     return directory.resolve("gateway.yaml");
   }
 
-  Path ca() {
+  public Path ca() {
     return tls().resolve("ca.pem");
   }
 
@@ -230,14 +234,14 @@ final class DemoData {
    *
    * @param portBase 0 takes free ports
    */
-  GatewayConfig settings(int portBase) {
+  public GatewayConfig settings(int portBase) {
     return GatewayConfig.read(
         config(),
         Map.of("/listen/portBase", portBase, "/audit/file", "audit-" + portBase + ".jsonl"));
   }
 
   /** Where a client finds this gateway, as shell variables. */
-  Path writeEnvironment(GatewayConfig config, Gateway gateway) {
+  public Path writeEnvironment(GatewayConfig config, Gateway gateway) {
     var file = directory.resolve("env-" + gateway.cryptoPort());
     try {
       var text =

@@ -1,5 +1,8 @@
-package dev.grep11.gateway;
+package dev.grep11.gateway.command;
 
+import dev.grep11.gateway.GatewayConfig;
+import dev.grep11.gateway.Host;
+import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.tls.ServerTls;
 import dev.grep11.softhsm.SoftHsmToken;
 import java.io.IOException;

@@ -1,5 +1,6 @@
-package dev.grep11.gateway;
+package dev.grep11.gateway.command;
 
+import dev.grep11.gateway.Gateway;
 import dev.grep11.gateway.hsm.Hsm;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicReference;

@@ -1,5 +1,6 @@
-package dev.grep11.gateway;
+package dev.grep11.gateway.command;
 
+import dev.grep11.gateway.Host;
 import dev.grep11.gateway.store.InstanceRecord;
 import java.util.LinkedHashMap;
 import java.util.Map;

@@ -1,5 +1,7 @@
-package dev.grep11.gateway;
+package dev.grep11.gateway.command;
 
+import dev.grep11.gateway.Gateway;
+import dev.grep11.gateway.GatewayConfig;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;

@@ -1,4 +1,4 @@
-package dev.grep11.gateway;
+package dev.grep11.gateway.command;
 
 import java.io.PrintWriter;
 import org.jspecify.annotations.Nullable;

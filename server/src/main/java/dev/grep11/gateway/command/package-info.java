@@ -1,0 +1,4 @@
+@NullMarked
+package dev.grep11.gateway.command;
+
+import org.jspecify.annotations.NullMarked;
