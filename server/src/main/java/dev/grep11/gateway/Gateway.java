@@ -13,6 +13,7 @@ import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.key.SealingKeyIds;
 import dev.grep11.gateway.key.SealingKeys;
+import dev.grep11.gateway.key.StateSealer;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
 import dev.grep11.gateway.rpc.CallAuditLog;
@@ -116,7 +117,15 @@ public final class Gateway implements AutoCloseable {
     var catalog =
         MechanismCatalog.of(hsm.mechanisms().keySet(), config.policy(), config.softwareFallback());
     var operations =
-        new Operations(hsm, catalog, sealer, keys, config.policy(), config.softwareFallback());
+        new Operations(
+            hsm,
+            catalog,
+            sealer,
+            new StateSealer(hsm, keyring),
+            keys,
+            config.policy(),
+            config.softwareFallback(),
+            config.bufferedBytes());
 
     var grants = closing(Grants.follow(store, Roles.standard(), config.grants()));
     var issuers = new ArrayList<IssuerSettings>(config.issuers());

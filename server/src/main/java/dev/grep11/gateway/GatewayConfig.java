@@ -40,6 +40,8 @@ import java.util.UUID;
  * @param identityPoll how often the server's certificate files are looked at
  * @param privateObjects whether working copies of keys carry CKA_PRIVATE
  * @param cachedKeys working copies an instance may have in the token
+ * @param bufferedBytes data that the state of an operation in parts may hold, where the token
+ *     cannot stop in between
  * @param tokenService empty when tokens come from other issuers only
  */
 public record GatewayConfig(
@@ -61,7 +63,8 @@ public record GatewayConfig(
     List<IssuerSettings> issuers,
     Optional<TokenServiceSettings> tokenService,
     AuditSettings audit,
-    Limits limits) {
+    Limits limits,
+    int bufferedBytes) {
 
   public enum Mode {
     PRODUCTION,
@@ -169,6 +172,7 @@ public record GatewayConfig(
     var tls = settings.section("tls");
     var hsm = settings.section("hsm");
     var store = settings.section("store");
+    var limits = settings.section("limits");
     var tokenService = tokenService(settings, listen);
     var issuers = issuers(settings);
     if (issuers.isEmpty() && tokenService.isEmpty()) {
@@ -196,7 +200,8 @@ public record GatewayConfig(
             issuers,
             tokenService,
             audit(settings.section("audit")),
-            limits(settings.section("limits")));
+            limits(limits),
+            limits.number("bufferedBytes", 0, 6144, 4096));
     var problems = settings.problems();
     if (!problems.isEmpty()) {
       throw new ConfigException(source, problems);

@@ -9,9 +9,6 @@ import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Template;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.Arrays;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Queue;
@@ -32,18 +29,7 @@ public final class Keys {
   // So many given-up objects are destroyed with each load: one in, at most these out.
   private static final int DESTROYED_PER_LOAD = 8;
 
-  private record Entry(byte[] digest, KeyForm form) {
-    @Override
-    public boolean equals(Object other) {
-      return other instanceof Entry that && form == that.form && Arrays.equals(digest, that.digest);
-    }
-
-    @Override
-    public int hashCode() {
-      // The digest is uniform: any four bytes of it are a hash.
-      return java.nio.ByteBuffer.wrap(digest).getInt() ^ form.hashCode();
-    }
-  }
+  private record Entry(BlobDigest blob, KeyForm form) {}
 
   private final Hsm hsm;
   private final KeySealer sealer;
@@ -72,8 +58,11 @@ public final class Keys {
       throw new IllegalArgumentException("extractable copies are never cached");
     }
     SealedKey.requireLength(blob);
+    var digest =
+        BlobDigest.of(blob)
+            .orElseThrow(() -> new Pkcs11Exception(Ckr.CKR_IBM_BLOB_ERROR, "empty blob"));
     var cache = cacheOf(instance);
-    var entry = new Entry(sha256(blob), form);
+    var entry = new Entry(digest, form);
     // A second round is needed only when eviction or the end of an epoch comes in between.
     for (int round = 0; round < 100; round++) {
       var epoch = hsm.session().epoch();
@@ -91,17 +80,14 @@ public final class Keys {
   }
 
   /** Whether a call with this blob finds its key loaded, so that it will be cheap. */
-  public boolean isLoaded(UUID instance, byte[] blob, KeyForm form) {
+  public boolean isLoaded(UUID instance, BlobDigest blob, KeyForm form) {
     return attributesIfLoaded(instance, blob, form).isPresent();
   }
 
   /** The attributes of a key that is loaded. */
-  public Optional<Template> attributesIfLoaded(UUID instance, byte[] blob, KeyForm form) {
-    // No longer blob was ever loaded, and hashing megabytes is no work for an event loop.
-    return blob.length > SealedKey.MAX_LENGTH
-        ? Optional.empty()
-        : Optional.ofNullable(cacheOf(instance).getIfPresent(new Entry(sha256(blob), form)))
-            .map(WorkingKey::attributes);
+  public Optional<Template> attributesIfLoaded(UUID instance, BlobDigest blob, KeyForm form) {
+    return Optional.ofNullable(cacheOf(instance).getIfPresent(new Entry(blob, form)))
+        .map(WorkingKey::attributes);
   }
 
   /** Keys loaded since the start, for metrics and tests. */
@@ -168,13 +154,5 @@ public final class Keys {
   /** Handles of an ended epoch mean nothing: forget them before the next begins. */
   private void watch(Epoch epoch) {
     epoch.onEnd(() -> caches.values().forEach(Cache::invalidateAll));
-  }
-
-  private static byte[] sha256(byte[] blob) {
-    try {
-      return MessageDigest.getInstance("SHA-256").digest(blob);
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every JDK has SHA-256", e);
-    }
   }
 }

@@ -75,18 +75,65 @@ final class Ciphers {
         }
       }
       case GCM -> {
-        var gcm = Parameters.gcm(mechanism);
-        // Two messages under one IV give away the authentication key: the HSM draws it.
-        if (access.policy() == Policy.STRICT && gcm.iv().length > 0) {
-          throw Parameters.invalid(
-              mechanism, "draws its own IV under policy strict: leave it empty");
-        }
+        var gcm = gcmEncryption(mechanism);
         try (var key = secretKey(by, blob, row, CKA_ENCRYPT)) {
           yield encryptGcm(row, gcm, key, plain);
         }
       }
       default -> throw unserved(row);
     };
+  }
+
+  /**
+   * Refuses now what {@link #encrypt} or {@link #decrypt} with this mechanism and key would refuse
+   * whatever the data.
+   */
+  void check(Requester by, CryptoFunction function, Mechanism mechanism, byte[] blob) {
+    var row = catalog.require(mechanism, function);
+    boolean encrypts = function == CryptoFunction.ENCRYPT;
+    switch (row.family()) {
+      case RSA_PKCS -> Parameters.requireNone(mechanism);
+      case RSA_OAEP -> Parameters.oaep(mechanism);
+      case ECB, CBC, CBC_PAD -> Parameters.blockCipher(row, mechanism);
+      case CTR -> Parameters.ctr(mechanism);
+      case GCM -> {
+        var _ = encrypts ? gcmEncryption(mechanism) : Parameters.gcm(mechanism);
+      }
+      default -> throw unserved(row);
+    }
+    switch (row.family()) {
+      case RSA_PKCS, RSA_OAEP ->
+          (encrypts ? publicKey(by, blob, row) : privateKey(by, blob, row)).close();
+      default -> secretKey(by, blob, row, encrypts ? CKA_ENCRYPT : CKA_DECRYPT).close();
+    }
+  }
+
+  /** Some whole blocks of a longer message, under a native mechanism without padding. */
+  byte[] blocks(
+      Requester by,
+      CryptoFunction function,
+      MechanismRow row,
+      Mechanism token,
+      byte[] blob,
+      ByteBuffer data) {
+    boolean encrypts = function == CryptoFunction.ENCRYPT;
+    try (var key = secretKey(by, blob, row, encrypts ? CKA_ENCRYPT : CKA_DECRYPT)) {
+      if (!data.hasRemaining()) {
+        return new byte[0];
+      }
+      return encrypts
+          ? hsm.session().encrypt(token, key.handle(), data)
+          : decrypt(token, key, data);
+    }
+  }
+
+  /** Two messages under one IV give away the authentication key: the HSM draws it. */
+  private AesGcm gcmEncryption(Mechanism mechanism) {
+    var gcm = Parameters.gcm(mechanism);
+    if (access.policy() == Policy.STRICT && gcm.iv().length > 0) {
+      throw Parameters.invalid(mechanism, "draws its own IV under policy strict: leave it empty");
+    }
+    return gcm;
   }
 
   byte[] decrypt(Requester by, Mechanism mechanism, byte[] blob, ByteBuffer ciphered) {

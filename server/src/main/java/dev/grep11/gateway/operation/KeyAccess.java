@@ -76,6 +76,15 @@ final class KeyAccess {
     throw new Pkcs11Exception(role.wrongType(), role + " is a public key");
   }
 
+  /** Refuses what {@link #borrow} would refuse, and loads nothing. */
+  void check(
+      Requester by, byte[] blob, MechanismRow row, long objectClass, long usage, KeyRole role) {
+    requirePresent(blob, role);
+    var opened = sealer.open(by.instance(), blob);
+    boolean bare = opened instanceof KeySealer.OpenedPublicKey publicKey && publicKey.bare();
+    requireUsable(opened.attributes(), bare, row, objectClass, usage, role);
+  }
+
   /** Opens any blob, for its attributes. */
   Opened open(Requester by, byte[] blob) {
     requirePresent(blob, KeyRole.KEY);

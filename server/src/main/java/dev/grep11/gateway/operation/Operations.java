@@ -4,9 +4,11 @@ import static dev.grep11.gateway.pkcs11.Cka.*;
 
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
+import dev.grep11.gateway.key.BlobDigest;
 import dev.grep11.gateway.key.KeyForm;
 import dev.grep11.gateway.key.KeySealer;
 import dev.grep11.gateway.key.Keys;
+import dev.grep11.gateway.key.StateSealer;
 import dev.grep11.gateway.pkcs11.Cka;
 import dev.grep11.gateway.pkcs11.Cko;
 import dev.grep11.gateway.pkcs11.Ckr;
@@ -30,9 +32,9 @@ import java.util.Set;
 import java.util.UUID;
 
 /**
- * Every rpc that is not multi-part. Calls run on a thread that owns a session of the token and
- * throw {@link Pkcs11Exception} for every refusal. A key argument is the raw blob; an empty one
- * means that the field was absent.
+ * What the rpcs do. Calls run on a thread that owns a session of the token and throw {@link
+ * Pkcs11Exception} for every refusal. A key argument is the raw blob; an empty one means that the
+ * field was absent.
  */
 public final class Operations {
   private static final long MAX_RANDOM = 1_000_000;
@@ -62,19 +64,24 @@ public final class Operations {
   private final KeyGeneration generation;
   private final KeyTransport transport;
   private final Derivation derivation;
+  private final PartedOperations parts;
 
   /**
    * @param catalog what this token and configuration offer
    * @param softwareFallback whether key values may pass through gateway memory where the token
    *     lacks a function (rows W)
+   * @param bufferedBytes data that the state of an operation in parts may hold where the token
+   *     cannot stop in between
    */
   public Operations(
       Hsm hsm,
       MechanismCatalog catalog,
       KeySealer sealer,
+      StateSealer states,
       Keys keys,
       Policy policy,
-      boolean softwareFallback) {
+      boolean softwareFallback,
+      int bufferedBytes) {
     this.hsm = hsm;
     this.catalog = catalog;
     this.keys = keys;
@@ -90,6 +97,22 @@ public final class Operations {
         new KeyTransport(
             hsm, catalog, access, sealer, values, ciphers, newKeys, rules, softwareFallback);
     derivation = new Derivation(hsm, catalog, access, newKeys, values, rules, softwareFallback);
+    var digestedKeys = new DigestedKeys(access, values, softwareFallback);
+    parts =
+        new PartedOperations(
+            catalog,
+            states,
+            ciphers,
+            signatures,
+            this::digestSingle,
+            digestedKeys,
+            policy,
+            bufferedBytes);
+  }
+
+  /** Init, Update, Final, and the calls with one part that follow an Init. */
+  public PartedOperations parts() {
+    return parts;
   }
 
   /** 1 to 1,000,000 random bytes of the token. */
@@ -251,7 +274,7 @@ public final class Operations {
    *
    * @param function empty for information, random numbers and what is never cheap
    * @param mechanism number, where the call has one
-   * @param key the blob that the call uses; empty when it uses none
+   * @param key of the blob that the call uses; empty when it uses none
    * @param payloadLength bytes of data to work on
    * @return empty when the call is so cheap on a local token that handing it over would cost more
    */
@@ -259,7 +282,7 @@ public final class Operations {
       UUID instance,
       Optional<CryptoFunction> function,
       OptionalLong mechanism,
-      byte[] key,
+      Optional<BlobDigest> key,
       int payloadLength) {
     var row =
         mechanism.isPresent()
@@ -279,7 +302,7 @@ public final class Operations {
       case WRAP, UNWRAP, DERIVE -> Optional.of(Lane.LOAD);
       case DIGEST, ENCRYPT, DECRYPT, SIGN, VERIFY -> {
         var form = family == MechanismFamily.HMAC ? KeyForm.HMAC : KeyForm.USE;
-        if (key.length > 0 && !keys.isLoaded(instance, key, form)) {
+        if (key.isPresent() && !keys.isLoaded(instance, key.get(), form)) {
           yield Optional.of(Lane.LOAD);
         }
         if (family == MechanismFamily.HMAC && !isMadeInToken(instance, row.get(), key)) {
@@ -292,8 +315,8 @@ public final class Operations {
     };
   }
 
-  private boolean isMadeInToken(UUID instance, MechanismRow row, byte[] key) {
-    return keys.attributesIfLoaded(instance, key, KeyForm.HMAC)
+  private boolean isMadeInToken(UUID instance, MechanismRow row, Optional<BlobDigest> key) {
+    return key.flatMap(digest -> keys.attributesIfLoaded(instance, digest, KeyForm.HMAC))
         .filter(attributes -> attributes.ulong(CKA_CLASS).orElse(-1) == Cko.CKO_SECRET_KEY)
         .filter(attributes -> signatures.isServedByToken(row, SecretKeys.length(attributes)))
         .isPresent();

@@ -15,20 +15,29 @@ import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Hash;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
+import dev.grep11.gateway.pkcs11.MechanismFamily;
 import dev.grep11.gateway.pkcs11.MechanismParameters.RsaPss;
 import dev.grep11.gateway.pkcs11.MechanismRow;
 import dev.grep11.gateway.pkcs11.NamedCurve;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.security.MessageDigest;
 import java.util.Arrays;
+import org.bouncycastle.asn1.DERNull;
+import org.bouncycastle.asn1.x509.AlgorithmIdentifier;
+import org.bouncycastle.asn1.x509.DigestInfo;
+import org.bouncycastle.operator.DefaultDigestAlgorithmIdentifierFinder;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Signatures and message authentication codes in one part. Mechanisms that hash first do so in the
- * gateway where the token has no such mechanism; the key acts in the token either way.
+ * Signatures and message authentication codes. Mechanisms that hash first do so in the gateway
+ * where the token has no such mechanism; the key acts in the token either way.
  */
 final class Signatures {
+  private static final DefaultDigestAlgorithmIdentifierFinder DIGESTS =
+      new DefaultDigestAlgorithmIdentifierFinder();
+
   private final Hsm hsm;
   private final MechanismCatalog catalog;
   private final KeyAccess access;
@@ -57,8 +66,7 @@ final class Signatures {
         try (var key =
             access.borrow(by, blob, row, Cko.CKO_PRIVATE_KEY, CKA_SIGN, KeyRole.KEY, KeyForm.USE)) {
           int modulusLength = row.keyTypes().contains(Ckk.CKK_RSA) ? Ciphers.modulusLength(key) : 0;
-          var curve = curve(key);
-          requireCurve(row, curve);
+          requireCurve(row, curve(key));
           yield hsm.session()
               .sign(
                   nativeMechanism(row, mechanism),
@@ -67,6 +75,65 @@ final class Signatures {
         }
       }
     };
+  }
+
+  /** Signs the finished hash of a mechanism that hashes first. */
+  byte[] signHash(Requester by, Mechanism mechanism, byte[] blob, byte[] hash) {
+    var row = catalog.require(mechanism, CryptoFunction.SIGN);
+    try (var key =
+        access.borrow(by, blob, row, Cko.CKO_PRIVATE_KEY, CKA_SIGN, KeyRole.KEY, KeyForm.USE)) {
+      requireCurve(row, curve(key));
+      return hsm.session().sign(ofHash(row, mechanism), key.handle(), inputOfHash(row, hash));
+    }
+  }
+
+  /** As {@link #verify}, of the finished hash of a mechanism that hashes first. */
+  void verifyHash(Requester by, Mechanism mechanism, byte[] blob, byte[] hash, byte[] signature) {
+    var row = catalog.require(mechanism, CryptoFunction.VERIFY);
+    try (var key =
+        access.borrow(by, blob, row, Cko.CKO_PUBLIC_KEY, CKA_VERIFY, KeyRole.KEY, KeyForm.USE)) {
+      requireSignatureLength(row, KeyAccess.publicKey(key), signature);
+      verifyInToken(ofHash(row, mechanism), key, inputOfHash(row, hash), signature);
+    }
+  }
+
+  /**
+   * Refuses now what signing or verifying with this mechanism and key would refuse whatever the
+   * data.
+   */
+  void check(Requester by, CryptoFunction function, Mechanism mechanism, byte[] blob) {
+    var row = catalog.require(mechanism, function);
+    requireParameters(row, mechanism);
+    try (var key =
+        access.borrow(
+            by,
+            blob,
+            row,
+            objectClass(row, function),
+            usage(function),
+            KeyRole.KEY,
+            row.family() == MechanismFamily.HMAC ? KeyForm.HMAC : KeyForm.USE)) {
+      requireCurve(row, key.publicKey() instanceof PublicKeyInfo.Ec ec ? ec.curve() : curve(key));
+      if (row.family() == MechanismFamily.HMAC && !isServedByToken(row, key)) {
+        requireFallback(row);
+      }
+    }
+  }
+
+  /** As {@link #check}, and loads nothing. */
+  void checkRights(Requester by, CryptoFunction function, MechanismRow row, byte[] blob) {
+    access.check(by, blob, row, objectClass(row, function), usage(function), KeyRole.KEY);
+  }
+
+  private static long objectClass(MechanismRow row, CryptoFunction function) {
+    return switch (row.family()) {
+      case HMAC, CMAC -> Cko.CKO_SECRET_KEY;
+      default -> function == CryptoFunction.SIGN ? Cko.CKO_PRIVATE_KEY : Cko.CKO_PUBLIC_KEY;
+    };
+  }
+
+  private static long usage(CryptoFunction function) {
+    return function == CryptoFunction.SIGN ? CKA_SIGN : CKA_VERIFY;
   }
 
   void verify(Requester by, Mechanism mechanism, byte[] blob, ByteBuffer data, byte[] signature) {
@@ -85,31 +152,36 @@ final class Signatures {
             access.borrow(
                 by, blob, row, Cko.CKO_PUBLIC_KEY, CKA_VERIFY, KeyRole.KEY, KeyForm.USE)) {
           var info = KeyAccess.publicKey(key);
-          int modulusLength = 0;
-          switch (info) {
-            case PublicKeyInfo.Rsa rsa -> {
-              modulusLength = (rsa.bits() + 7) / 8;
-              requireSignatureLength(signature, modulusLength);
-            }
-            case PublicKeyInfo.Ec ec -> {
-              requireCurve(row, ec.curve());
-              requireSignatureLength(signature, 2 * ec.curve().length());
-            }
-            case PublicKeyInfo.Dsa dsa ->
-                requireSignatureLength(signature, (dsa.q().bitLength() + 7) / 8 * 2);
-            case PublicKeyInfo.Dh ignored ->
-                throw new Pkcs11Exception(Ckr.CKR_KEY_TYPE_INCONSISTENT, "DH keys do not sign");
-          }
-          verifyInToken(row, mechanism, key, input(row, mechanism, modulusLength, data), signature);
+          requireSignatureLength(row, info, signature);
+          int modulusLength = info instanceof PublicKeyInfo.Rsa rsa ? (rsa.bits() + 7) / 8 : 0;
+          verifyInToken(
+              nativeMechanism(row, mechanism),
+              key,
+              input(row, mechanism, modulusLength, data),
+              signature);
         }
       }
     }
   }
 
-  private void verifyInToken(
-      MechanismRow row, Mechanism mechanism, WorkingKey key, ByteBuffer input, byte[] signature) {
+  private static void requireSignatureLength(
+      MechanismRow row, PublicKeyInfo key, byte[] signature) {
+    switch (key) {
+      case PublicKeyInfo.Rsa rsa -> requireSignatureLength(signature, (rsa.bits() + 7) / 8);
+      case PublicKeyInfo.Ec ec -> {
+        requireCurve(row, ec.curve());
+        requireSignatureLength(signature, 2 * ec.curve().length());
+      }
+      case PublicKeyInfo.Dsa dsa ->
+          requireSignatureLength(signature, (dsa.q().bitLength() + 7) / 8 * 2);
+      case PublicKeyInfo.Dh ignored ->
+          throw new Pkcs11Exception(Ckr.CKR_KEY_TYPE_INCONSISTENT, "DH keys do not sign");
+    }
+  }
+
+  private void verifyInToken(Mechanism token, WorkingKey key, ByteBuffer input, byte[] signature) {
     try {
-      hsm.session().verify(nativeMechanism(row, mechanism), key.handle(), input, signature);
+      hsm.session().verify(token, key.handle(), input, signature);
     } catch (Pkcs11Exception e) {
       // Of a signature that is no group element or integer some tokens say only that it failed.
       if (e.returnValue() == Ckr.CKR_SIGNATURE_INVALID
@@ -139,15 +211,11 @@ final class Signatures {
     }
     try (var key =
         access.borrow(by, blob, row, Cko.CKO_SECRET_KEY, usage, KeyRole.KEY, KeyForm.HMAC)) {
-      if (isServedByToken(row, SecretKeys.length(key.attributes()))) {
+      if (isServedByToken(row, key)) {
         return hsm.session().sign(Mechanism.of(row.token()), key.handle(), data);
       }
     }
-    // SoftHSM takes no HMAC key that is shorter than the digest, and pads long ones.
-    if (!softwareFallback) {
-      throw new Pkcs11Exception(
-          Ckr.CKR_KEY_SIZE_RANGE, "the token takes no " + row.name() + " key of this length");
-    }
+    requireFallback(row);
     try (var value =
         values.open(access.open(by, blob, row, Cko.CKO_SECRET_KEY, usage, KeyRole.KEY))) {
       return softwareHmac(row.requireHash(), value, data);
@@ -201,6 +269,18 @@ final class Signatures {
     };
   }
 
+  /** SoftHSM takes no HMAC key that is shorter than the digest, and pads long ones. */
+  private void requireFallback(MechanismRow row) {
+    if (!softwareFallback) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_SIZE_RANGE, "the token takes no " + row.name() + " key of this length");
+    }
+  }
+
+  private boolean isServedByToken(MechanismRow row, WorkingKey key) {
+    return isServedByToken(row, SecretKeys.length(key.attributes()));
+  }
+
   /** Whether the token itself makes this HMAC with a key of so many bytes. */
   boolean isServedByToken(MechanismRow row, long keyLength) {
     var info = hsm.mechanisms().get(row.token());
@@ -251,6 +331,30 @@ final class Signatures {
       }
       default -> data;
     };
+  }
+
+  /** The token's mechanism over a finished hash. */
+  private static Mechanism ofHash(MechanismRow row, Mechanism mechanism) {
+    return switch (row.family()) {
+      case RSA_PKCS_HASHED -> Mechanism.of(Ckm.CKM_RSA_PKCS);
+      case RSA_PSS_HASHED -> new Mechanism(Ckm.CKM_RSA_PKCS_PSS, mechanism.parameters());
+      case ECDSA_HASHED, DSA_HASHED -> Mechanism.of(row.token());
+      default -> throw new IllegalArgumentException(row.name() + " does not hash first");
+    };
+  }
+
+  private static ByteBuffer inputOfHash(MechanismRow row, byte[] hash) {
+    if (row.family() != MechanismFamily.RSA_PKCS_HASHED) {
+      return ByteBuffer.wrap(hash);
+    }
+    try {
+      // RFC 8017, 9.2: the parameters are NULL, not absent.
+      var algorithm = DIGESTS.find(row.requireHash().jcaName()).getAlgorithm();
+      return ByteBuffer.wrap(
+          new DigestInfo(new AlgorithmIdentifier(algorithm, DERNull.INSTANCE), hash).getEncoded());
+    } catch (IOException e) {
+      throw new IllegalStateException("DER in memory", e);
+    }
   }
 
   private static void requireInput(ByteBuffer data, int most) {

@@ -1,5 +1,6 @@
 package dev.grep11.gateway.rpc;
 
+import dev.grep11.gateway.key.BlobDigest;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -9,12 +10,15 @@ import java.util.OptionalLong;
  *
  * @param function empty for information, random numbers and what is never cheap
  * @param mechanism number, where the rpc has one and it is present
- * @param key the blob of the key that acts; empty when there is none
+ * @param key of the blob of the key that acts; empty when there is none
  * @param payloadLength bytes of data to work on
  */
 public record Workload(
-    Optional<CryptoFunction> function, OptionalLong mechanism, byte[] key, int payloadLength) {
+    Optional<CryptoFunction> function,
+    OptionalLong mechanism,
+    Optional<BlobDigest> key,
+    int payloadLength) {
 
   static final Workload INFORMATION =
-      new Workload(Optional.empty(), OptionalLong.empty(), new byte[0], 0);
+      new Workload(Optional.empty(), OptionalLong.empty(), Optional.empty(), 0);
 }

@@ -9,6 +9,7 @@ import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.key.SealingKeyIds;
 import dev.grep11.gateway.key.SealingKeys;
+import dev.grep11.gateway.key.StateSealer;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.softhsm.SoftHsmToken;
@@ -73,9 +74,11 @@ final class Core implements AutoCloseable {
         hsm,
         catalog(policy, softwareFallback),
         used,
+        new StateSealer(hsm, keyring),
         softwareFallback ? keys : new Keys(hsm, used, 1000),
         policy,
-        softwareFallback);
+        softwareFallback,
+        4096);
   }
 
   static Requester by(UUID instance) {

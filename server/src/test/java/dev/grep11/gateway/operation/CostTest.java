@@ -8,6 +8,7 @@ import static dev.grep11.gateway.pkcs11.Ckr.*;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.grep11.gateway.hsm.Lane;
+import dev.grep11.gateway.key.BlobDigest;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.Policy;
@@ -55,7 +56,11 @@ class CostTest {
 
   private static Optional<Lane> lane(long mechanism, byte[] key) {
     return client.operations.lane(
-        Core.A, Optional.of(CryptoFunction.SIGN), OptionalLong.of(mechanism), key, 7);
+        Core.A,
+        Optional.of(CryptoFunction.SIGN),
+        OptionalLong.of(mechanism),
+        BlobDigest.of(key),
+        7);
   }
 
   @Test

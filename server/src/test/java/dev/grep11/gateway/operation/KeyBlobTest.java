@@ -10,6 +10,7 @@ import static dev.grep11.gateway.pkcs11.Ckr.*;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.grep11.gateway.key.BlobDigest;
 import dev.grep11.gateway.key.KeyForm;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.NamedCurve;
@@ -340,12 +341,17 @@ class KeyBlobTest {
         assertRefused(
             CKR_IBM_WKID_MISMATCH,
             () -> foreign.wrap(CBC_PAD, blob, foreign.aes(32, flags(CKA_WRAP)).blob()));
-        assertThat(core.keys.isLoaded(foreign.by.instance(), blob, KeyForm.USE)).isFalse();
+        assertThat(
+                core.keys.isLoaded(
+                    foreign.by.instance(), BlobDigest.of(blob).orElseThrow(), KeyForm.USE))
+            .isFalse();
         kind.use(a, blob);
       }
       assertThat(
               core.keys.isLoaded(
-                  Core.A, blob, kind == Kind.SECRET_FOR_MAC ? KeyForm.HMAC : KeyForm.USE))
+                  Core.A,
+                  BlobDigest.of(blob).orElseThrow(),
+                  kind == Kind.SECRET_FOR_MAC ? KeyForm.HMAC : KeyForm.USE))
           .isTrue();
     }
   }

@@ -12,6 +12,7 @@ import static org.awaitility.Awaitility.await;
 
 import dev.grep11.gateway.hsm.Cryptoki;
 import dev.grep11.gateway.hsm.NativeCryptoki;
+import dev.grep11.gateway.key.BlobDigest;
 import dev.grep11.gateway.key.KeyForm;
 import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.pkcs11.Ckk;
@@ -150,7 +151,7 @@ class KeysTest {
     try (var held = keys.borrow(Core.A, first, KeyForm.HMAC)) {
       keys.borrow(Core.A, second, KeyForm.HMAC).close();
       keys.borrow(Core.A, third, KeyForm.HMAC).close();
-      assertThat(keys.isLoaded(Core.A, first, KeyForm.HMAC)).isFalse();
+      assertThat(keys.isLoaded(Core.A, BlobDigest.of(first).orElseThrow(), KeyForm.HMAC)).isFalse();
       assertThat(core.hsm.session().sign(HMAC, held.handle(), ByteBuffer.wrap(MESSAGE)))
           .isEqualTo(expected);
     }
@@ -196,9 +197,10 @@ class KeysTest {
     for (int i = 0; i < 20; i++) {
       keys.borrow(Core.A, client.aes(32, Template.empty()).blob(), KeyForm.USE).close();
     }
-    assertThat(keys.isLoaded(Core.B, ofB, KeyForm.USE)).isTrue();
-    assertThat(keys.isLoaded(Core.A, ofB, KeyForm.USE)).isFalse();
-    assertThat(keys.isLoaded(Core.TWIN_OF_A, ofB, KeyForm.USE)).isFalse();
+    assertThat(keys.isLoaded(Core.B, BlobDigest.of(ofB).orElseThrow(), KeyForm.USE)).isTrue();
+    assertThat(keys.isLoaded(Core.A, BlobDigest.of(ofB).orElseThrow(), KeyForm.USE)).isFalse();
+    assertThat(keys.isLoaded(Core.TWIN_OF_A, BlobDigest.of(ofB).orElseThrow(), KeyForm.USE))
+        .isFalse();
   }
 
   @Test
@@ -219,7 +221,8 @@ class KeysTest {
   void theEndOfAnEpochForgetsEveryHandleAndTheNextOneLoadsAgain() {
     var blob = client.aes(32, Template.empty()).blob();
     var expected = client.sign(HMAC, blob, MESSAGE);
-    assertThat(core.keys.isLoaded(Core.A, blob, KeyForm.HMAC)).isTrue();
+    assertThat(core.keys.isLoaded(Core.A, BlobDigest.of(blob).orElseThrow(), KeyForm.HMAC))
+        .isTrue();
     long loads = core.keys.loads();
     var epoch = core.hsm.epoch();
     var held = core.keys.borrow(Core.A, blob, KeyForm.HMAC);
@@ -233,7 +236,8 @@ class KeysTest {
         .atMost(Duration.ofSeconds(10))
         .until(() -> core.hsm.epoch().live() && core.hsm.epoch().number() > epoch.number());
 
-    assertThat(core.keys.isLoaded(Core.A, blob, KeyForm.HMAC)).isFalse();
+    assertThat(core.keys.isLoaded(Core.A, BlobDigest.of(blob).orElseThrow(), KeyForm.HMAC))
+        .isFalse();
     assertThat(client.sign(HMAC, blob, MESSAGE)).isEqualTo(expected);
     assertThat(core.keys.loads()).isEqualTo(loads + 1);
     // What was borrowed before means nothing now, and giving it back destroys nothing.

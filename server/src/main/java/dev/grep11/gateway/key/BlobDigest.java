@@ -1,0 +1,52 @@
+package dev.grep11.gateway.key;
+
+import java.nio.ByteBuffer;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
+import java.util.Optional;
+
+/** SHA-256 of a whole key blob: what a working copy is found by. */
+public final class BlobDigest {
+  static final int LENGTH = 32;
+
+  private final byte[] bytes;
+
+  private BlobDigest(byte[] bytes) {
+    this.bytes = bytes;
+  }
+
+  /**
+   * Empty for what cannot be a blob: no bytes, and more than the longest blob has, which are not
+   * worth the hashing.
+   */
+  public static Optional<BlobDigest> of(byte[] blob) {
+    if (blob.length == 0 || blob.length > SealedKey.MAX_LENGTH) {
+      return Optional.empty();
+    }
+    try {
+      return Optional.of(new BlobDigest(MessageDigest.getInstance("SHA-256").digest(blob)));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every JDK has SHA-256", e);
+    }
+  }
+
+  static BlobDigest ofBytes(byte[] digest) {
+    return new BlobDigest(digest);
+  }
+
+  byte[] bytes() {
+    return bytes;
+  }
+
+  @Override
+  public boolean equals(Object other) {
+    return other instanceof BlobDigest that && Arrays.equals(bytes, that.bytes);
+  }
+
+  @Override
+  public int hashCode() {
+    // The digest is uniform: any four bytes of it are a hash.
+    return ByteBuffer.wrap(bytes).getInt();
+  }
+}
