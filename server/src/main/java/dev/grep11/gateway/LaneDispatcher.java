@@ -36,7 +36,8 @@ final class LaneDispatcher implements Dispatcher {
             workload.function(),
             workload.mechanism(),
             workload.key(),
-            workload.payloadLength());
+            workload.payloadLength(),
+            workload.absorbs());
     if (lane.isEmpty() && inline && hsm.ownsSession()) {
       return here(work);
     }

@@ -25,12 +25,15 @@ final class Foreground {
         Thread.ofPlatform()
             .name("drain")
             .unstarted(() -> {
-              var gateway = running.get();
-              if (gateway != null) {
-                gateway.drain();
+              try {
+                var gateway = running.get();
+                if (gateway != null) {
+                  gateway.drain();
+                }
+              } finally {
+                // The JVM's own exit code for a signal is 128 + its number.
+                Hsm.endProcess(0);
               }
-              // The JVM's own exit code for a signal is 128 + its number.
-              Hsm.endProcess(0);
             });
     Runtime.getRuntime().addShutdownHook(end);
     try {
@@ -39,7 +42,7 @@ final class Foreground {
       var out = Commands.out(spec);
       out.println(readyLine.apply(gateway));
       out.flush();
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
       stay(end);
       var gateway = running.get();
       if (gateway != null) {

@@ -48,7 +48,11 @@ public record StateHeader(
     var in = ByteBuffer.wrap(state).position(MAGIC.length);
     int format = in.get();
     int function = in.get();
-    if (format != FORMAT || in.getShort() != 0) {
+    if (format != FORMAT) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_SAVED_STATE_INVALID, "a state of format " + format + ", of another version");
+    }
+    if (in.getShort() != 0) {
       throw malformed();
     }
     var instance = new UUID(in.getLong(), in.getLong());

@@ -1,7 +1,6 @@
 package dev.grep11.gateway.operation;
 
 import dev.grep11.gateway.pkcs11.Ckm;
-import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.MechanismFamily;
@@ -53,7 +52,7 @@ final class CipherParts {
     if (row.family() != MechanismFamily.CBC_PAD) {
       if (pending.length > 0) {
         throw new Pkcs11Exception(
-            encrypts ? Ckr.CKR_DATA_LEN_RANGE : Ckr.CKR_ENCRYPTED_DATA_LEN_RANGE,
+            PartedOperations.wrongLength(function),
             "the parts make no whole blocks of " + Parameters.blockLength(row) + " bytes");
       }
       ciphers.check(by, function, operation.mechanism(), operation.key());
@@ -71,6 +70,7 @@ final class CipherParts {
       MechanismRow row,
       RunningOperation operation,
       ByteBuffer data) {
+    Parameters.blockCipher(row, operation.mechanism());
     int block = Parameters.blockLength(row);
     var all =
         operation.pending().length == 0
@@ -104,7 +104,7 @@ final class CipherParts {
     return holdsBack && length > 0 ? (length - 1) / block * block : length / block * block;
   }
 
-  private static long withoutPadding(MechanismRow row) {
+  static long withoutPadding(MechanismRow row) {
     return row.token() == Ckm.CKM_AES_CBC_PAD ? Ckm.CKM_AES_CBC : Ckm.CKM_DES3_CBC;
   }
 
@@ -116,7 +116,7 @@ final class CipherParts {
       ByteBuffer data) {
     var ctr = Parameters.ctr(operation.mechanism());
     int offset = (int) (operation.absorbed() % AES_BLOCK);
-    requireCounter(ctr, operation.absorbed(), data.remaining());
+    requireCounter(function, ctr, operation.absorbed(), data.remaining());
     // The token begins at a block: what was done of it is run through once more and dropped.
     var input = ByteBuffer.allocate(offset + data.remaining());
     input.put(offset, data, data.position(), data.remaining());
@@ -135,10 +135,11 @@ final class CipherParts {
   }
 
   /** The counter must not run over, or the key stream would begin again. */
-  private static void requireCounter(AesCtr ctr, long done, long more) {
+  private static void requireCounter(CryptoFunction function, AesCtr ctr, long done, long more) {
     var blocks = BigInteger.valueOf(done + more + AES_BLOCK - 1).shiftRight(4);
     if (counter(ctr).add(blocks).compareTo(BigInteger.ONE.shiftLeft(ctr.counterBits())) > 0) {
-      throw new Pkcs11Exception(Ckr.CKR_DATA_LEN_RANGE, "the counter would run over");
+      throw new Pkcs11Exception(
+          PartedOperations.wrongLength(function), "the counter would run over");
     }
   }
 

@@ -227,9 +227,13 @@ final class Ciphers {
   }
 
   static int modulusLength(WorkingKey key) {
+    return (modulusBits(key) + 7) / 8;
+  }
+
+  static int modulusBits(WorkingKey key) {
     return key.publicKey() instanceof PublicKeyInfo.Rsa rsa
-        ? (rsa.bits() + 7) / 8
-        : (int) (key.attributes().ulong(CKA_MODULUS_BITS).orElseThrow() + 7) / 8;
+        ? rsa.bits()
+        : (int) key.attributes().ulong(CKA_MODULUS_BITS).orElseThrow();
   }
 
   private byte[] encryptGcm(MechanismRow row, AesGcm gcm, WorkingKey key, ByteBuffer plain) {

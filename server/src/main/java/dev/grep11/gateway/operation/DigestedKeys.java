@@ -10,7 +10,8 @@ import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 
 /**
  * DigestKey: a secret key's value as data of a digest. Only of keys that say CKA_IBM_USE_AS_DATA,
- * and only where softwareFallback lets the value into gateway memory.
+ * and only where softwareFallback lets the value into gateway memory, which it is in for Final
+ * alone: a state carries the blob.
  */
 final class DigestedKeys {
   private final KeyAccess access;
@@ -23,7 +24,8 @@ final class DigestedKeys {
     this.softwareFallback = softwareFallback;
   }
 
-  void absorb(Requester by, byte[] blob, RunningHash hash) {
+  /** Refuses what {@link #absorb} would refuse, and opens no value. */
+  OpenedKey check(Requester by, byte[] blob) {
     if (!(access.open(by, blob) instanceof OpenedKey key)
         || key.attributes().ulong(CKA_CLASS).orElseThrow() != Cko.CKO_SECRET_KEY) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_INDIGESTIBLE, "only a secret key can be digested");
@@ -35,7 +37,11 @@ final class DigestedKeys {
       throw new Pkcs11Exception(
           Ckr.CKR_KEY_INDIGESTIBLE, "needs the value of the key, and softwareFallback is off");
     }
-    try (var value = values.open(key)) {
+    return key;
+  }
+
+  void absorb(Requester by, byte[] blob, RunningHash hash) {
+    try (var value = values.open(check(by, blob))) {
       hash.update(value.readOnly());
     }
   }

@@ -42,6 +42,9 @@ public final class Operations {
   /** Larger payloads would hold up the other calls of their event loop. */
   private static final int INLINE_PAYLOAD = 64 << 10;
 
+  /** The same for a hash that runs along in the gateway: some 5 microseconds a KiB. */
+  private static final int INLINE_ABSORBED = 8 << 10;
+
   private static final int MIN_PIN = 6;
   private static final int MAX_PIN = 16;
   private static final Set<Long> SECRET_VALUES =
@@ -100,6 +103,7 @@ public final class Operations {
     var digestedKeys = new DigestedKeys(access, values, softwareFallback);
     parts =
         new PartedOperations(
+            hsm.mechanisms().keySet(),
             catalog,
             states,
             ciphers,
@@ -276,6 +280,7 @@ public final class Operations {
    * @param mechanism number, where the call has one
    * @param key of the blob that the call uses; empty when it uses none
    * @param payloadLength bytes of data to work on
+   * @param absorbs whether the call only takes data of a hash or MAC, for which no key is loaded
    * @return empty when the call is so cheap on a local token that handing it over would cost more
    */
   public Optional<Lane> lane(
@@ -283,7 +288,11 @@ public final class Operations {
       Optional<CryptoFunction> function,
       OptionalLong mechanism,
       Optional<BlobDigest> key,
-      int payloadLength) {
+      int payloadLength,
+      boolean absorbs) {
+    if (absorbs) {
+      return payloadLength <= INLINE_ABSORBED ? Optional.empty() : Optional.of(Lane.USE);
+    }
     var row =
         mechanism.isPresent()
             ? catalog.find(mechanism.getAsLong())

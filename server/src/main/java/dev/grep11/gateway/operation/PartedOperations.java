@@ -1,6 +1,7 @@
 package dev.grep11.gateway.operation;
 
 import dev.grep11.gateway.key.StateSealer;
+import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Mechanism;
@@ -12,6 +13,7 @@ import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Policy;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.Set;
 
 /**
  * Digest, encrypt, decrypt, sign and verify as Init, Update and Final, and as Init with one part.
@@ -22,6 +24,7 @@ import java.util.Arrays;
 public final class PartedOperations {
   private static final byte[] NOTHING = {};
 
+  private final Set<Long> tokenMechanisms;
   private final MechanismCatalog catalog;
   private final StateSealer states;
   private final Ciphers ciphers;
@@ -38,6 +41,7 @@ public final class PartedOperations {
   }
 
   PartedOperations(
+      Set<Long> tokenMechanisms,
       MechanismCatalog catalog,
       StateSealer states,
       Ciphers ciphers,
@@ -46,6 +50,7 @@ public final class PartedOperations {
       DigestedKeys digestedKeys,
       Policy policy,
       int bufferedBytes) {
+    this.tokenMechanisms = Set.copyOf(tokenMechanisms);
     this.catalog = catalog;
     this.states = states;
     this.ciphers = ciphers;
@@ -109,6 +114,9 @@ public final class PartedOperations {
     }
     return switch (course(row)) {
       case HASH -> {
+        if (function == CryptoFunction.DIGEST && operation.key().length > 0) {
+          yield next(by, function, buffered(function, operation, data), NOTHING);
+        }
         var hash = RunningHash.resume(row.requireHash(), operation.chain());
         hash.update(data);
         yield next(
@@ -123,19 +131,25 @@ public final class PartedOperations {
           // The key's rights, which the other functions were asked for above.
           ciphers.check(by, function, operation.mechanism(), operation.key());
         }
-        yield next(by, function, buffered(operation, data), NOTHING);
+        yield next(by, function, buffered(function, operation, data), NOTHING);
       }
       case WHOLE -> throw onePart(row);
     };
   }
 
-  /** DigestKey: takes the value of a key that may be used as data. */
+  /**
+   * DigestKey: takes the value of a key that may be used as data; one in a digest. The state
+   * carries the blob, so that the value is opened, and the key's rights are asked, at the end; what
+   * follows the key waits in the state.
+   */
   public byte[] digestKey(Requester by, byte[] state, byte[] key) {
     var operation = open(by, CryptoFunction.DIGEST, state);
-    var row = row(CryptoFunction.DIGEST, operation);
-    var hash = RunningHash.resume(row.requireHash(), operation.chain());
-    digestedKeys.absorb(by, key, hash);
-    return seal(by, CryptoFunction.DIGEST, operation.advanced(1, hash.state(), NOTHING));
+    var _ = row(CryptoFunction.DIGEST, operation);
+    if (operation.key().length > 0) {
+      throw new Pkcs11Exception(Ckr.CKR_KEY_INDIGESTIBLE, "a digest takes one key here");
+    }
+    digestedKeys.check(by, key);
+    return seal(by, CryptoFunction.DIGEST, operation.withKey(key));
   }
 
   /** Final: the digest, the signature, or the rest of the output. */
@@ -145,10 +159,15 @@ public final class PartedOperations {
     requireParts(function, row, operation);
     return switch (course(row)) {
       case HASH -> {
-        var hash = RunningHash.resume(row.requireHash(), operation.chain()).digest();
-        yield function == CryptoFunction.DIGEST
-            ? hash
-            : signatures.signHash(by, operation.mechanism(), operation.key(), hash);
+        var hash = RunningHash.resume(row.requireHash(), operation.chain());
+        if (function == CryptoFunction.SIGN) {
+          yield signatures.signHash(by, operation.mechanism(), operation.key(), hash.digest());
+        }
+        if (operation.key().length > 0) {
+          digestedKeys.absorb(by, operation.key(), hash);
+          hash.update(ByteBuffer.wrap(operation.pending()));
+        }
+        yield hash.digest();
       }
       case CIPHER -> cipherParts.finish(by, function, row, operation);
       case BUFFER -> inOnePart(by, function, operation, ByteBuffer.wrap(operation.pending()));
@@ -160,6 +179,7 @@ public final class PartedOperations {
   public void finishVerify(Requester by, byte[] state, byte[] signature) {
     var operation = open(by, CryptoFunction.VERIFY, state);
     var row = row(CryptoFunction.VERIFY, operation);
+    requireParts(CryptoFunction.VERIFY, row, operation);
     switch (course(row)) {
       case HASH ->
           signatures.verifyHash(
@@ -211,15 +231,22 @@ public final class PartedOperations {
     return operation;
   }
 
-  private RunningOperation buffered(RunningOperation operation, ByteBuffer data) {
+  private RunningOperation buffered(
+      CryptoFunction function, RunningOperation operation, ByteBuffer data) {
     var pending = operation.pending();
     if (data.remaining() > bufferedBytes - pending.length) {
       throw new Pkcs11Exception(
-          Ckr.CKR_DATA_LEN_RANGE,
+          wrongLength(function),
           "%s takes at most %d bytes in parts; use the call for one part"
               .formatted(operation.mechanism().name(), bufferedBytes));
     }
-    return operation.advanced(data.remaining(), NOTHING, joined(pending, data));
+    return operation.advanced(data.remaining(), operation.chain(), joined(pending, data));
+  }
+
+  static long wrongLength(CryptoFunction function) {
+    return function == CryptoFunction.DECRYPT
+        ? Ckr.CKR_ENCRYPTED_DATA_LEN_RANGE
+        : Ckr.CKR_DATA_LEN_RANGE;
   }
 
   static byte[] joined(byte[] first, ByteBuffer second) {
@@ -239,9 +266,19 @@ public final class PartedOperations {
         function == CryptoFunction.ENCRYPT
             && operation.mechanism().parameters() instanceof AesGcm gcm
             && gcm.iv().length > 0;
-    if (streams || chosenIv) {
+    if (streams || chosenIv || !isBacked(row)) {
       throw onePart(row);
     }
+  }
+
+  /** Whether the token has what the pieces of a mechanism are made with. */
+  private boolean isBacked(MechanismRow row) {
+    return switch (row.family()) {
+      case RSA_PKCS_HASHED -> tokenMechanisms.contains(Ckm.CKM_RSA_PKCS);
+      case RSA_PSS_HASHED -> tokenMechanisms.contains(Ckm.CKM_RSA_PKCS_PSS);
+      case CBC_PAD -> tokenMechanisms.contains(CipherParts.withoutPadding(row));
+      default -> true;
+    };
   }
 
   private static Pkcs11Exception onePart(MechanismRow row) {

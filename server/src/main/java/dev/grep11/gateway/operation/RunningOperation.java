@@ -23,7 +23,8 @@ import java.io.IOException;
  * What a client-held state says: everything that the next call needs and nothing that it may
  * decide. The key's rights are read from its blob again by every call.
  *
- * @param key blob of the key that acts; empty for digests
+ * @param key blob of the key that acts, or that a digest takes after what it has hashed; empty for
+ *     none
  * @param absorbed bytes of data taken so far
  * @param chain cipher: the block that the next one is chained to, or empty; hash: its state; else
  *     empty
@@ -41,6 +42,11 @@ record RunningOperation(
   RunningOperation advanced(long more, byte[] newChain, byte[] newPending) {
     return new RunningOperation(
         mechanism, key, Math.addExact(absorbed, more), newChain, newPending);
+  }
+
+  /** A digest that takes the value of this key next. */
+  RunningOperation withKey(byte[] blob) {
+    return new RunningOperation(mechanism, blob, Math.addExact(absorbed, 1), chain, pending);
   }
 
   byte[] encoded() {

@@ -67,6 +67,7 @@ final class Signatures {
             access.borrow(by, blob, row, Cko.CKO_PRIVATE_KEY, CKA_SIGN, KeyRole.KEY, KeyForm.USE)) {
           int modulusLength = row.keyTypes().contains(Ckk.CKK_RSA) ? Ciphers.modulusLength(key) : 0;
           requireCurve(row, curve(key));
+          requireRoom(row, mechanism, key);
           yield hsm.session()
               .sign(
                   nativeMechanism(row, mechanism),
@@ -82,7 +83,9 @@ final class Signatures {
     var row = catalog.require(mechanism, CryptoFunction.SIGN);
     try (var key =
         access.borrow(by, blob, row, Cko.CKO_PRIVATE_KEY, CKA_SIGN, KeyRole.KEY, KeyForm.USE)) {
+      requireParameters(row, mechanism);
       requireCurve(row, curve(key));
+      requireRoom(row, mechanism, key);
       return hsm.session().sign(ofHash(row, mechanism), key.handle(), inputOfHash(row, hash));
     }
   }
@@ -92,6 +95,8 @@ final class Signatures {
     var row = catalog.require(mechanism, CryptoFunction.VERIFY);
     try (var key =
         access.borrow(by, blob, row, Cko.CKO_PUBLIC_KEY, CKA_VERIFY, KeyRole.KEY, KeyForm.USE)) {
+      requireParameters(row, mechanism);
+      requireRoom(row, mechanism, key);
       requireSignatureLength(row, KeyAccess.publicKey(key), signature);
       verifyInToken(ofHash(row, mechanism), key, inputOfHash(row, hash), signature);
     }
@@ -114,6 +119,7 @@ final class Signatures {
             KeyRole.KEY,
             row.family() == MechanismFamily.HMAC ? KeyForm.HMAC : KeyForm.USE)) {
       requireCurve(row, key.publicKey() instanceof PublicKeyInfo.Ec ec ? ec.curve() : curve(key));
+      requireRoom(row, mechanism, key);
       if (row.family() == MechanismFamily.HMAC && !isServedByToken(row, key)) {
         requireFallback(row);
       }
@@ -152,6 +158,7 @@ final class Signatures {
             access.borrow(
                 by, blob, row, Cko.CKO_PUBLIC_KEY, CKA_VERIFY, KeyRole.KEY, KeyForm.USE)) {
           var info = KeyAccess.publicKey(key);
+          requireRoom(row, mechanism, key);
           requireSignatureLength(row, info, signature);
           int modulusLength = info instanceof PublicKeyInfo.Rsa rsa ? (rsa.bits() + 7) / 8 : 0;
           verifyInToken(
@@ -160,6 +167,33 @@ final class Signatures {
               input(row, mechanism, modulusLength, data),
               signature);
         }
+      }
+    }
+  }
+
+  /**
+   * Whether hash, salt and padding fit the modulus: RFC 8017, 9.1.1 and 9.2. Tokens say of it that
+   * something failed, or that the signature is wrong.
+   */
+  private static void requireRoom(MechanismRow row, Mechanism mechanism, WorkingKey key) {
+    switch (row.family()) {
+      case RSA_PKCS_HASHED -> {
+        int needed = inputOfHash(row, new byte[row.requireHash().length()]).remaining();
+        if (needed > RsaPadding.pkcs1Limit(Ciphers.modulusLength(key))) {
+          throw new Pkcs11Exception(
+              Ckr.CKR_KEY_SIZE_RANGE, "the key is too short for " + row.name());
+        }
+      }
+      case RSA_PSS, RSA_PSS_HASHED -> {
+        if (mechanism.parameters() instanceof RsaPss pss) {
+          long needed = Hash.ofMechanism(pss.hash()).orElseThrow().length() + pss.saltLength() + 2;
+          if (needed > (Ciphers.modulusBits(key) - 1 + 7) / 8) {
+            throw Parameters.invalid(mechanism, "has a salt too long for this key");
+          }
+        }
+      }
+      default -> {
+        // A curve or a group takes any hash.
       }
     }
   }

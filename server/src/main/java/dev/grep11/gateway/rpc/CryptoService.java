@@ -390,7 +390,8 @@ final class CryptoService {
         Optional.of(function),
         present ? OptionalLong.of(mechanism.getMechanism()) : OptionalLong.empty(),
         BlobDigest.of(key),
-        payload.size());
+        payload.size(),
+        false);
   }
 
   /**
@@ -401,7 +402,8 @@ final class CryptoService {
         Optional.empty(),
         r.hasDecMech() ? OptionalLong.of(r.getDecMech().getMechanism()) : OptionalLong.empty(),
         Optional.empty(),
-        r.getCiphered().size());
+        r.getCiphered().size(),
+        false);
   }
 
   static byte[] requiredKey(String role, byte[] blob) {

@@ -69,7 +69,7 @@ final class PartedRoutes {
                 .build());
     routes.unary(
         CryptoGrpc.getDigestUpdateMethod(),
-        r -> continued(DIGEST, r.getState(), r.getData()),
+        r -> absorbing(DIGEST, r.getState(), r.getData()),
         (by, r) -> {
           var part =
               parts.update(by, DIGEST, state(r.getState()), r.getData().asReadOnlyByteBuffer());
@@ -77,7 +77,7 @@ final class PartedRoutes {
         });
     routes.unary(
         CryptoGrpc.getDigestKeyMethod(),
-        _ -> Workload.INFORMATION,
+        r -> absorbing(DIGEST, r.getState(), ByteString.EMPTY),
         (by, r) ->
             DigestKeyResponse.newBuilder()
                 .setState(
@@ -214,7 +214,7 @@ final class PartedRoutes {
                 .build());
     routes.unary(
         CryptoGrpc.getSignUpdateMethod(),
-        r -> continued(SIGN, r.getState(), r.getData()),
+        r -> absorbing(SIGN, r.getState(), r.getData()),
         (by, r) -> {
           var part =
               parts.update(by, SIGN, state(r.getState()), r.getData().asReadOnlyByteBuffer());
@@ -259,7 +259,7 @@ final class PartedRoutes {
                 .build());
     routes.unary(
         CryptoGrpc.getVerifyUpdateMethod(),
-        r -> continued(VERIFY, r.getState(), r.getData()),
+        r -> absorbing(VERIFY, r.getState(), r.getData()),
         (by, r) -> {
           var part =
               parts.update(by, VERIFY, state(r.getState()), r.getData().asReadOnlyByteBuffer());
@@ -295,11 +295,25 @@ final class PartedRoutes {
 
   /** Of an operation in parts: its state says mechanism and key. */
   private static Workload continued(CryptoFunction function, ByteString state, ByteString payload) {
+    return workload(function, state, payload, false);
+  }
+
+  /** As {@link #continued}, of a call that only takes data of a hash or MAC. */
+  private static Workload absorbing(CryptoFunction function, ByteString state, ByteString payload) {
+    return workload(function, state, payload, true);
+  }
+
+  private static Workload workload(
+      CryptoFunction function, ByteString state, ByteString payload, boolean absorbs) {
     if (state.size() < StateHeader.LENGTH) {
       return Workload.INFORMATION;
     }
     var header = StateHeader.parse(state.substring(0, StateHeader.LENGTH).toByteArray());
     return new Workload(
-        Optional.of(function), OptionalLong.of(header.mechanism()), header.key(), payload.size());
+        Optional.of(function),
+        OptionalLong.of(header.mechanism()),
+        header.key(),
+        payload.size(),
+        absorbs);
   }
 }

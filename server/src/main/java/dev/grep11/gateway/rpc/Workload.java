@@ -12,13 +12,15 @@ import java.util.OptionalLong;
  * @param mechanism number, where the rpc has one and it is present
  * @param key of the blob of the key that acts; empty when there is none
  * @param payloadLength bytes of data to work on
+ * @param absorbs whether the call only takes data of a hash or MAC, for which no key is loaded
  */
 public record Workload(
     Optional<CryptoFunction> function,
     OptionalLong mechanism,
     Optional<BlobDigest> key,
-    int payloadLength) {
+    int payloadLength,
+    boolean absorbs) {
 
   static final Workload INFORMATION =
-      new Workload(Optional.empty(), OptionalLong.empty(), Optional.empty(), 0);
+      new Workload(Optional.empty(), OptionalLong.empty(), Optional.empty(), 0, false);
 }

@@ -6,8 +6,9 @@ import java.nio.file.Path;
 import org.sqlite.SQLiteJDBCLoader;
 
 /**
- * Loads the native part of sqlite-jdbc from a directory of our own, which is removed at once. Left
- * to itself it loads from the directory for temporary files, which everybody may write, and removes
+ * Loads the native part of sqlite-jdbc from a directory of our own, which is removed at once; below
+ * {@code org.sqlite.tmpdir} where that is set, for a machine whose usual one runs no code. Left to
+ * itself it loads from the directory for temporary files, which everybody may write, and removes
  * its copy in an orderly exit only, which a gateway has no use for.
  */
 final class SqliteLibrary {
@@ -24,13 +25,14 @@ final class SqliteLibrary {
       return;
     }
     try {
-      Path directory = Files.createTempDirectory("grep11-sqlite");
+      var chosen = System.getProperty(DIRECTORY_PROPERTY, System.getProperty("java.io.tmpdir"));
+      Path directory = Files.createTempDirectory(Path.of(chosen), "grep11-sqlite");
       try {
         System.setProperty(DIRECTORY_PROPERTY, directory.toString());
         SQLiteJDBCLoader.initialize();
         loaded = true;
       } finally {
-        System.clearProperty(DIRECTORY_PROPERTY);
+        System.setProperty(DIRECTORY_PROPERTY, chosen);
         remove(directory);
       }
     } catch (Exception e) {

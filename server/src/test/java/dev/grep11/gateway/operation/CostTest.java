@@ -54,13 +54,32 @@ class CostTest {
     assertThat(lane(CKM_IBM_SHA3_256_HMAC, longKey)).contains(Lane.LOAD);
   }
 
+  @Test
+  void whatOnlyTakesDataOfAHashLoadsNoKeyAndLeavesTheEventLoopWhenItIsLong() {
+    var rsa = client.rsa(1024, flags(CKA_VERIFY), flags(CKA_SIGN)).privateKey().blob();
+    assertThat(absorbing(CKM_SHA256_RSA_PKCS, rsa, 8 << 10)).isEmpty();
+    assertThat(absorbing(CKM_SHA256_RSA_PKCS, rsa, (8 << 10) + 1)).contains(Lane.USE);
+    assertThat(absorbing(CKM_SHA256_HMAC, rsa, 1)).isEmpty();
+  }
+
+  private static Optional<Lane> absorbing(long mechanism, byte[] key, int length) {
+    return client.operations.lane(
+        Core.A,
+        Optional.of(CryptoFunction.SIGN),
+        OptionalLong.of(mechanism),
+        BlobDigest.of(key),
+        length,
+        true);
+  }
+
   private static Optional<Lane> lane(long mechanism, byte[] key) {
     return client.operations.lane(
         Core.A,
         Optional.of(CryptoFunction.SIGN),
         OptionalLong.of(mechanism),
         BlobDigest.of(key),
-        7);
+        7,
+        false);
   }
 
   @Test
