@@ -1,4 +1,4 @@
-// The smallest complete GREP11 client in Go: docs/clients.md shows this file, and the suite beside it connects by it.
+// The smallest complete GREP11 client in Go: docs/clients.md quotes it, and the suite beside it connects by it.
 package main
 
 import (
@@ -31,7 +31,7 @@ const (
 	ckaECParams     = 0x180
 )
 
-// Only calls that may be repeated unchanged fail with these two statuses; pauses grow.
+// Repeating does no harm, as the gateway keeps nothing of a call; the pauses grow.
 const retries = `{"methodConfig": [{"name": [{"service": "grep11.Crypto"}], "retryPolicy": {
 	"maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "2s", "backoffMultiplier": 2,
 	"retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]}}]}`

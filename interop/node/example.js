@@ -1,5 +1,5 @@
 'use strict';
-// The smallest complete GREP11 client in Node: docs/clients.md shows this file, and the test run runs it.
+// The smallest complete GREP11 client in Node: docs/clients.md quotes it, and the test run runs it.
 
 const crypto = require('node:crypto');
 const fs = require('node:fs');
@@ -15,7 +15,7 @@ const CKM = { EC_KEY_PAIR_GEN: 0x1040, ECDSA: 0x1041 };
 const CKA = { SIGN: 0x108, VERIFY: 0x10a, EC_PARAMS: 0x180 };
 const P256 = Buffer.from('06082a8648ce3d030107', 'hex'); // the curve's OID in DER
 
-// Only calls that may be repeated unchanged fail with these two statuses; pauses grow.
+// Repeating does no harm, as the gateway keeps nothing of a call; the pauses grow.
 const RETRIES = JSON.stringify({
   methodConfig: [
     {
