@@ -25,6 +25,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -403,6 +404,52 @@ func TestATLSServerWhoseKeyTheGatewayHolds(t *testing.T) {
 	}
 	near.Close()
 	far.Close()
+}
+
+// Refuses the first calls, and then answers.
+type flaky struct {
+	pb.UnimplementedCryptoServer
+	refusals []codes.Code
+	calls    int
+}
+
+func (f *flaky) GenerateRandom(context.Context, *pb.GenerateRandomRequest) (*pb.GenerateRandomResponse, error) {
+	f.calls++
+	if f.calls <= len(f.refusals) {
+		return nil, status.Error(f.refusals[f.calls-1], "CKR_DEVICE_ERROR")
+	}
+	return &pb.GenerateRandomResponse{}, nil
+}
+
+func TestTheClientRepeatsWhatMayBeRepeated(t *testing.T) {
+	for _, each := range []struct {
+		refusals []codes.Code
+		calls    int
+		end      codes.Code
+	}{
+		{[]codes.Code{codes.Unavailable, codes.ResourceExhausted}, 3, codes.OK},
+		{[]codes.Code{codes.Unknown}, 1, codes.Unknown},
+	} {
+		gateway := &flaky{refusals: each.refusals}
+		server := grpc.NewServer()
+		pb.RegisterCryptoServer(server, gateway)
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = server.Serve(listener) }()
+		t.Cleanup(server.Stop)
+		conn, err := grpc.NewClient(listener.Addr().String(),
+			grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(retries))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		_, err = pb.NewCryptoClient(conn).GenerateRandom(within(t), &pb.GenerateRandomRequest{Len: 1})
+		if status.Code(err) != each.end || gateway.calls != each.calls {
+			t.Errorf("%v after %d calls, refused with %v", err, gateway.calls, each.refusals)
+		}
+	}
 }
 
 func TestTheCorrelationIDComesBack(t *testing.T) {

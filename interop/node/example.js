@@ -9,7 +9,6 @@ const grpc = require('@grpc/grpc-js');
 const protoLoader = require('@grpc/proto-loader');
 
 const { GREP11_ADDRESS, GREP11_APIKEY, GREP11_CA, GREP11_IAMENDPOINT, GREP11_INSTANCE } = process.env;
-const CA = fs.readFileSync(GREP11_CA);
 const PROTO_DIR = path.join(__dirname, '..', '..', 'proto', 'src', 'main', 'protobuf');
 const CKM = { EC_KEY_PAIR_GEN: 0x1040, ECDSA: 0x1041 };
 const CKA = { SIGN: 0x108, VERIFY: 0x10a, EC_PARAMS: 0x180 };
@@ -38,7 +37,7 @@ function fetchToken() {
     const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
     const call = https.request(
       new URL('/identity/token', GREP11_IAMENDPOINT),
-      { method: 'POST', ca: CA, headers, timeout: 10_000 },
+      { method: 'POST', ca: fs.readFileSync(GREP11_CA), headers, timeout: 10_000 },
       (response) => {
         let text = '';
         response.on('data', (chunk) => (text += chunk));
@@ -84,7 +83,8 @@ async function main() {
     includeDirs: [PROTO_DIR],
   });
   const { grep11 } = grpc.loadPackageDefinition(definition);
-  const channel = grpc.credentials.combineChannelCredentials(grpc.credentials.createSsl(CA), bearer());
+  const trust = grpc.credentials.createSsl(fs.readFileSync(GREP11_CA));
+  const channel = grpc.credentials.combineChannelCredentials(trust, bearer());
   const stub = new grep11.Crypto(GREP11_ADDRESS, channel, { 'grpc.service_config': RETRIES });
   const call = (rpc, request) =>
     new Promise((resolve, reject) => {
@@ -108,7 +108,11 @@ async function main() {
   }
 }
 
-main().catch((error) => {
-  console.error(error.message);
-  process.exitCode = 1;
-});
+if (require.main === module) {
+  main().catch((error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+  });
+}
+
+module.exports = { RETRIES };

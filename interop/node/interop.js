@@ -6,6 +6,7 @@ const crypto = require('node:crypto');
 const client = require('./client');
 const { BYTES, KEY_BLOB, callsOf, mechanism, sameInBothForms } = require('./calls');
 const { SIGNATURE_INVALID, assertRefused, check, counted, refusal } = require('./checks');
+const { RETRIES } = require('./example');
 const { samples } = require('./samples');
 const { CKA, CKK, CKM, CKO, OID, curve, dhPublicValue, ecPublicKey, firstObject, template } = require('./shapes');
 
@@ -464,6 +465,43 @@ async function credentials(setting, token) {
   });
 }
 
+// Against a server that refuses the first calls, and then answers.
+async function repeating() {
+  const { grpc } = client;
+  const { UNAVAILABLE, RESOURCE_EXHAUSTED, UNKNOWN } = grpc.status;
+  const { Crypto } = client.loadProto().types;
+  for (const [refusals, expectedCalls, expectedEnd] of [
+    [[UNAVAILABLE, RESOURCE_EXHAUSTED], 3, undefined],
+    [[UNKNOWN], 1, UNKNOWN],
+  ]) {
+    await check(`the client repeats what may be repeated: ${refusals.map((code) => grpc.status[code])}`, async () => {
+      let calls = 0;
+      const server = new grpc.Server();
+      server.addService(Crypto.service, {
+        GenerateRandom: (call, done) => {
+          const code = refusals[calls++];
+          done(code && { code, details: 'CKR_DEVICE_ERROR' }, { Rnd: Buffer.alloc(1) });
+        },
+      });
+      const port = await new Promise((resolve, reject) => {
+        const plain = grpc.ServerCredentials.createInsecure();
+        server.bindAsync('127.0.0.1:0', plain, (error, bound) => (error ? reject(error) : resolve(bound)));
+      });
+      const options = { 'grpc.service_config': RETRIES };
+      const stub = new Crypto(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), options);
+      try {
+        const end = await new Promise((resolve) => {
+          stub.GenerateRandom({ Len: '1' }, { deadline: Date.now() + 30_000 }, (error) => resolve(error?.code));
+        });
+        assert.deepEqual([calls, end], [expectedCalls, expectedEnd]);
+      } finally {
+        stub.close();
+        server.forceShutdown();
+      }
+    });
+  }
+}
+
 // What can be known without a gateway: that the schema loads and the client encodes and decodes as it claims.
 async function selfCheck() {
   const { types, definition } = client.loadProto();
@@ -517,6 +555,7 @@ async function againstGateway() {
   const stub = client.connect(setting, `Bearer ${token}`);
   try {
     await withoutKeys(stub);
+    await repeating();
     await bothForms(stub);
     await unknownField(stub);
     for (const dialect of DIALECTS) {

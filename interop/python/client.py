@@ -37,6 +37,8 @@ RETRIES = {
     ]
 }
 
+OPTIONS = [("grpc.service_config", json.dumps(RETRIES))]
+
 
 class Bearer(grpc.AuthMetadataPlugin):
     """Puts the access token into each call, and fetches the next one before it expires."""
@@ -78,8 +80,7 @@ def connect() -> grpc.Channel:
     credentials = grpc.composite_channel_credentials(
         grpc.ssl_channel_credentials(Path(ca).read_bytes()), grpc.metadata_call_credentials(bearer)
     )
-    options = [("grpc.service_config", json.dumps(RETRIES))]
-    return grpc.secure_channel(os.environ["GREP11_ADDRESS"], credentials, options)
+    return grpc.secure_channel(os.environ["GREP11_ADDRESS"], credentials, OPTIONS)
 
 
 def grep11_error(refusal: grpc.RpcError) -> errors_pb2.Grep11Error | None:

@@ -4,12 +4,13 @@ import hashlib
 import os
 import unittest
 import urllib.error
+from concurrent import futures
 
 import grpc
 from grep11 import crypto_pb2 as pb
 from grep11 import crypto_pb2_grpc
 
-from client import Bearer, connect, grep11_error
+from client import OPTIONS, Bearer, connect, grep11_error
 
 CKM_RSA_PKCS_KEY_PAIR_GEN, CKM_RSA_PKCS, CKM_SHA512_RSA_PKCS = 0x0, 0x1, 0x42
 CKM_SHA256, CKM_EC_KEY_PAIR_GEN, CKM_ECDSA, CKM_ECDH1_DERIVE = 0x250, 0x1040, 0x1041, 0x1050
@@ -69,6 +70,20 @@ class Rpcs:
     def __getattr__(self, rpc: str):
         request = getattr(pb, rpc + "Request")
         return lambda **fields: getattr(self._stub, rpc)(request(**fields), timeout=60)
+
+
+class Flaky(crypto_pb2_grpc.CryptoServicer):
+    """Refuses the first calls, and then answers."""
+
+    def __init__(self, refusals: list[grpc.StatusCode]) -> None:
+        self._refusals = refusals
+        self.calls = 0
+
+    def GenerateRandom(self, request, context):
+        self.calls += 1
+        if self.calls <= len(self._refusals):
+            context.abort(self._refusals[self.calls - 1], "CKR_DEVICE_ERROR")
+        return pb.GenerateRandomResponse()
 
 
 class Interop(unittest.TestCase):
@@ -205,6 +220,22 @@ class Interop(unittest.TestCase):
         first, second = derive(alice, bob), derive(bob, alice)
         self.assertEqual(first.CheckSum, second.CheckSum)
         self.assertGreaterEqual(len(first.CheckSum), 3)
+
+    def test_the_client_repeats_what_may_be_repeated(self):
+        unavailable, exhausted = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED
+        for refusals, calls, end in (
+            ([unavailable, exhausted], 3, grpc.StatusCode.OK),
+            ([grpc.StatusCode.UNKNOWN], 1, grpc.StatusCode.UNKNOWN),
+        ):
+            gateway = Flaky(refusals)
+            server = grpc.server(futures.ThreadPoolExecutor(1))
+            crypto_pb2_grpc.add_CryptoServicer_to_server(gateway, server)
+            port = server.add_insecure_port("127.0.0.1:0")
+            server.start()
+            with self.subTest(end), grpc.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel:
+                call = crypto_pb2_grpc.CryptoStub(channel).GenerateRandom.future(pb.GenerateRandomRequest(), timeout=60)
+                self.assertEqual((call.code(), gateway.calls), (end, calls))
+            server.stop(None).wait()
 
     def test_the_correlation_id_comes_back(self):
         _, call = self.stub.GenerateRandom.with_call(
