@@ -568,12 +568,19 @@ async function attributeBound(stub, calls) {
     return;
   }
   const bound = { [CKA.IBM_ATTRBOUND]: true };
-  for (const [name, dialect, modulusBits, macLength, macValues, unwrapValues] of [
-    ['Go wrapUnwrap_AttributeBoundKey', KEY_BLOB_AS_RECEIVED, 4096, 32, {}, {}],
+  for (const [name, dialect, rsa, macLength, macValues, unwrapValues] of [
+    [
+      'Go wrapUnwrap_AttributeBoundKey',
+      KEY_BLOB_AS_RECEIVED,
+      { [CKA.MODULUS_BITS]: 4096, [CKA.PUBLIC_EXPONENT]: 65537 },
+      32,
+      {},
+      {},
+    ],
     [
       'JS wrap-and-unwrap-attributebound-key',
       BYTES,
-      2048,
+      { [CKA.MODULUS_BITS]: 2048, [CKA.PUBLIC_EXPONENT]: 17 },
       16,
       { [CKA.EXTRACTABLE]: true },
       { ...bound, [CKA.EXTRACTABLE]: true },
@@ -597,7 +604,7 @@ async function attributeBound(stub, calls) {
       });
       const pair = await own.generateKeyPair(
         mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
-        { [CKA.WRAP]: true, [CKA.MODULUS_BITS]: modulusBits, [CKA.PUBLIC_EXPONENT]: 65537, ...bound },
+        { [CKA.WRAP]: true, ...rsa, ...bound },
         { ...PRIVATE_SENSITIVE, [CKA.UNWRAP]: true, ...bound },
       );
       const macKey = dialect.key('MacKey', mac.key);
