@@ -235,7 +235,7 @@ class Interop(unittest.TestCase):
             with self.subTest(end), grpc.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel:
                 call = crypto_pb2_grpc.CryptoStub(channel).GenerateRandom.future(pb.GenerateRandomRequest(), timeout=60)
                 self.assertEqual((call.code(), gateway.calls), (end, calls))
-            server.stop(None).wait()
+            server.stop(grace=1).wait()
 
     def test_the_correlation_id_comes_back(self):
         _, call = self.stub.GenerateRandom.with_call(
