@@ -87,7 +87,7 @@ function fetchToken({ iamEndpoint, ca }, request) {
   });
 }
 
-// A stub whose methods answer promises. The token is fetched by the caller and rides as a call credential,
+// The token is fetched by the caller and rides as a call credential,
 // which grpc-js attaches to a TLS channel only.
 function connect({ address, ca, instance }, token, { withInstance = true } = {}) {
   const perCall = grpc.credentials.createFromMetadataGenerator((unused, done) => {
@@ -99,18 +99,30 @@ function connect({ address, ca, instance }, token, { withInstance = true } = {})
     done(null, metadata);
   });
   const credentials = grpc.credentials.combineChannelCredentials(grpc.credentials.createSsl(ca), perCall);
-  const stub = new (loadProto().types.Crypto)(address, credentials);
+  return promising(new (loadProto().types.Crypto)(address, credentials), DEADLINE_MS);
+}
+
+// The stub with methods that answer promises and have a deadline.
+function promising(stub, deadlineMs) {
   return new Proxy(stub, {
     get(target, name) {
       if (name === 'close') {
         return () => target.close();
       }
-      return (request) =>
+      if (name === 'within') {
+        return (milliseconds) => promising(target, milliseconds);
+      }
+      const promised = (call) =>
         new Promise((resolve, reject) => {
-          target[name](request, { deadline: Date.now() + DEADLINE_MS }, (error, response) =>
-            error ? reject(error) : resolve(response),
-          );
+          call({ deadline: Date.now() + deadlineMs }, (error, response) => (error ? reject(error) : resolve(response)));
         });
+      if (name === 'raw') {
+        return (path, bytes, deserialize) =>
+          promised((options, done) =>
+            target.makeUnaryRequest(path, (unchanged) => unchanged, deserialize, bytes, options, done),
+          );
+      }
+      return (request) => promised((options, done) => target[name](request, options, done));
     },
   });
 }

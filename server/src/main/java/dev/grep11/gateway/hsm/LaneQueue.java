@@ -37,20 +37,22 @@ final class LaneQueue {
 
   private record Task<T>(
       Caller caller, long deadlineNanos, Callable<T> work, CompletableFuture<T> future) {
-    // The worker answers whoever waits, whatever the work threw.
+    /** Does the work, whatever it throws, and gives what answers whoever waits for it. */
     @SuppressWarnings("CatchAndPrintStackTrace")
-    void run() {
+    Runnable run() {
       if (future.isDone()) {
-        return;
+        return () -> {};
       }
       if (System.nanoTime() - deadlineNanos >= 0) {
-        future.completeExceptionally(new OverloadedException("not started before its deadline"));
-        return;
+        return () ->
+            future.completeExceptionally(
+                new OverloadedException("not started before its deadline"));
       }
       try {
-        future.complete(work.call());
+        var result = work.call();
+        return () -> future.complete(result);
       } catch (Throwable t) {
-        future.completeExceptionally(t);
+        return () -> future.completeExceptionally(t);
       }
     }
   }
@@ -100,11 +102,11 @@ final class LaneQueue {
   void serve() {
     Task<?> task;
     while ((task = take()) != null) {
-      try {
-        task.run();
-      } finally {
-        done(task.caller());
-      }
+      var answer = task.run();
+      // First the place, then the answer: a caller who works one call after the other would be
+      // refused for the one that he has the answer of.
+      done(task.caller());
+      answer.run();
     }
   }
 

@@ -70,6 +70,18 @@ class LaneQueueTest {
   }
 
   @Test
+  void hasGivenThePlaceBackWhenItAnswers() throws Exception {
+    var next = submit("busy", "1").thenCompose(one -> submit("busy", "4"));
+    submit("busy", "2");
+    submit("busy", "3");
+
+    gate.countDown();
+
+    next.get(10, SECONDS);
+    assertThat(done).containsExactly("1", "2", "3", "4");
+  }
+
+  @Test
   void countsWhatIsRunningAgainstItsCaller() {
     submit("first", "2");
     submit("first", "3");
