@@ -16,16 +16,10 @@ const TEXT = Buffer.from('forty-seven bytes, which end within a third one');
 const TEXT_28 = Buffer.from('28 bytes are no hash at all.');
 const TEXT_71 = Buffer.from('seventy-one bytes of text, cut behind the twentieth as the example does');
 
-// The known answer of the Go examples, and the text that the JavaScript ones print the digest of.
+// As long as what the examples digest in parts of 64 bytes and the rest.
 const DIGESTED = {
-  Go: {
-    text: 'This is data that is longer than 64 bytes. This is the data that is longer than 64 bytes.',
-    sha256: 'b036abead70a9739648ab94d556bf120494eab3a470b5ee12be559b9dbc8c408',
-  },
-  JS: {
-    text: 'This is the data longer than 64 bytes This is the data longer than 64 bytes',
-    sha256: 'ad4e0b6e309d192862ec6db692d17072ddd3a98ccd37afe642a04f7ca554c94c',
-  },
+  Go: 'A text of our own of eighty-nine bytes, which is cut behind the sixty-fourth, one block .',
+  JS: 'A text of our own of seventy-five bytes, cut behind the sixty-fourth too ..',
 };
 
 const SHARED_AES = {
@@ -116,7 +110,7 @@ async function information(stub) {
 
 async function digests(stub) {
   const { digest } = callsOf(stub, BYTES);
-  for (const [name, flow, known] of [
+  for (const [name, flow, text] of [
     ['Go digest_ESP', 'ESP', DIGESTED.Go],
     ['Go digest_PSP', 'PSP', DIGESTED.Go],
     ['Go digest_PMP', 'PMP', DIGESTED.Go],
@@ -124,8 +118,8 @@ async function digests(stub) {
     ['JS digest-multiple', 'PMP', DIGESTED.JS],
   ]) {
     await check(name, async () => {
-      const result = await digest[flow](mechanism(CKM.SHA256), Buffer.from(known.text), 64);
-      assert.equal(result.toString('hex'), known.sha256);
+      const result = await digest[flow](mechanism(CKM.SHA256), Buffer.from(text), 64);
+      assert.deepEqual(result, crypto.createHash('sha256').update(text).digest());
     });
   }
 }
