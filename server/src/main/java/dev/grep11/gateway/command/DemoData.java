@@ -236,8 +236,14 @@ public final class DemoData {
    */
   public GatewayConfig settings(int portBase) {
     return GatewayConfig.read(
-        config(),
-        Map.of("/listen/portBase", portBase, "/audit/file", "audit-" + portBase + ".jsonl"));
+        config(), Map.of("/listen/portBase", portBase, "/audit/file", auditFile(portBase)));
+  }
+
+  /** Free ports say nothing of which process it is. */
+  private static String auditFile(int portBase) {
+    return portBase == 0
+        ? "audit-process-" + ProcessHandle.current().pid() + ".jsonl"
+        : "audit-" + portBase + ".jsonl";
   }
 
   /** Where a client finds this gateway, as shell variables. */

@@ -219,6 +219,8 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
 
   private void send(Failures.Failure failure) {
     sendHeaders();
+    // Once more where clients keep what they show of an error: few of them keep the headers.
+    failure.trailers().put(CorrelationId.HEADER, correlationId);
     call.close(failure.status(), failure.trailers());
   }
 
