@@ -16,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
@@ -133,6 +134,7 @@ class HsmTest {
     assertThatThrownBy(PinSource.file(file)::read)
         .isInstanceOf(HsmOpenException.class)
         .hasMessageContainingAll(file.toString(), "owner ", "rw-r-----", "expected", "rw-------")
+        .hasMessageEndingWith("remedy: chmod 600 " + file)
         .hasMessageNotContaining("1234");
     Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("r--------"));
     assertThat(PinSource.file(file).read()).isEqualTo("1234".getBytes(UTF_8));
@@ -173,6 +175,29 @@ class HsmTest {
     assertThatThrownBy(() -> NativeCryptoki.load(directory.resolve("absent.so")))
         .isInstanceOf(HsmOpenException.class)
         .hasMessageContaining("absent.so");
+  }
+
+  /** In a process of its own the module would be fresh; here the others must let go of it first. */
+  @Test
+  void saysWhereToLookWhenTheModuleDoesNotFindItsOwnConfiguration(@TempDir Path directory) {
+    var nowhere = directory.resolve("softhsm2.conf").toString();
+    var settings =
+        HsmSettings.of(
+            SOFTHSM.token().module(),
+            SOFTHSM.token().label(),
+            PinSource.file(SOFTHSM.token().pinFile()),
+            Map.of("SOFTHSM2_CONF", nowhere));
+
+    hsm.close();
+    try {
+      assertThatThrownBy(() -> Hsm.open(settings).close())
+          .isInstanceOf(HsmOpenException.class)
+          .hasMessageContaining("C_Initialize answered CKR_GENERAL_ERROR")
+          .hasMessageContaining("directories.tokendir")
+          .hasMessageContaining("hsm.environment sets SOFTHSM2_CONF=" + nowhere);
+    } finally {
+      open();
+    }
   }
 
   private static Template aes() {
