@@ -7,6 +7,7 @@ import static java.util.concurrent.TimeUnit.SECONDS;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.Template;
 import dev.grep11.softhsm.SoftHsmExtension;
@@ -18,6 +19,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -198,6 +200,26 @@ class HsmTest {
     } finally {
       open();
     }
+  }
+
+  /** As SoftHSM does when it is initialised while another process logs in. */
+  @Test
+  void looksAgainForATokenThatIsPassedOver() {
+    var looks = new AtomicInteger();
+    var cryptoki =
+        Faults.decorate((function, arguments, real) -> {
+          // Two calls a look.
+          if (function.equals("C_GetSlotList") && looks.incrementAndGet() <= 6) {
+            Faults.setUlongAt(arguments[2], 0);
+            return Ckr.CKR_OK;
+          }
+          return real.call();
+        });
+
+    try (var found = Hsm.open(cryptoki, Tokens.settings(SOFTHSM.token()))) {
+      assertThat(found.tokenInfo()).isEqualTo(hsm.tokenInfo());
+    }
+    assertThat(looks).hasValueGreaterThan(6);
   }
 
   private static Template aes() {
