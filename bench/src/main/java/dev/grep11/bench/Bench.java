@@ -74,6 +74,8 @@ public final class Bench implements Callable<Integer> {
       description = "text or json (an object per line)")
   private Line.Format output = Line.Format.TEXT;
 
+  private final List<Line> printed = new ArrayList<>();
+
   static final class WorkloadName implements ITypeConverter<Workload> {
     @Override
     public Workload convert(String label) {
@@ -123,6 +125,7 @@ public final class Bench implements Callable<Integer> {
         measure(workload, gateway, inProcess, schedule);
       }
     }
+    printTable();
     return 0;
   }
 
@@ -231,7 +234,20 @@ public final class Bench implements Callable<Integer> {
   }
 
   private void print(Line line) {
+    printed.add(line);
     System.out.println(line.as(output));
+  }
+
+  private void printTable() {
+    switch (output) {
+      case TEXT -> {
+        System.out.println();
+        Table.of(printed).forEach(System.out::println);
+      }
+      case JSON -> {
+        // Programs read it.
+      }
+    }
   }
 
   private static void progress(String text) {

@@ -69,15 +69,17 @@ final class Line {
     return object.toString();
   }
 
+  /** The value of a key as it is printed; empty where there is none. */
+  String text(String key) {
+    return fields.get(key) instanceof BigDecimal number
+        ? number.toPlainString()
+        : String.valueOf(fields.getOrDefault(key, ""));
+  }
+
   @Override
   public String toString() {
-    return fields.entrySet().stream()
-        .map(field ->
-            field.getKey()
-                + "="
-                + (field.getValue() instanceof BigDecimal number
-                    ? number.toPlainString()
-                    : field.getValue()))
+    return fields.keySet().stream()
+        .map(key -> key + "=" + text(key))
         .collect(Collectors.joining(" "));
   }
 }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.gson.JsonParser;
 import dev.grep11.bench.InProcessPeer.Visibility;
+import java.util.List;
 import java.util.Locale;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -30,6 +31,34 @@ class LineTest {
             "op=ec-sign bytes=32 inflight=64 peer=gateway rate=200.0 inprocess=800.0 ratio=0.250"
                 + " p50_us=1000.4 p99_us=1000.4 runs=3 rate_min=100.0 rate_max=300.0"
                 + " visibility=public");
+  }
+
+  @Test
+  void standUnderEachOtherInATable() {
+    var gateway =
+        new Line()
+            .with("op", "ec-sign")
+            .with("bytes", 32)
+            .with("inflight", 64)
+            .with("peer", "gateway")
+            .with("rate", 900.25, 1)
+            .with("inprocess", 1800, 1)
+            .with("ratio", 0.5, 3)
+            .with("p50_us", 70, 1)
+            .with("p99_us", 1200, 1)
+            .with("visibility", "public");
+    var inProcess =
+        new Line()
+            .with("op", "gcm-16k")
+            .with("inflight", 1)
+            .with("peer", "inprocess")
+            .with("rate", 7, 1);
+
+    assertThat(Table.of(List.of(gateway, inProcess)))
+        .containsExactly(
+            "op       peer       visibility  inflight   rate  inprocess  ratio  p50_us  p99_us  others",
+            "ec-sign  gateway    public            64  900.3     1800.0  0.500    70.0  1200.0",
+            "gcm-16k  inprocess                     1    7.0");
   }
 
   @Test

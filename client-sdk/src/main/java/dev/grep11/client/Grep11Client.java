@@ -528,9 +528,7 @@ public final class Grep11Client implements AutoCloseable {
         throw new IllegalArgumentException("an API key and a token supplier: one of them");
       }
       var tls = TlsChannelCredentials.newBuilder();
-      if (ca != null) {
-        tls.trustManager(Pem.trust(ca));
-      }
+      tls.trustManager(ca == null ? ExplainedTrust.inTheSystem() : Pem.trust(ca));
       if (certificate != null && privateKey != null) {
         tls.keyManager(Pem.identity(certificate, privateKey));
       }

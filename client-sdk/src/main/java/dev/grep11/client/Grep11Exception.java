@@ -118,7 +118,10 @@ public final class Grep11Exception extends RuntimeException {
     while (root.getCause() != null) {
       root = root.getCause();
     }
-    if (failure.getCause() == null || root.getMessage() == null) {
+    // A description may say already what its cause says.
+    if (failure.getCause() == null
+        || root.getMessage() == null
+        || description.contains(root.getMessage())) {
       return description;
     }
     return description.isEmpty() ? root.getMessage() : description + ": " + root.getMessage();

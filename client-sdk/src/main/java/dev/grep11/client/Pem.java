@@ -21,7 +21,6 @@ import java.util.regex.Pattern;
 import javax.net.ssl.KeyManager;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.TrustManager;
-import javax.net.ssl.TrustManagerFactory;
 
 /**
  * Certificates and private keys from PEM files (RFC 7468). Keys may be PKCS #8, PKCS #1 or SEC 1.
@@ -61,9 +60,7 @@ final class Pem {
       for (X509Certificate certificate : certificates(file)) {
         store.setCertificateEntry("ca" + number++, certificate);
       }
-      var factory = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
-      factory.init(store);
-      return factory.getTrustManagers();
+      return ExplainedTrust.in(file.toString(), store);
     } catch (IOException | GeneralSecurityException e) {
       throw unusable(file, e);
     }

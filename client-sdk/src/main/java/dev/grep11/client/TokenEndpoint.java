@@ -69,9 +69,7 @@ final class TokenEndpoint {
             // The key must not follow a redirect to another host.
             .followRedirects(HttpClient.Redirect.NEVER)
             .connectTimeout(Duration.ofSeconds(5));
-    if (ca != null) {
-      builder.sslContext(trusting(ca));
-    }
+    builder.sslContext(trusting(ca));
     this.http = builder.build();
   }
 
@@ -97,7 +95,7 @@ final class TokenEndpoint {
           if (failure != null) {
             throw new CompletionException(
                 new IllegalStateException(
-                    "token service " + uri.getAuthority() + ": " + unwrap(failure), failure));
+                    "token service " + uri.getAuthority() + ": " + reason(failure), failure));
           }
           return token(response);
         });
@@ -156,16 +154,27 @@ final class TokenEndpoint {
     return out.toByteArray();
   }
 
+  /** The deepest message: those above it repeat it, or say where it passed through. */
+  private static String reason(Throwable failure) {
+    String reason = unwrap(failure).getClass().getSimpleName();
+    for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+      if (cause.getMessage() != null) {
+        reason = cause.getMessage();
+      }
+    }
+    return reason;
+  }
+
   private static Throwable unwrap(Throwable failure) {
     return failure instanceof CompletionException && failure.getCause() != null
         ? failure.getCause()
         : failure;
   }
 
-  private static SSLContext trusting(Path ca) {
+  private static SSLContext trusting(@Nullable Path ca) {
     try {
       var context = SSLContext.getInstance("TLS");
-      context.init(null, Pem.trust(ca), null);
+      context.init(null, ca == null ? ExplainedTrust.inTheSystem() : Pem.trust(ca), null);
       return context;
     } catch (GeneralSecurityException e) {
       throw new IllegalStateException(e);

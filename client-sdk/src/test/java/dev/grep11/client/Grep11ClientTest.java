@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.UUID;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -123,9 +124,48 @@ class Grep11ClientTest {
     try (var client = builder().trustedCa(other.ca()).build()) {
       var failure = failure(() -> client.generateRandom(1));
       assertThat(failure.status()).isEqualTo(Status.Code.UNAVAILABLE);
-      assertThat(failure).hasMessageContaining("certification path");
+      assertThat(failure)
+          .hasMessageContaining("presented \"CN=server\", issued by \"CN=gateway\"")
+          .hasMessageContaining("trusted are " + other.ca() + ", that is \"CN=other\"")
+          .hasMessageContaining("name the PEM of the CA that issued the server's certificate");
+      saysNothingTwice(failure);
     }
     assertThat(gateway.calls()).isEmpty();
+  }
+
+  @Test
+  void saysThatAGatewayHasAnotherNameThanItsCertificate() {
+    try (var client = builder().authority("elsewhere.test").build()) {
+      assertThat(failure(() -> client.generateRandom(1)))
+          .hasMessageContaining("presented \"CN=server\"")
+          .hasMessageContaining("elsewhere.test")
+          .hasMessageNotContaining("name the PEM");
+    }
+    assertThat(gateway.calls()).isEmpty();
+  }
+
+  @Test
+  void saysWhyATokenServiceOfAnotherCaIsNotTrusted() throws Exception {
+    var other = new TestAuthority(directory, "other");
+    try (var tokens = new FakeTokenService(authority.issue("iam"));
+        var client =
+            Grep11Client.builder(gateway.address())
+                .trustedCa(authority.ca())
+                .iamCa(other.ca())
+                .apiKey("key".toCharArray(), tokens.endpoint())
+                .build()) {
+      var failure = failure(() -> client.generateRandom(1));
+      assertThat(failure)
+          .hasMessageContaining("presented \"CN=iam\"")
+          .hasMessageContaining(other.ca().toString());
+      saysNothingTwice(failure);
+      assertThat(tokens.requests()).isEmpty();
+    }
+  }
+
+  private static void saysNothingTwice(Grep11Exception failure) {
+    var parts = Pattern.compile("[:;,] ").splitAsStream(String.valueOf(failure.getMessage()));
+    assertThat(parts).as(failure.getMessage()).doesNotHaveDuplicates();
   }
 
   @Test

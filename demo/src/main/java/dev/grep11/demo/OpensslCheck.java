@@ -18,10 +18,25 @@ final class OpensslCheck {
     }
   }
 
-  /** Leaves its three files, which hold nothing secret, so that the command can be typed again. */
+  /** Leaves nothing behind. */
   static Verdict verify(byte[] subjectPublicKeyInfo, byte[] data, byte[] derSignature)
       throws IOException, InterruptedException {
     Path directory = Files.createTempDirectory("grep11-demo-");
+    try {
+      return verifyIn(directory, subjectPublicKeyInfo, data, derSignature);
+    } finally {
+      try (var files = Files.list(directory)) {
+        for (Path file : files.toList()) {
+          Files.delete(file);
+        }
+      }
+      Files.delete(directory);
+    }
+  }
+
+  private static Verdict verifyIn(
+      Path directory, byte[] subjectPublicKeyInfo, byte[] data, byte[] derSignature)
+      throws IOException, InterruptedException {
     Path key = directory.resolve("public.pem");
     Path signature = directory.resolve("signature.der");
     Path message = directory.resolve("message");
@@ -38,13 +53,14 @@ final class OpensslCheck {
             "dgst",
             "-sha256",
             "-verify",
-            key.toString(),
+            key.getFileName().toString(),
             "-signature",
-            signature.toString(),
-            message.toString());
+            signature.getFileName().toString(),
+            message.getFileName().toString());
     Path output = directory.resolve("output");
     Process process =
         new ProcessBuilder(command)
+            .directory(directory.toFile())
             .redirectErrorStream(true)
             .redirectOutput(output.toFile())
             .start();

@@ -6,6 +6,8 @@ import java.util.List;
 public final class ConfigException extends RuntimeException {
   private static final long serialVersionUID = 1;
 
+  private final String[] problems;
+
   ConfigException(String file, List<String> problems) {
     super(
         problems.size() == 1
@@ -13,5 +15,11 @@ public final class ConfigException extends RuntimeException {
             : "%s has %d problems:%n  %s"
                 .formatted(
                     file, problems.size(), String.join(System.lineSeparator() + "  ", problems)));
+    this.problems = problems.toArray(String[]::new);
+  }
+
+  /** Everything that is wrong, without the file's name. */
+  public List<String> problems() {
+    return List.of(problems);
   }
 }

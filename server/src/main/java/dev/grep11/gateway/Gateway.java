@@ -9,9 +9,7 @@ import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.iam.TokenService;
 import dev.grep11.gateway.iam.TokenVerifier;
 import dev.grep11.gateway.key.KeySealer;
-import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keys;
-import dev.grep11.gateway.key.SealingKeyIds;
 import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.key.StateSealer;
 import dev.grep11.gateway.operation.Operations;
@@ -20,9 +18,6 @@ import dev.grep11.gateway.rpc.CallAuditLog;
 import dev.grep11.gateway.rpc.ClientCertificates;
 import dev.grep11.gateway.rpc.CryptoListener;
 import dev.grep11.gateway.rpc.TokenAccess;
-import dev.grep11.gateway.store.InstanceRecord;
-import dev.grep11.gateway.store.SealingKeyGeneration;
-import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.tls.Connections;
 import dev.grep11.gateway.tls.IdentityException;
 import dev.grep11.gateway.tls.ServerTls;
@@ -31,15 +26,10 @@ import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.Deque;
-import java.util.List;
-import java.util.Map;
 import java.util.Optional;
-import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -84,11 +74,6 @@ public final class Gateway implements AutoCloseable {
 
   private void build(GatewayConfig config, Function<HsmSettings, Hsm> openHsm)
       throws IOException, IdentityException {
-    if (config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED) {
-      // It would read as a closed door and be an open one.
-      throw new StartException(
-          "clientCertificates: required needs the registry of client CAs, which this version lacks");
-    }
     var audit = closing(AuditLog.open(config.audit()));
     var tls =
         closing(
@@ -100,17 +85,12 @@ public final class Gateway implements AutoCloseable {
 
     var hsm = closing(openHsm.apply(config.hsm()));
     var calls = new HsmCalls(hsm);
-    var tokenKeys = TokenKeys.read(config.store());
-    var store = closing(Store.open(config.store(), new HsmEnvelope(calls, tokenKeys)));
+    var store = closing(StartSteps.openStore(config, calls));
     var instances = store.instances();
-    requireInstance(instances, config.instance());
+    StartSteps.requireInstance(instances, config.instance());
 
     SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
-    var keyring = new Keyring(hsm, generations(instances));
-    calls.call(_ -> {
-      keyring.loadAll();
-      return true;
-    });
+    var keyring = StartSteps.loadSealingKeys(hsm, calls, instances);
     var privateObjects = config.privateObjects() || !hsm.publicSessionObjects();
     var sealer = new KeySealer(hsm, keyring, privateObjects, config.softwareFallback());
     var keys = new Keys(hsm, sealer, config.cachedKeys());
@@ -128,10 +108,11 @@ public final class Gateway implements AutoCloseable {
             config.bufferedBytes());
 
     var grants = closing(Grants.follow(store, Roles.standard(), config.grants()));
+    StartSteps.requireKeyFiles(config.issuers());
     var issuers = new ArrayList<IssuerSettings>(config.issuers());
     if (config.tokenService().isPresent()) {
       var settings = config.tokenService().get();
-      var signer = new HsmTokenSigner(calls, tokenKeys);
+      var signer = new HsmTokenSigner(calls, TokenKeys.read(config.store()));
       issuers.add(TokenService.issuerSettings(settings, signer));
       tokenService =
           closing(
@@ -139,7 +120,9 @@ public final class Gateway implements AutoCloseable {
                   "the token service",
                   () -> TokenService.start(settings, tls::httpsContext, signer, grants, audit)));
     }
-    var access = closing(new TokenAccess(new TokenVerifier(issuers), grants));
+    var verifier = new TokenVerifier(issuers);
+    verifier.fetchAhead();
+    var access = closing(new TokenAccess(verifier, grants));
 
     var connections = closing(new Connections(Runtime.getRuntime().availableProcessors()));
     var inline = config.execution() == GatewayConfig.Execution.LOCAL;
@@ -208,48 +191,6 @@ public final class Gateway implements AutoCloseable {
   private <T extends AutoCloseable> T closing(T part) {
     parts.push(part);
     return part;
-  }
-
-  private static void requireInstance(List<InstanceRecord> instances, Optional<UUID> only) {
-    if (instances.isEmpty()) {
-      throw new StartException("there is no instance; make one by: grep11 instance create");
-    }
-    only.filter(id -> instances.stream().noneMatch(instance -> instance.id().equals(id)))
-        .ifPresent(id -> {
-          throw new StartException("there is no instance " + id + " in the store");
-        });
-  }
-
-  /** What each instance opens with; what seals comes first. */
-  private static Map<UUID, Keyring.Generations> generations(List<InstanceRecord> instances) {
-    return instances.stream()
-        .collect(
-            Collectors.toUnmodifiableMap(
-                InstanceRecord::id,
-                instance ->
-                    new Keyring.Generations(
-                        instance.generations().stream()
-                            .filter(generation -> opens(generation.state()))
-                            .sorted(Comparator.comparing(SealingKeyGeneration::state))
-                            .map(Gateway::ids)
-                            .toList())));
-  }
-
-  private static boolean opens(SealingKeyGeneration.State state) {
-    return switch (state) {
-      case ACTIVE, NEXT -> true;
-      case RETIRED, DESTROYED -> false;
-    };
-  }
-
-  private static SealingKeyIds ids(SealingKeyGeneration generation) {
-    return new SealingKeyIds(
-        generation.masterKeyId(),
-        generation.kekN(),
-        generation.kekX(),
-        generation.macKey(),
-        generation.valueKey(),
-        generation.stateRoot());
   }
 
   public int cryptoPort() {

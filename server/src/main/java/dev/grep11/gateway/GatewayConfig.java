@@ -184,8 +184,7 @@ public record GatewayConfig(
             settings.oneOf("policy", Policy.class, demo ? Policy.COMPATIBLE : Policy.STRICT),
             settings.oneOf("execution", Execution.class, Execution.LOCAL),
             settings.flag("softwareFallback", demo),
-            settings.oneOf(
-                "clientCertificates", ClientCertificateRule.class, ClientCertificateRule.OPTIONAL),
+            clientCertificates(settings),
             listen,
             instance,
             tls.requiredFile("certificate"),
@@ -207,6 +206,20 @@ public record GatewayConfig(
       throw new ConfigException(source, problems);
     }
     return config;
+  }
+
+  private static ClientCertificateRule clientCertificates(SettingsReader settings) {
+    var rule =
+        settings.oneOf(
+            "clientCertificates", ClientCertificateRule.class, ClientCertificateRule.OPTIONAL);
+    if (rule == ClientCertificateRule.REQUIRED) {
+      // It would read as a closed door and be an open one.
+      settings.problem(
+          "clientCertificates",
+          "required needs the registry of client CAs, which this version lacks; until then a token"
+              + " alone is enough, and the setting for that is optional");
+    }
+    return rule;
   }
 
   private static Listen listen(SettingsReader listen, boolean demo) {

@@ -38,16 +38,20 @@ public final class Host implements AutoCloseable {
     return open(config, true);
   }
 
-  private static Host open(GatewayConfig config, boolean begin) {
-    var directory = config.store();
+  /** The token as commands use it, which do one thing at a time. */
+  static Hsm openToken(GatewayConfig config) {
     var settings = config.hsm();
     for (var lane : Lane.values()) {
       var standard = settings.lane(lane);
-      // A command does one thing at a time.
       settings =
           settings.withLane(lane, new LaneSettings(1, standard.perCaller(), standard.queued()));
     }
-    var hsm = Hsm.open(settings);
+    return Hsm.open(settings);
+  }
+
+  private static Host open(GatewayConfig config, boolean begin) {
+    var directory = config.store();
+    var hsm = openToken(config);
     try {
       var calls = new HsmCalls(hsm);
       if (begin && !TokenKeys.exist(directory) && !Store.exists(directory)) {

@@ -291,7 +291,12 @@ final class SettingsReader {
         return Optional.empty();
       }
       return Optional.of(
-          "%s: %s; expected owner %s, mode rw-------".formatted(file, found(file), self));
+          "%s: %s; expected owner %s, mode rw-------; remedy: %s"
+              .formatted(
+                  file,
+                  found(file),
+                  self,
+                  open.isEmpty() ? "chown " + self + " " + file : "chmod 600 " + file));
     } catch (IOException e) {
       return Optional.of(file + " cannot be examined: " + e.getClass().getSimpleName());
     }

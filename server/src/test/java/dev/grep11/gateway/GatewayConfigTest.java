@@ -97,7 +97,7 @@ class GatewayConfigTest {
         .containsPattern(
             Pattern.compile(
                 "tls\\.key: .*server\\.key: owner \\S+, mode rw-r--r--; expected owner \\S+, mode"
-                    + " rw-------"));
+                    + " rw-------; remedy: chmod 600 \\S+server\\.key"));
   }
 
   @ParameterizedTest
@@ -110,6 +110,7 @@ class GatewayConfigTest {
         "issuers: [{issuer: a, jwksUrl: 'https://a', audience: b, algorithms: [HS256]}] | HS256",
         "multiInstance: true | instance",
         "limits: {headerKibibytes: 1} | limits.headerKibibytes",
+        "clientCertificates: required | clientCertificates: required needs the registry",
         "mode: demo\\nmode: demo | Duplicate"
       })
   void refuses(String addition, String named) {

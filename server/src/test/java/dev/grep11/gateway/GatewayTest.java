@@ -33,6 +33,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLHandshakeException;
@@ -65,7 +66,7 @@ class GatewayTest {
   @Test
   void replicasOpenEachOthersBlobs() throws Exception {
     try (var one = Gateway.start(demo().settings(0));
-        var two = Gateway.start(demo().settings(0));
+        var two = Gateway.start(replica());
         var atOne = new Client(one);
         var atTwo = new Client(two)) {
       var key = atOne.stub.generateKey(aes()).getKeyBytes();
@@ -168,7 +169,7 @@ class GatewayTest {
               refused ->
                   assertThat(refused.getStatus().getCode()).isEqualTo(Status.Code.UNAUTHENTICATED));
     }
-    assertThat(directory.resolve("audit-0.jsonl"))
+    assertThat(demo().settings(0).audit().file().orElseThrow())
         .content()
         .contains("hs-crypto.ep11.use")
         .contains("/grep11.Crypto/DigestSingle")
@@ -202,6 +203,12 @@ class GatewayTest {
 
   private DemoData demo() {
     return java.util.Objects.requireNonNull(made);
+  }
+
+  /** As another process of it would be. */
+  private GatewayConfig replica() {
+    return GatewayConfig.read(
+        demo().config(), Map.of("/listen/portBase", 0, "/audit/file", "audit-replica.jsonl"));
   }
 
   private static GenerateKeyRequest aes() {

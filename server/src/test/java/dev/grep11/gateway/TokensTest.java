@@ -5,9 +5,11 @@ import static dev.grep11.gateway.RunningGateway.correlation;
 import static dev.grep11.gateway.RunningGateway.detail;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 
+import com.google.protobuf.ByteString;
 import com.nimbusds.jose.JWSAlgorithm;
 import com.nimbusds.jose.JWSHeader;
 import com.nimbusds.jose.crypto.MACSigner;
@@ -29,11 +31,13 @@ import dev.grep11.proto.Mechanism;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.nio.file.Path;
+import java.security.MessageDigest;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Date;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -46,6 +50,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -149,6 +154,54 @@ class TokensTest {
             "no UUID in the header",
             mayNot,
             t -> List.of("authorization", t.good(), "bluemix-instance", "mine")));
+  }
+
+  /** The class of the refusal is for the operator: it is in the audit line and in no answer. */
+  @ParameterizedTest
+  @CsvSource({
+    "expired,           expired,     normal",
+    "wrong issuer,      issuer,      critical",
+    "wrong audience,    audience,    critical",
+    "tampered claims,   signature,   critical",
+    "unknown kid,       unknown-key, critical",
+    "without expiry,    malformed,   critical",
+    "no token,          missing,     critical",
+  })
+  void theAuditNamesTheClassOfARefusal(String what, String expected, String severity)
+      throws Exception {
+    var row = refused().filter(each -> each.what().equals(what)).findFirst().orElseThrow();
+    var headers = row.headers().apply(this).toArray(String[]::new);
+    var id = "class-" + UUID.randomUUID();
+    var client = running.client(headers).withInterceptors(correlation(id));
+
+    assertThatThrownBy(() -> client.generateRandom(ONE_BYTE)).isInstanceOf(Exception.class);
+
+    var events = running.audited(id);
+    assertThat(events).hasSize(1);
+    assertThat(events.getFirst().at("/reason/tokenRefusal").asText()).isEqualTo(expected);
+    assertThat(events.getFirst().get("severity").asText()).isEqualTo(severity);
+    if (headers.length > 0) {
+      assertThat(events.getFirst().toString())
+          .doesNotContain(headers[1].substring("Bearer ".length()));
+    }
+  }
+
+  @Test
+  void theAuditNamesTheKeyBlobByItsFingerprint() throws Exception {
+    var manager = running.client("authorization", "Bearer " + running.token(MANAGER));
+    var key = RunningGateway.aesKey(manager);
+    var id = "fingerprint-" + UUID.randomUUID();
+
+    var _ =
+        RunningGateway.encrypt(
+            manager.withInterceptors(correlation(id)), key, ByteString.copyFromUtf8("plain"));
+
+    var digest = MessageDigest.getInstance("SHA-256").digest(key.toByteArray());
+    assertThat(running.audited(id))
+        .singleElement()
+        .satisfies(event ->
+            assertThat(event.at("/requestData/keyFingerprint").asText())
+                .isEqualTo(HexFormat.of().formatHex(digest, 0, 8)));
   }
 
   @ParameterizedTest

@@ -9,6 +9,7 @@ import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -18,7 +19,10 @@ import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -42,6 +46,10 @@ public final class SoftHsmToken implements AutoCloseable {
           Path.of("/opt/homebrew/lib/softhsm/libsofthsm2.so"));
   private static final String INSTALL =
       "install SoftHSM 2 (Debian, Ubuntu: apt-get install softhsm2; Fedora: dnf install softhsm)";
+  private static final String SETTINGS = "softhsm2.conf";
+  private static final String TOKENS = "tokens";
+  private static final Pattern TOKEN_DIRECTORY =
+      Pattern.compile("\\s*directories\\.tokendir\\s*=\\s*(.*\\S)\\s*");
   private static final SecureRandom RANDOM = new SecureRandom();
 
   private final Path directory;
@@ -145,9 +153,35 @@ public final class SoftHsmToken implements AutoCloseable {
    */
   public SoftHsmToken prepareMove(Path destination) throws IOException {
     var moved = new SoftHsmToken(destination.toAbsolutePath(), label, module, temporary);
-    Files.delete(configuration());
-    writePrivately(configuration(), settings(moved.tokens()));
+    replaceSettings(directory, moved.tokens());
     return moved;
+  }
+
+  /**
+   * Where the settings in a token's directory say that its objects are, which is another place once
+   * the directory was moved or copied; empty when they do not say.
+   */
+  public static Optional<Path> tokensNamedIn(Path directory) throws IOException {
+    try (var lines = Files.lines(directory.resolve(SETTINGS))) {
+      return lines
+          .map(TOKEN_DIRECTORY::matcher)
+          .filter(Matcher::matches)
+          .map(found -> Path.of(found.group(1)))
+          .findFirst();
+    }
+  }
+
+  /** Makes the settings of a directory that was moved name the objects that are in it. */
+  public static void settle(Path directory) throws IOException {
+    replaceSettings(directory, directory.toAbsolutePath().resolve(TOKENS));
+  }
+
+  /** At once, so that no moment is without settings. */
+  private static void replaceSettings(Path directory, Path tokens) throws IOException {
+    var next = directory.resolve(SETTINGS + ".next");
+    Files.deleteIfExists(next);
+    writePrivately(next, settings(tokens));
+    Files.move(next, directory.resolve(SETTINGS), StandardCopyOption.ATOMIC_MOVE);
   }
 
   private static void writePrivately(Path file, ByteBuffer content) throws IOException {
@@ -248,11 +282,11 @@ public final class SoftHsmToken implements AutoCloseable {
 
   /** Where SoftHSM keeps the token's objects. */
   public Path tokens() {
-    return directory.resolve("tokens");
+    return directory.resolve(TOKENS);
   }
 
   private Path configuration() {
-    return directory.resolve("softhsm2.conf");
+    return directory.resolve(SETTINGS);
   }
 
   /** What the module reads from the environment at C_Initialize. */

@@ -38,6 +38,10 @@ public record AuditEvent(
   /** The higher of what the action and what the status deserve. */
   public Severity severity() {
     Severity byAction = Severity.ofAction(action);
+    // Once genuine, and how every client learns to fetch the next one: nothing to wake anybody for.
+    if (reason.tokenRefusal().equals(Optional.of(Reason.EXPIRED))) {
+      return byAction;
+    }
     Severity byStatus =
         outcome == Outcome.FAILURE ? Severity.ofStatus(reason.code()) : Severity.NORMAL;
     return byAction.compareTo(byStatus) >= 0 ? byAction : byStatus;
@@ -47,9 +51,14 @@ public record AuditEvent(
    * Why, as an HTTP-style status.
    *
    * @param forFailure for people, without secrets; empty on success
+   * @param tokenRefusal in one word, what was wrong with the token, where that was it
    */
-  public record Reason(int code, String type, Optional<String> forFailure) {
-    public static final Reason OK = new Reason(200, "OK", Optional.empty());
+  public record Reason(
+      int code, String type, Optional<String> forFailure, Optional<String> tokenRefusal) {
+    public static final Reason OK = new Reason(200, "OK", Optional.empty(), Optional.empty());
+
+    /** The {@code tokenRefusal} of a token that was good until its time was over. */
+    public static final String EXPIRED = "expired";
 
     public Reason {
       type = bounded(type);
@@ -57,7 +66,11 @@ public record AuditEvent(
     }
 
     public static Reason failure(int code, String type, String forFailure) {
-      return new Reason(code, type, Optional.of(forFailure));
+      return new Reason(code, type, Optional.of(forFailure), Optional.empty());
+    }
+
+    public Reason withTokenRefusal(String word) {
+      return new Reason(code, type, forFailure, Optional.of(word));
     }
   }
 
@@ -103,11 +116,19 @@ public record AuditEvent(
     }
   }
 
-  /** By which request. The URI never carries a query. */
+  /**
+   * By which request. The URI never carries a query.
+   *
+   * @param keyFingerprint of the key blob used: the beginning of its SHA-256, which tells blobs
+   *     apart and opens none
+   */
   public record RequestData(
-      String requestUri, Optional<UUID> instanceId, Optional<String> mechanism) {
+      String requestUri,
+      Optional<UUID> instanceId,
+      Optional<String> mechanism,
+      Optional<String> keyFingerprint) {
     public RequestData(String requestUri, Optional<UUID> instanceId) {
-      this(requestUri, instanceId, Optional.empty());
+      this(requestUri, instanceId, Optional.empty(), Optional.empty());
     }
 
     public RequestData {

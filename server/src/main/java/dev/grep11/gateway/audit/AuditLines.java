@@ -59,6 +59,7 @@ final class AuditLines {
       json.writeNumberField("reasonCode", event.reason().code());
       json.writeStringField("reasonType", event.reason().type());
       optional(json, "reasonForFailure", event.reason().forFailure());
+      optional(json, "tokenRefusal", event.reason().tokenRefusal());
       json.writeEndObject();
       json.writeStringField("severity", event.severity().text());
       initiator(json, event.initiator());
@@ -72,6 +73,7 @@ final class AuditLines {
       json.writeStringField("requestURI", event.requestData().requestUri());
       optional(json, "instanceID", event.requestData().instanceId().map(Object::toString));
       optional(json, "mechanism", event.requestData().mechanism());
+      optional(json, "keyFingerprint", event.requestData().keyFingerprint());
       json.writeEndObject();
       json.writeStringField("source", source);
       json.writeNumberField("sequence", number);

@@ -7,6 +7,8 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.OpenOption;
@@ -225,8 +227,32 @@ public final class AuditLog implements AutoCloseable {
             LinkOption.NOFOLLOW_LINKS);
     FileChannel channel =
         FileChannel.open(file, options, PosixFilePermissions.asFileAttribute(owner));
-    Files.setPosixFilePermissions(file, owner);
-    return Channels.newOutputStream(channel);
+    try {
+      holdAlone(channel, file);
+      Files.setPosixFilePermissions(file, owner);
+      return Channels.newOutputStream(channel);
+    } catch (IOException | RuntimeException e) {
+      channel.close();
+      throw e;
+    }
+  }
+
+  /**
+   * Lines of two processes in one file would cut into each other, and sequences look like gaps. The
+   * lock ends with the process, however it ends.
+   */
+  private static void holdAlone(FileChannel channel, Path file) throws IOException {
+    FileLock lock;
+    try {
+      lock = channel.tryLock();
+    } catch (OverlappingFileLockException e) {
+      lock = null;
+    }
+    if (lock == null) {
+      throw new IOException(
+          "audit.file %s: another gateway writes it; give each process a file of its own"
+              .formatted(file));
+    }
   }
 
   /** One place to write to, which remembers that it may have stopped in the middle of a line. */

@@ -7,7 +7,7 @@ import java.util.Optional;
 /**
  * Where events go, and what happens when they cannot.
  *
- * @param file created with mode 0600; one per process
+ * @param file created with mode 0600; one per process, which locks it
  * @param maxWait how long a caller is held up by a full queue before it is refused ({@link
  *     WhenFull#BLOCK})
  */

@@ -32,6 +32,8 @@ import picocli.CommandLine.Spec;
     })
 final class ApiKeyCommand {
 
+  private static final List<String> COLUMNS = List.of("id", "name", "subject", "created");
+
   private static Map<String, String> fields(ApiKeyRecord key) {
     var fields = new LinkedHashMap<String, String>();
     fields.put("id", key.id().toString());
@@ -60,19 +62,27 @@ final class ApiKeyCommand {
     @Mixin private GatewayOption gateway = new GatewayOption();
     @Mixin private OutputOption output = new OutputOption();
 
-    @Option(names = "--name", required = true, paramLabel = "NAME")
+    @Mixin private InstanceOption instance = new InstanceOption();
+
+    @Option(
+        names = "--name",
+        required = true,
+        paramLabel = "NAME",
+        description = "of the key and of its subject, unique; what the key is deleted by")
     private String name = "";
 
     @Option(
-        names = "--instance",
-        paramLabel = "UUID",
-        description = "default: the configured instance")
-    private @Nullable UUID instance;
-
-    @Option(names = "--role", required = true, paramLabel = "ROLE")
+        names = "--role",
+        required = true,
+        paramLabel = "ROLE",
+        completionCandidates = RoleNames.class,
+        description = "what the key may do; may be repeated. One of: ${COMPLETION-CANDIDATES}")
     private List<String> roles = List.of();
 
-    @Option(names = "--keystore", paramLabel = "UUID")
+    @Option(
+        names = "--keystore",
+        paramLabel = "UUID",
+        description = "the one keystore that the roles count for; default: the whole instance")
     private @Nullable UUID keystore;
 
     @Spec private @Nullable CommandSpec spec;
@@ -80,10 +90,7 @@ final class ApiKeyCommand {
     @Override
     public Integer call() {
       var config = gateway.read();
-      var chosen =
-          Optional.ofNullable(instance)
-              .or(config::instance)
-              .orElseThrow(() -> new StartException("name an --instance: there are several"));
+      var chosen = instance.chosen(config);
       try (var host = Host.open(config)) {
         var created = keys(config, host).create(name, chosen, roles, Optional.ofNullable(keystore));
         try (var secret = created.secret()) {
@@ -108,6 +115,7 @@ final class ApiKeyCommand {
       try (var host = Host.open(config)) {
         output.list(
             Commands.out(spec),
+            COLUMNS,
             keys(config, host).list().stream().map(ApiKeyCommand::fields).toList());
       }
       return 0;
@@ -117,11 +125,15 @@ final class ApiKeyCommand {
   @Command(
       name = "delete",
       mixinStandardHelpOptions = true,
-      description = "Deletes an API key and its grants; tokens given for it end within a minute.")
+      description = {
+        "Deletes an API key and its grants.",
+        "Tokens given for it stop at the gateways' next look at the store (store.pollSeconds, 2 s"
+            + " unless set), within a minute at most."
+      })
   static final class Delete implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();
 
-    @Parameters(paramLabel = "ID|NAME")
+    @Parameters(paramLabel = "ID|NAME", description = "the key's id or its name, see: apikey list")
     private String key = "";
 
     @Override

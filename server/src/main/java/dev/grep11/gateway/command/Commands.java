@@ -8,6 +8,13 @@ import picocli.CommandLine.Model.CommandSpec;
 final class Commands {
   private Commands() {}
 
+  static PrintWriter err(@Nullable CommandSpec spec) {
+    if (spec == null) {
+      throw new IllegalStateException("picocli sets it");
+    }
+    return spec.commandLine().getErr();
+  }
+
   static PrintWriter out(@Nullable CommandSpec spec) {
     if (spec == null) {
       throw new IllegalStateException("picocli sets it");

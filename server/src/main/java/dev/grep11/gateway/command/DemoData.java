@@ -27,8 +27,12 @@ import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.UUID;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * Everything a demo gateway needs, in one directory: a SoftHSM token, a CA and a server
@@ -42,6 +46,8 @@ public final class DemoData {
   private static final String UNFINISHED = ".unfinished";
 
   private static final String FINISHED = "finished";
+  private static final Pattern SOFTHSM_SETTINGS =
+      Pattern.compile("\\s*SOFTHSM2_CONF:\\s*\"?([^\"]+?)\"?\\s*");
   private static final FileAttribute<?> FOR_ITS_OWNER =
       PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------"));
   private static final SecureRandom RANDOM = new SecureRandom();
@@ -93,6 +99,67 @@ public final class DemoData {
               .formatted(
                   directory, String.join(", ", missing.stream().map(Path::toString).toList())));
     }
+    settle();
+  }
+
+  /**
+   * The configuration of the demo in a directory, for commands on it.
+   *
+   * @throws StartException when it is a copy that would use the original's token
+   */
+  static GatewayConfig configuration(Path directory) {
+    var data = new DemoData(directory.toAbsolutePath().normalize());
+    if (Files.exists(data.token()) && Files.exists(data.config())) {
+      try {
+        data.settle();
+      } catch (IOException e) {
+        throw new StartException(data.directory + " cannot be read: " + e.getMessage(), e);
+      }
+    }
+    return GatewayConfig.read(data.config());
+  }
+
+  /**
+   * SoftHSM's settings and ours name the token by an absolute path, which still is the original's
+   * in a directory that was copied or moved. Mended where the original is gone; where it is not, a
+   * copy must not work on its keys.
+   */
+  private void settle() throws IOException {
+    for (var named : named()) {
+      if (Files.exists(named) && !Files.isSameFile(named, token())) {
+        throw new StartException(
+            "%s was copied from elsewhere and would use the token of the original, %s. Run the original, begin with an empty directory, or give the copy its own token: sed -i 's|%s|%s|' %s %s"
+                .formatted(
+                    directory, named, named, token(), token().resolve("softhsm2.conf"), config()));
+      }
+    }
+    for (var named : named()) {
+      if (!Files.exists(named)) {
+        SoftHsmToken.settle(token());
+        var text = Files.readString(config());
+        replacePrivately(config(), text.replace(named.toString(), token().toString()));
+      }
+    }
+  }
+
+  /** The directories that are named as the token's, whether they are or not. */
+  private List<Path> named() throws IOException {
+    if (!Files.exists(token().resolve("softhsm2.conf"))) {
+      return List.of();
+    }
+    var bySettings = SoftHsmToken.tokensNamedIn(token());
+    var byConfiguration =
+        Files.readString(config())
+            .lines()
+            .map(SOFTHSM_SETTINGS::matcher)
+            .filter(Matcher::matches)
+            .map(found -> Path.of(found.group(1)))
+            .toList();
+    return Stream.concat(bySettings.stream(), byConfiguration.stream())
+        .map(Path::getParent)
+        .filter(Objects::nonNull)
+        .distinct()
+        .toList();
   }
 
   /** Moves the parts to their places; goes on where an earlier attempt was cut off. */
@@ -236,8 +303,14 @@ public final class DemoData {
    */
   public GatewayConfig settings(int portBase) {
     return GatewayConfig.read(
-        config(),
-        Map.of("/listen/portBase", portBase, "/audit/file", "audit-" + portBase + ".jsonl"));
+        config(), Map.of("/listen/portBase", portBase, "/audit/file", auditFile(portBase)));
+  }
+
+  /** Free ports say nothing of which process it is. */
+  private static String auditFile(int portBase) {
+    return portBase == 0
+        ? "audit-process-" + ProcessHandle.current().pid() + ".jsonl"
+        : "audit-" + portBase + ".jsonl";
   }
 
   /** Where a client finds this gateway, as shell variables. */
@@ -275,6 +348,13 @@ public final class DemoData {
         .tokenService()
         .map(address -> "https://" + config.clientHost() + ":" + address.getPort())
         .orElse("none");
+  }
+
+  private static void replacePrivately(Path file, String text) throws IOException {
+    var next = file.resolveSibling(file.getFileName() + ".next");
+    Files.deleteIfExists(next);
+    writePrivately(next, text);
+    Files.move(next, file, StandardCopyOption.ATOMIC_MOVE);
   }
 
   private static void writePrivately(Path file, String text) throws IOException {

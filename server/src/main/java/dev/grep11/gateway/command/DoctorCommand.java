@@ -1,19 +1,20 @@
 package dev.grep11.gateway.command;
 
+import dev.grep11.gateway.ConfigException;
 import dev.grep11.gateway.GatewayConfig;
-import dev.grep11.gateway.Host;
+import dev.grep11.gateway.Preflight;
+import dev.grep11.gateway.Preflight.Finding;
+import dev.grep11.gateway.Preflight.Result;
 import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.tls.ServerTls;
 import dev.grep11.softhsm.SoftHsmToken;
-import java.io.IOException;
-import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -28,21 +29,19 @@ import picocli.CommandLine.Spec;
         "Checks what a gateway needs on this machine, and a configuration if one is given.")
 final class DoctorCommand implements Callable<Integer> {
   private static final int OLDEST_JDK = 25;
+  private static final List<String> COLUMNS = List.of("check", "result", "detail");
 
   @Mixin private OutputOption output = new OutputOption();
 
-  @Option(names = "--config", paramLabel = "FILE")
+  @Option(
+      names = "--config",
+      paramLabel = "FILE",
+      description = "the configuration to check; without it, only what every gateway needs")
   private @Nullable Path config;
 
   @Spec private @Nullable CommandSpec spec;
 
-  private final List<Map<String, String>> findings = new ArrayList<>();
-  private boolean good = true;
-
-  /** Gives what was found, or throws why it is not good. */
-  private interface Check {
-    String look() throws IOException;
-  }
+  private final List<Finding> findings = new ArrayList<>();
 
   @Override
   public Integer call() {
@@ -56,33 +55,46 @@ final class DoctorCommand implements Callable<Integer> {
     if (config == null) {
       check("softhsm", () -> SoftHsmToken.findModule().toString());
     } else {
-      var file = config;
-      check("configuration", () -> GatewayConfig.read(file).mode() + ", no problem found");
-      if (good) {
-        var read = GatewayConfig.read(file);
-        check("token and store", () -> tokenAndStore(read));
-        check("crypto port", () -> free(read.listen().crypto()));
-        check("token service port", () -> free(read.listen().tokenService()));
-        check("health port", () -> free(read.listen().health()));
-      }
+      configured(config);
     }
-    output.list(Commands.out(spec), findings);
-    return good ? 0 : 1;
+    output.list(Commands.out(spec), COLUMNS, findings.stream().map(DoctorCommand::fields).toList());
+    return findings.stream().anyMatch(finding -> finding.result() == Result.FAILED) ? 1 : 0;
   }
 
-  private void check(String what, Check check) {
-    var finding = new LinkedHashMap<String, String>();
-    finding.put("check", what);
+  private void configured(Path file) {
     try {
-      var found = check.look();
-      finding.put("result", "ok");
-      finding.put("detail", found);
-    } catch (IOException | RuntimeException e) {
-      good = false;
-      finding.put("result", "FAILED");
-      finding.put("detail", String.valueOf(e.getMessage()));
+      var read = GatewayConfig.read(file);
+      findings.add(new Finding("configuration", Result.OK, read.mode() + ", no problem found"));
+      findings.addAll(Preflight.look(read));
+    } catch (ConfigException e) {
+      e.problems()
+          .forEach(problem -> findings.add(new Finding("configuration", Result.FAILED, problem)));
+      findings.add(
+          new Finding("everything else", Result.NOT_CHECKED, "the configuration cannot be used"));
     }
-    findings.add(finding);
+  }
+
+  private void check(String what, Supplier<String> look) {
+    try {
+      findings.add(new Finding(what, Result.OK, look.get()));
+    } catch (RuntimeException e) {
+      findings.add(new Finding(what, Result.FAILED, String.valueOf(e.getMessage())));
+    }
+  }
+
+  private static Map<String, String> fields(Finding finding) {
+    var fields = new LinkedHashMap<String, String>();
+    fields.put("check", finding.check());
+    fields.put(
+        "result",
+        switch (finding.result()) {
+          case OK -> "ok";
+          case WARNING -> "WARNING";
+          case FAILED -> "FAILED";
+          case NOT_CHECKED -> "not checked";
+        });
+    fields.put("detail", finding.detail());
+    return fields;
   }
 
   private static String java() {
@@ -91,21 +103,5 @@ final class DoctorCommand implements Callable<Integer> {
       throw new StartException("Java " + version + "; " + OLDEST_JDK + " or later is needed");
     }
     return "Java " + version;
-  }
-
-  private static String tokenAndStore(GatewayConfig config) {
-    try (var host = Host.open(config)) {
-      return host.store().instances().size() + " instance(s)";
-    }
-  }
-
-  private static String free(InetSocketAddress address) throws IOException {
-    try (var socket = new ServerSocket()) {
-      socket.bind(address);
-      return address.getHostString() + ":" + address.getPort() + " is free";
-    } catch (IOException e) {
-      throw new IOException(
-          address.getHostString() + ":" + address.getPort() + " cannot be bound (in use?)", e);
-    }
   }
 }

@@ -26,6 +26,6 @@ final class GatewayOption {
     if (choice.data == null) {
       throw new IllegalStateException("picocli requires one of the two");
     }
-    return GatewayConfig.read(DemoData.config(choice.data));
+    return DemoData.configuration(choice.data);
   }
 }

@@ -4,16 +4,19 @@ import dev.grep11.gateway.GatewayConfig;
 import dev.grep11.gateway.Host;
 import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.iam.GrantRegister;
+import dev.grep11.gateway.iam.IssuerSettings;
 import dev.grep11.gateway.iam.Roles;
+import dev.grep11.gateway.iam.TokenServiceSettings;
 import dev.grep11.gateway.store.Entitlement;
 import dev.grep11.gateway.store.Grant;
 import dev.grep11.gateway.store.Subject;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.UUID;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -29,6 +32,9 @@ import picocli.CommandLine.Spec;
     description = "Gives, lists and takes away grants.",
     subcommands = {GrantCommand.Add.class, GrantCommand.ListAll.class, GrantCommand.Remove.class})
 final class GrantCommand {
+
+  private static final List<String> COLUMNS =
+      List.of("issuer", "subject", "instance", "entitlement", "resource");
 
   private static Map<String, String> fields(Grant grant) {
     var fields = new LinkedHashMap<String, String>();
@@ -47,38 +53,56 @@ final class GrantCommand {
 
   /** What names a grant. */
   static final class GrantOption {
-    @Option(names = "--issuer", required = true, paramLabel = "ISS")
+    @Option(
+        names = "--issuer",
+        required = true,
+        paramLabel = "ISS",
+        description = "the iss of the subject's tokens, exactly as it is configured")
     private String issuer = "";
 
-    @Option(names = "--subject", required = true, paramLabel = "SUB")
+    @Option(
+        names = "--subject",
+        required = true,
+        paramLabel = "SUB",
+        description = "the iam_id of the subject's tokens, or the sub of tokens that have none")
     private String subject = "";
 
-    @Option(
-        names = "--instance",
-        paramLabel = "UUID",
-        description = "default: the configured instance")
-    private @Nullable UUID instance;
+    @Mixin private InstanceOption instance = new InstanceOption();
 
     @ArgGroup(multiplicity = "1")
     private What what = new What();
 
-    @Option(names = "--resource", paramLabel = "key|keystore|keystore:UUID")
+    @Option(
+        names = "--resource",
+        paramLabel = "key|keystore|keystore:UUID",
+        description = "what it counts for: key, keystore or keystore:UUID; default: everything")
     private @Nullable String resource;
 
     private static final class What {
-      @Option(names = "--role", paramLabel = "ROLE")
+      @Option(
+          names = "--role",
+          paramLabel = "ROLE",
+          completionCandidates = RoleNames.class,
+          description = "one of: ${COMPLETION-CANDIDATES}")
       private @Nullable String role;
 
-      @Option(names = "--action", paramLabel = "ACTION", split = ",")
+      @Option(
+          names = "--action",
+          paramLabel = "ACTION",
+          split = ",",
+          completionCandidates = ActionNames.class,
+          description = {
+            "instead of a role, some of the actions below, with commas between them; every call of"
+                + " the crypto service also needs hs-crypto.ep11.use.",
+            "${COMPLETION-CANDIDATES}"
+          })
       private @Nullable Set<String> actions;
     }
 
     Grant grant(GatewayConfig config) {
       return new Grant(
           new Subject(issuer, subject),
-          Optional.ofNullable(instance)
-              .or(config::instance)
-              .orElseThrow(() -> new StartException("name an --instance: there are several")),
+          instance.chosen(config),
           what.role == null
               ? new Entitlement.Actions(what.actions == null ? Set.of() : what.actions)
               : new Entitlement.Role(what.role),
@@ -90,6 +114,7 @@ final class GrantCommand {
   static final class Add implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();
     @Mixin private GrantOption grant = new GrantOption();
+    @Spec private @Nullable CommandSpec spec;
 
     @Override
     public Integer call() {
@@ -99,7 +124,23 @@ final class GrantCommand {
           throw new StartException("there is this grant already");
         }
       }
+      warnOfUnknownIssuer(config);
       return 0;
+    }
+
+    /** No refusal: an issuer may be configured later, or for another replica of this store. */
+    private void warnOfUnknownIssuer(GatewayConfig config) {
+      var known =
+          Stream.concat(
+                  config.issuers().stream().map(IssuerSettings::issuer),
+                  config.tokenService().stream().map(TokenServiceSettings::issuer))
+              .toList();
+      if (!known.contains(grant.issuer)) {
+        Commands.err(spec)
+            .println(
+                "grep11: warning: the grant is made, and opens nothing until issuer \"%s\" is configured; there are %s"
+                    .formatted(grant.issuer, String.join(", ", known)));
+      }
     }
   }
 
@@ -113,7 +154,9 @@ final class GrantCommand {
     public Integer call() {
       try (var host = Host.open(gateway.read())) {
         output.list(
-            Commands.out(spec), host.store().grants().stream().map(GrantCommand::fields).toList());
+            Commands.out(spec),
+            COLUMNS,
+            host.store().grants().stream().map(GrantCommand::fields).toList());
       }
       return 0;
     }
@@ -122,7 +165,11 @@ final class GrantCommand {
   @Command(
       name = "remove",
       mixinStandardHelpOptions = true,
-      description = "Takes a grant away; it binds within a minute.")
+      description = {
+        "Takes a grant away.",
+        "It binds at the gateways' next look at the store (store.pollSeconds, 2 s unless set),"
+            + " within a minute at most, for tokens already given too."
+      })
   static final class Remove implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();
     @Mixin private GrantOption grant = new GrantOption();

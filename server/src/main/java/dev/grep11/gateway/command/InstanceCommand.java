@@ -3,6 +3,7 @@ package dev.grep11.gateway.command;
 import dev.grep11.gateway.Host;
 import dev.grep11.gateway.store.InstanceRecord;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
@@ -22,6 +23,8 @@ import picocli.CommandLine.Spec;
     subcommands = {InstanceCommand.Create.class, InstanceCommand.ListAll.class})
 final class InstanceCommand {
 
+  private static final List<String> COLUMNS = List.of("id", "name", "crn");
+
   private static Map<String, String> fields(InstanceRecord instance) {
     var fields = new LinkedHashMap<String, String>();
     fields.put("id", instance.id().toString());
@@ -35,25 +38,40 @@ final class InstanceCommand {
       mixinStandardHelpOptions = true,
       description = {
         "Makes an instance: its sealing keys in the token and its records in the store.",
-        "The first one also begins the store."
+        "The first one also begins the store. The instance's CRN is",
+        "crn:v1:grep11:public:hs-crypto:LOCATION:a/ACCOUNT:UUID::"
       })
   static final class Create implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();
     @Mixin private OutputOption output = new OutputOption();
 
-    @Option(names = "--name", required = true, paramLabel = "NAME")
+    @Option(
+        names = "--name",
+        required = true,
+        paramLabel = "NAME",
+        description = "for people, in lists")
     private String name = "";
 
-    @Option(names = "--account", defaultValue = "default", paramLabel = "ID")
+    @Option(
+        names = "--account",
+        defaultValue = "default",
+        paramLabel = "ID",
+        description =
+            "ACCOUNT in that CRN: a name that your own tools may read and that opens nothing;"
+                + " default: ${DEFAULT-VALUE}")
     private String account = "";
 
-    @Option(names = "--location", defaultValue = "local", paramLabel = "NAME")
+    @Option(
+        names = "--location",
+        defaultValue = "local",
+        paramLabel = "NAME",
+        description = "LOCATION in that CRN, likewise; default: ${DEFAULT-VALUE}")
     private String location = "";
 
     @Option(
         names = "--id",
         paramLabel = "UUID",
-        description = "default: the configured instance, or a random one")
+        description = "the instance's UUID; default: the configured one, or a random one")
     private @Nullable UUID id;
 
     @Spec private @Nullable CommandSpec spec;
@@ -81,6 +99,7 @@ final class InstanceCommand {
       try (var host = Host.open(gateway.read())) {
         output.list(
             Commands.out(spec),
+            COLUMNS,
             host.store().instances().stream().map(InstanceCommand::fields).toList());
       }
       return 0;

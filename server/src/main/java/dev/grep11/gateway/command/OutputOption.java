@@ -3,9 +3,12 @@ package dev.grep11.gateway.command;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.PrintWriter;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import picocli.CommandLine.Option;
 
 /** How a command prints what is to be read. */
@@ -16,7 +19,7 @@ final class OutputOption {
       names = "--output",
       paramLabel = "text|json",
       defaultValue = "text",
-      description = "default: ${DEFAULT-VALUE}")
+      description = "for people or for programs; default: ${DEFAULT-VALUE}")
   private Form form = Form.TEXT;
 
   enum Form {
@@ -33,14 +36,39 @@ final class OutputOption {
     out.flush();
   }
 
-  /** Several of a kind: a line each, or an array of objects. */
-  void list(PrintWriter out, List<Map<String, String>> rows) {
+  /**
+   * Several of a kind: a table under a row of headings, or an array of objects.
+   *
+   * @param columns names of all fields; a row may lack some
+   */
+  void list(PrintWriter out, List<String> columns, List<Map<String, String>> rows) {
     switch (form) {
-      case TEXT ->
-          rows.forEach(row -> out.println(row.values().stream().collect(Collectors.joining("  "))));
+      case TEXT -> table(columns, rows).forEach(out::println);
       case JSON -> out.println(json(rows));
     }
     out.flush();
+  }
+
+  private static List<String> table(List<String> columns, List<Map<String, String>> rows) {
+    var lines = new ArrayList<List<String>>();
+    lines.add(columns.stream().map(column -> column.toUpperCase(Locale.ROOT)).toList());
+    rows.forEach(
+        row -> lines.add(columns.stream().map(column -> row.getOrDefault(column, "-")).toList()));
+    return lines.stream()
+        .map(cells ->
+            IntStream.range(0, columns.size())
+                .mapToObj(i -> padded(cells.get(i), width(lines, i)))
+                .collect(Collectors.joining("  "))
+                .stripTrailing())
+        .toList();
+  }
+
+  private static int width(List<List<String>> lines, int column) {
+    return lines.stream().mapToInt(cells -> cells.get(column).length()).max().orElse(0);
+  }
+
+  private static String padded(String cell, int width) {
+    return cell + " ".repeat(width - cell.length());
   }
 
   private static String json(Object value) {

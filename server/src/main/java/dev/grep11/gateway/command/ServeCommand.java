@@ -15,7 +15,11 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     description = "Runs the gateway that a configuration file describes.")
 final class ServeCommand implements Callable<Integer> {
-  @Option(names = "--config", required = true, paramLabel = "FILE")
+  @Option(
+      names = "--config",
+      required = true,
+      paramLabel = "FILE",
+      description = "the gateway's configuration; docs/gateway.yaml is one with comments")
   private Path config = Path.of("");
 
   @Spec private @Nullable CommandSpec spec;

@@ -23,7 +23,7 @@ final class UpCommand implements Callable<Integer> {
       names = "--data",
       paramLabel = "DIR",
       defaultValue = ".grep11/demo",
-      description = "default: ${DEFAULT-VALUE}")
+      description = "directory of the demo gateway; default: ${DEFAULT-VALUE}")
   private Path data = Path.of("");
 
   @Option(

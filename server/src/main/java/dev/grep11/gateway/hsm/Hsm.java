@@ -34,6 +34,8 @@ import org.slf4j.LoggerFactory;
  * Session} is not.
  */
 public final class Hsm implements AutoCloseable {
+  private static final int LOOKS_FOR_TOKEN = 10;
+  private static final Duration BETWEEN_LOOKS = Duration.ofMillis(50);
   private static final Logger LOG = LoggerFactory.getLogger(Hsm.class);
 
   private static final Duration FIRST_BACKOFF = Duration.ofMillis(50);
@@ -93,6 +95,7 @@ public final class Hsm implements AutoCloseable {
     this.settings = settings;
     module = ModuleUse.acquire(cryptoki, settings.module(), settings.environment());
     try {
+      awaitToken(cryptoki, module, settings.tokenLabel());
       state = begin(1);
     } catch (RuntimeException e) {
       module.release(cryptoki, true);
@@ -262,6 +265,28 @@ public final class Hsm implements AutoCloseable {
 
   private Session session(Epoch epoch, Slot slot, long handle, boolean holdsObjects) {
     return new Session(cryptoki, epoch, slot, handle, holdsObjects);
+  }
+
+  /**
+   * SoftHSM passes over a token whose file another process is writing, which every login does, and
+   * looks for it no more until it is initialised anew: of two programs that start together, one
+   * found no token. Gives up after half a second, for {@link Slot#find} to say what is there.
+   */
+  private static void awaitToken(Cryptoki cryptoki, ModuleUse module, String label) {
+    for (int look = 1; look < LOOKS_FOR_TOKEN && !Slot.isThere(cryptoki, label); look++) {
+      try {
+        Thread.sleep(BETWEEN_LOOKS);
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+        return;
+      }
+      module.enterRecovery();
+      try {
+        module.renew(cryptoki);
+      } finally {
+        module.leaveRecovery();
+      }
+    }
   }
 
   private State begin(long number) {

@@ -1,6 +1,7 @@
 package dev.grep11.gateway.hsm;
 
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_CRYPTOKI_ALREADY_INITIALIZED;
+import static dev.grep11.gateway.pkcs11.Ckr.CKR_GENERAL_ERROR;
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_OK;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
@@ -11,6 +12,7 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.stream.Collectors;
 
 /**
  * The initialised state of a module, which belongs to the process (PKCS #11 v2.40, C_Initialize):
@@ -121,8 +123,29 @@ final class ModuleUse {
       returnValue = cryptoki.C_Initialize(args.address());
     }
     if (returnValue != CKR_OK && returnValue != CKR_CRYPTOKI_ALREADY_INITIALIZED) {
-      throw new HsmOpenException(module + ": C_Initialize answered " + Ckr.name(returnValue));
+      throw new HsmOpenException(
+          module + ": C_Initialize answered " + Ckr.name(returnValue) + hint(returnValue));
     }
     ours = returnValue == CKR_OK;
+  }
+
+  /**
+   * SoftHSM has this one answer for whatever is wrong with its own configuration, and so have
+   * others.
+   */
+  private String hint(long returnValue) {
+    if (returnValue != CKR_GENERAL_ERROR) {
+      return "";
+    }
+    var set =
+        environment.isEmpty()
+            ? "hsm.environment sets nothing"
+            : environment.entrySet().stream()
+                .sorted(Map.Entry.comparingByKey())
+                .map(variable -> variable.getKey() + "=" + variable.getValue())
+                .collect(Collectors.joining(", ", "hsm.environment sets ", ""));
+    return "; look whether the module finds its configuration (SoftHSM: the file that SOFTHSM2_CONF"
+        + " names, and the directory of directories.tokendir in it, must be there and readable); "
+        + set;
   }
 }

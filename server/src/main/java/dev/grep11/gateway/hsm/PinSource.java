@@ -89,9 +89,13 @@ public interface PinSource {
           || !open.isEmpty()
           || !(owner.equals(self) || owner.equals("root"))) {
         throw new HsmOpenException(
-            "PIN file %s: owner %s, mode %s; expected a regular file, owner %s, mode rw------- or r--------"
+            "PIN file %s: owner %s, mode %s; expected a regular file, owner %s, mode rw------- or r--------; remedy: %s"
                 .formatted(
-                    file, owner, PosixFilePermissions.toString(attributes.permissions()), self));
+                    file,
+                    owner,
+                    PosixFilePermissions.toString(attributes.permissions()),
+                    self,
+                    open.isEmpty() ? "chown " + self + " " + file : "chmod 600 " + file));
       }
     } catch (IOException e) {
       throw new HsmOpenException("PIN file " + file + " cannot be read", e);

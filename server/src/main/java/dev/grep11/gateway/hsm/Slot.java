@@ -53,23 +53,10 @@ final class Slot implements Session.Token {
    * @throws HsmOpenException if not exactly one initialised token has the label
    */
   static Slot find(Cryptoki cryptoki, String label) {
-    var labels = new ArrayList<String>();
-    var matches = new ArrayList<Slot>();
-    try (var arena = Arena.ofConfined()) {
-      for (long number : numbers(cryptoki, arena)) {
-        var info = arena.allocate(TOKEN_INFO, Long.BYTES);
-        // A slot whose token was pulled between the two calls is not the one.
-        if (cryptoki.C_GetTokenInfo(number, info.address()) == CKR_OK
-            && (info.get(JAVA_LONG, FLAGS_OFFSET) & CKF_TOKEN_INITIALIZED) != 0) {
-          var token = tokenInfo(info);
-          labels.add(token.label());
-          if (token.label().equals(label)) {
-            matches.add(new Slot(cryptoki, number, token));
-          }
-        }
-      }
-    }
+    var all = all(cryptoki);
+    var matches = all.stream().filter(slot -> slot.info.label().equals(label)).toList();
     if (matches.size() != 1) {
+      var labels = all.stream().map(slot -> slot.info.label()).toList();
       throw new HsmOpenException(
           (matches.isEmpty() ? "no token" : matches.size() + " tokens")
               + " with the label \""
@@ -78,6 +65,27 @@ final class Slot implements Session.Token {
               + (labels.isEmpty() ? "none" : String.join(", ", labels)));
     }
     return matches.getFirst();
+  }
+
+  /** Whether some token has the label now. */
+  static boolean isThere(Cryptoki cryptoki, String label) {
+    return all(cryptoki).stream().anyMatch(slot -> slot.info.label().equals(label));
+  }
+
+  /** Those with an initialised token. */
+  private static List<Slot> all(Cryptoki cryptoki) {
+    var found = new ArrayList<Slot>();
+    try (var arena = Arena.ofConfined()) {
+      for (long number : numbers(cryptoki, arena)) {
+        var info = arena.allocate(TOKEN_INFO, Long.BYTES);
+        // A slot whose token was pulled between the two calls is not the one.
+        if (cryptoki.C_GetTokenInfo(number, info.address()) == CKR_OK
+            && (info.get(JAVA_LONG, FLAGS_OFFSET) & CKF_TOKEN_INITIALIZED) != 0) {
+          found.add(new Slot(cryptoki, number, tokenInfo(info)));
+        }
+      }
+    }
+    return found;
   }
 
   private static List<Long> numbers(Cryptoki cryptoki, Arena arena) {

@@ -77,6 +77,10 @@ final class KeySet {
     return jwk.getAlgorithm() == null || jwk.getAlgorithm().getName().equals(algorithm.name());
   }
 
+  int size() {
+    return keys.size();
+  }
+
   boolean contains(String keyId) {
     return keys.containsKey(keyId);
   }

@@ -131,6 +131,11 @@ final class KeySetCache {
     }
   }
 
+  /** The key set as it is now, of which nothing is kept. */
+  KeySet look() throws IOException, ParseException {
+    return KeySet.parse(fetch());
+  }
+
   private String fetch() throws IOException {
     return switch (issuer.keys()) {
       case Jwks.File file -> read(file.path());

@@ -101,6 +101,18 @@ public final class TokenVerifier {
   }
 
   /**
+   * Fetches the keys of all issuers in the background: the first caller need not wait for them, and
+   * the log tells at once of an issuer whose keys cannot be had.
+   */
+  public void fetchAhead() {
+    for (Issuer issuer : issuers.values()) {
+      Thread.startVirtualThread(() -> {
+        var _ = issuer.keys().fresh();
+      });
+    }
+  }
+
+  /**
    * The token in the values of {@code authorization}: {@code Bearer <token>}, or bare, as one
    * client sends it.
    *
@@ -257,7 +269,7 @@ public final class TokenVerifier {
     Instant now = clock.instant();
     Instant expires = instant(claims.getExpirationTime());
     if (expires == null) {
-      throw new TokenRejectedException(Reason.EXPIRED, "no exp");
+      throw new TokenRejectedException(Reason.MALFORMED, "no exp");
     }
     if (!now.isBefore(expires.plus(leeway))) {
       throw new TokenRejectedException(Reason.EXPIRED, "expired " + expires);

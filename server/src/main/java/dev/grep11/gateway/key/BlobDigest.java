@@ -4,11 +4,13 @@ import java.nio.ByteBuffer;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.Optional;
 
 /** SHA-256 of a whole key blob: what a working copy is found by. */
 public final class BlobDigest {
   static final int LENGTH = 32;
+  private static final int FINGERPRINT_LENGTH = 8;
 
   private final byte[] bytes;
 
@@ -33,6 +35,11 @@ public final class BlobDigest {
 
   static BlobDigest ofBytes(byte[] digest) {
     return new BlobDigest(digest);
+  }
+
+  /** The first 16 hexadecimal digits, enough for people to tell blobs apart. */
+  public String fingerprint() {
+    return HexFormat.of().formatHex(bytes, 0, FINGERPRINT_LENGTH);
   }
 
   byte[] bytes() {

@@ -110,7 +110,7 @@ final class Admission {
       return TokenVerifier.bearer(
           values == null ? List.of() : StreamSupport.stream(values.spliterator(), false).toList());
     } catch (TokenRejectedException e) {
-      throw RefusedException.unauthenticated(String.valueOf(e.getMessage()));
+      throw RefusedException.badToken(e.reason(), String.valueOf(e.getMessage()));
     }
   }
 

@@ -2,6 +2,7 @@ package dev.grep11.gateway.rpc;
 
 import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.audit.AuditLog;
+import dev.grep11.gateway.iam.TokenRejectedException;
 import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.Ckr;
 import java.net.InetSocketAddress;
@@ -36,15 +37,41 @@ public final class CallAuditLog implements CallAudit {
                 "hs-crypto/ep11"),
             call.correlationId(),
             new AuditEvent.RequestData(
-                "/grep11.Crypto/" + call.rpc(), call.instance(), call.mechanism().map(Ckm::name))));
+                "/grep11.Crypto/" + call.rpc(),
+                call.instance(),
+                call.mechanism().map(Ckm::name),
+                call.keyFingerprint())));
   }
 
   private static AuditEvent.Reason reason(CallRecord call) {
     if (call.succeeded()) {
       return AuditEvent.Reason.OK;
     }
-    return AuditEvent.Reason.failure(
-        httpStatus(call.status()), Ckr.name(call.returnValue()), call.reason());
+    var reason =
+        AuditEvent.Reason.failure(
+            httpStatus(call.status()), Ckr.name(call.returnValue()), call.reason());
+    return call.tokenRefusal()
+        .map(refusal -> reason.withTokenRefusal(word(refusal)))
+        .orElse(reason);
+  }
+
+  private static String word(TokenRejectedException.Reason refusal) {
+    return switch (refusal) {
+      case MISSING -> "missing";
+      case MALFORMED -> "malformed";
+      case ISSUER -> "issuer";
+      case ALGORITHM -> "algorithm";
+      case HEADER -> "header";
+      case UNKNOWN_KEY -> "unknown-key";
+      case SIGNATURE -> "signature";
+      case NOT_AN_ACCESS_TOKEN -> "not-an-access-token";
+      case EXPIRED -> AuditEvent.Reason.EXPIRED;
+      case NOT_YET_VALID -> "not-yet-valid";
+      case AUDIENCE -> "audience";
+      case ACCOUNT -> "account";
+      case SUBJECT -> "subject";
+      case KEYS_UNAVAILABLE -> "keys-unavailable";
+    };
   }
 
   /** The codes that CADF readers know. */

@@ -1,5 +1,6 @@
 package dev.grep11.gateway.rpc;
 
+import dev.grep11.gateway.iam.TokenRejectedException;
 import dev.grep11.gateway.store.Subject;
 import io.grpc.Status;
 import java.net.SocketAddress;
@@ -14,8 +15,10 @@ import java.util.UUID;
  * @param subject where the token was good
  * @param instance where it was selected
  * @param mechanism number of the mechanism, where the call has one and was understood
+ * @param keyFingerprint of the blob of the key that acts, where there is one
  * @param returnValue CK_RV; 0 is success
  * @param reason why it failed, as the client was told; empty on success
+ * @param tokenRefusal what was wrong with the token, which the client is not told
  */
 public record CallRecord(
     String correlationId,
@@ -23,9 +26,11 @@ public record CallRecord(
     Optional<Subject> subject,
     Optional<UUID> instance,
     Optional<Long> mechanism,
+    Optional<String> keyFingerprint,
     long returnValue,
     Status.Code status,
     String reason,
+    Optional<TokenRejectedException.Reason> tokenRefusal,
     Optional<SocketAddress> remote,
     Optional<String> userAgent,
     Duration duration) {

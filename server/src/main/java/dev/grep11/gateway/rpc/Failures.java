@@ -4,6 +4,7 @@ import static dev.grep11.gateway.pkcs11.Ckr.CKR_GENERAL_ERROR;
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_IBM_REQ_TIMEOUT;
 
 import com.google.protobuf.Any;
+import dev.grep11.gateway.iam.TokenRejectedException;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.OverloadedException;
@@ -12,6 +13,7 @@ import dev.grep11.proto.Grep11Error;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.protobuf.ProtoUtils;
+import java.util.Optional;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
@@ -33,12 +35,26 @@ final class Failures {
 
   private Failures() {}
 
-  /** An answer to a call that failed. */
-  record Failure(Status status, Metadata trailers, long returnValue, String detail) {}
+  /**
+   * An answer to a call that failed.
+   *
+   * @param tokenRefusal what was wrong with the token; not a part of the answer
+   */
+  record Failure(
+      Status status,
+      Metadata trailers,
+      long returnValue,
+      String detail,
+      Optional<TokenRejectedException.Reason> tokenRefusal) {
+    Failure because(Optional<TokenRejectedException.Reason> wrongWithTheToken) {
+      return new Failure(status, trailers, returnValue, detail, wrongWithTheToken);
+    }
+  }
 
   static Failure of(Throwable thrown, String correlationId) {
     return switch (unwrap(thrown)) {
-      case RefusedException refused -> answer(code(refused.reason()), refused);
+      case RefusedException refused ->
+          answer(code(refused.reason()), refused).because(refused.tokenRefusal());
       case HsmUnavailableException unavailable -> answer(Status.Code.UNAVAILABLE, unavailable);
       case OverloadedException overloaded -> answer(Status.Code.RESOURCE_EXHAUSTED, overloaded);
       case Pkcs11Exception refused -> answer(Status.Code.UNKNOWN, refused);
@@ -88,6 +104,7 @@ final class Failures {
             .build();
     var trailers = new Metadata();
     trailers.put(DETAILS, inTrailer);
-    return new Failure(code.toStatus().withDescription(name), trailers, returnValue, detail);
+    return new Failure(
+        code.toStatus().withDescription(name), trailers, returnValue, detail, Optional.empty());
   }
 }

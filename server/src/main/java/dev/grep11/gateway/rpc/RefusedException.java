@@ -1,7 +1,10 @@
 package dev.grep11.gateway.rpc;
 
+import dev.grep11.gateway.iam.TokenRejectedException;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /** A call that is not admitted: nobody we know, or somebody who may not. */
 public final class RefusedException extends Pkcs11Exception {
@@ -15,22 +18,40 @@ public final class RefusedException extends Pkcs11Exception {
   }
 
   private final Reason reason;
+  private final TokenRejectedException.@Nullable Reason tokenRefusal;
 
-  private RefusedException(Reason reason, String detail) {
+  private RefusedException(
+      Reason reason, String detail, TokenRejectedException.@Nullable Reason tokenRefusal) {
     super(Ckr.CKR_IBM_GREP11_NOT_AUTHENTICATED, detail);
     this.reason = reason;
+    this.tokenRefusal = tokenRefusal;
   }
 
   /** The detail reaches the client: it must not tell more than that the token is no good. */
   public static RefusedException unauthenticated(String detail) {
-    return new RefusedException(Reason.UNAUTHENTICATED, detail);
+    return new RefusedException(Reason.UNAUTHENTICATED, detail, null);
+  }
+
+  /**
+   * As {@link #unauthenticated}, for a token.
+   *
+   * @param tokenRefusal what was wrong with it: for the audit trail, never for the client
+   */
+  public static RefusedException badToken(
+      TokenRejectedException.Reason tokenRefusal, String detail) {
+    return new RefusedException(Reason.UNAUTHENTICATED, detail, tokenRefusal);
   }
 
   public static RefusedException permissionDenied(String detail) {
-    return new RefusedException(Reason.PERMISSION_DENIED, detail);
+    return new RefusedException(Reason.PERMISSION_DENIED, detail, null);
   }
 
   public Reason reason() {
     return reason;
+  }
+
+  /** What was wrong with the token, where it was the token. */
+  public Optional<TokenRejectedException.Reason> tokenRefusal() {
+    return Optional.ofNullable(tokenRefusal);
   }
 }

@@ -64,7 +64,7 @@ public final class TokenAccess implements AccessControl, AutoCloseable {
       LOG.debug("token refused: {}", e.getMessage());
       throw e.reason() == TokenRejectedException.Reason.KEYS_UNAVAILABLE
           ? new HsmUnavailableException("tokens of this issuer cannot be verified at present")
-          : RefusedException.unauthenticated("the token is not valid");
+          : RefusedException.badToken(e.reason(), "the token is not valid");
     }
   }
 

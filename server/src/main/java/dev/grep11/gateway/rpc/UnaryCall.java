@@ -4,6 +4,8 @@ import static dev.grep11.gateway.pkcs11.Ckr.CKR_ARGUMENTS_BAD;
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_IBM_GREP11_CANNOT_UNMARSHAL;
 
 import dev.grep11.gateway.audit.AuditUnavailableException;
+import dev.grep11.gateway.iam.TokenRejectedException;
+import dev.grep11.gateway.key.BlobDigest;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.OverloadedException;
@@ -178,7 +180,11 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
     // The client is gone; work that has begun ends by itself and its result is dropped.
     if (answered.compareAndSet(false, true)) {
       try {
-        record(Status.Code.CANCELLED, Ckr.CKR_FUNCTION_CANCELED, "cancelled by the client");
+        record(
+            Status.Code.CANCELLED,
+            Ckr.CKR_FUNCTION_CANCELED,
+            "cancelled by the client",
+            Optional.empty());
       } catch (AuditUnavailableException e) {
         // As for every failure.
       }
@@ -189,7 +195,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
     answer(() -> {
       try {
         // Before the outcome is released: there is no result without its record.
-        record(Status.Code.OK, Ckr.CKR_OK, "");
+        record(Status.Code.OK, Ckr.CKR_OK, "", Optional.empty());
       } catch (AuditUnavailableException e) {
         send(Failures.of(unrecorded(), correlationId));
         return;
@@ -204,7 +210,11 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
     answer(() -> {
       var failure = Failures.of(thrown, correlationId);
       try {
-        record(failure.status().getCode(), failure.returnValue(), failure.detail());
+        record(
+            failure.status().getCode(),
+            failure.returnValue(),
+            failure.detail(),
+            failure.tokenRefusal());
       } catch (AuditUnavailableException e) {
         // A refusal releases nothing; the audit log itself tells of its gap.
       }
@@ -219,6 +229,8 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
 
   private void send(Failures.Failure failure) {
     sendHeaders();
+    // Once more where clients keep what they show of an error: few of them keep the headers.
+    failure.trailers().put(CorrelationId.HEADER, correlationId);
     call.close(failure.status(), failure.trailers());
   }
 
@@ -238,7 +250,11 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
     call.sendHeaders(headers);
   }
 
-  private void record(Status.Code code, long returnValue, String reason) {
+  private void record(
+      Status.Code code,
+      long returnValue,
+      String reason,
+      Optional<TokenRejectedException.Reason> tokenRefusal) {
     var load = workload;
     services
         .audit()
@@ -251,9 +267,11 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
                 load == null || load.mechanism().isEmpty()
                     ? Optional.empty()
                     : Optional.of(load.mechanism().getAsLong()),
+                load == null ? Optional.empty() : load.key().map(BlobDigest::fingerprint),
                 returnValue,
                 code,
                 reason,
+                tokenRefusal,
                 Optional.ofNullable(call.getAttributes().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR)),
                 userAgent,
                 Duration.ofNanos(System.nanoTime() - startNanos)));

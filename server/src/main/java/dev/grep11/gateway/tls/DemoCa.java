@@ -66,7 +66,8 @@ public final class DemoCa {
     return server(VALIDITY);
   }
 
-  ServerIdentity server(Duration validity) {
+  /** The same for some time only. */
+  public ServerIdentity server(Duration validity) {
     var own = p256();
     var leaf = issue(keys, new X500Principal("CN=localhost"), own, false, validity);
     return new ServerIdentity(List.of(leaf), own.getPrivate());

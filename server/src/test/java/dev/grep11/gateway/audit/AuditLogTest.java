@@ -69,6 +69,19 @@ class AuditLogTest {
   }
 
   @Test
+  void refusesAFileThatAnotherLogWrites() throws IOException {
+    Path file = directory.resolve("audit.jsonl");
+    try (AuditLog audit = AuditLog.open(AuditSettings.toFile(file))) {
+      assertThatThrownBy(() -> AuditLog.open(AuditSettings.toFile(file)))
+          .isInstanceOf(IOException.class)
+          .hasMessageContaining(file.toString())
+          .hasMessageContaining("a file of its own");
+      audit.record(refusal());
+    }
+    AuditLog.open(AuditSettings.toFile(file)).close();
+  }
+
+  @Test
   void cutsWhatACallerCouldMakeEndless() {
     AuditEvent event =
         event("x".repeat(100_000), AuditEvent.Outcome.SUCCESS, 200, "c".repeat(100_000));

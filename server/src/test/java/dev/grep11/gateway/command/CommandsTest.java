@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.UUID;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
@@ -19,6 +20,7 @@ import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine;
 
 /** The commands of the host: what they print, where, and how they end. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
@@ -142,6 +144,71 @@ class CommandsTest {
         .refused(1);
   }
 
+  @Test
+  void aGrantForAnIssuerThatIsNotConfiguredIsMadeWithAWarning() {
+    String[] unknown = {"--issuer", "https://typo.test", "--subject", "s", "--role", "Reader"};
+
+    var ended = at(with("grant", "add", unknown));
+
+    assertThat(ended.code()).isZero();
+    assertThat(ended.err())
+        .startsWith("grep11: warning: ")
+        .contains("issuer \"https://typo.test\"", "there are https://localhost/identity")
+        .hasLineCount(1);
+    assertThat(at(with("grant", "remove", unknown)).code()).isZero();
+    String[] known = {
+      "--issuer", "https://localhost/identity", "--subject", "s", "--role", "Reader"
+    };
+    assertThat(at(with("grant", "add", known)).err()).isEmpty();
+    assertThat(at(with("grant", "remove", known)).code()).isZero();
+  }
+
+  @Test
+  void listsAreTablesUnderARowOfHeadings() {
+    var out = new StringWriter();
+    new OutputOption()
+        .list(
+            new PrintWriter(out),
+            List.of("id", "name", "resource"),
+            List.of(
+                Map.of("id", "1", "name", "a longer name"), Map.of("id", "22", "resource", "key")));
+
+    assertThat(out.toString())
+        .isEqualTo(
+            """
+            ID  NAME           RESOURCE
+            1   a longer name  -
+            22  -              key
+            """);
+  }
+
+  @Test
+  void everyOptionSaysWhatItIs() {
+    var without = new ArrayList<String>();
+    collectUndescribed(Main.commandLine().getCommandSpec(), without);
+
+    assertThat(without).isEmpty();
+  }
+
+  private static void collectUndescribed(CommandLine.Model.CommandSpec command, List<String> into) {
+    for (var argument : command.args()) {
+      if (String.join("", argument.description()).isBlank()) {
+        into.add(command.qualifiedName() + " " + argument.paramLabel());
+      }
+    }
+    command.subcommands().values().forEach(sub -> collectUndescribed(sub.getCommandSpec(), into));
+  }
+
+  @Test
+  void helpNamesTheRolesAndActionsThereAre() {
+    assertThat(run("apikey", "create", "--help").out()).contains("ReaderPlus").contains("Manager");
+    assertThat(run("grant", "add", "--help").out())
+        .contains("Certificate Manager")
+        .contains("hs-crypto.crypto.generatekeypair");
+    assertThat(run("instance", "create", "--help").out())
+        .contains("crn:v1:grep11:public:hs-crypto:LOCATION:a/ACCOUNT:UUID::");
+  }
+
   private static String[] with(String command, String verb, String... options) {
     return Stream.concat(Stream.of(command, verb), Stream.of(options)).toArray(String[]::new);
   }
@@ -150,7 +217,8 @@ class CommandsTest {
   void doctorFindsADemoGood() throws Exception {
     var found = run("doctor", "--config", withFreePorts().toString(), "--output", "json").json();
 
-    assertThat(found.findValuesAsText("check")).contains("java", "tls", "token and store");
+    assertThat(found.findValuesAsText("check"))
+        .contains("java", "tls", "configuration", "server certificate", "store", "sealing keys");
     assertThat(found.findValuesAsText("result")).containsOnly("ok");
     assertThat(run("doctor").code()).isZero();
   }
@@ -158,7 +226,8 @@ class CommandsTest {
   @Test
   void doctorNamesWhatIsWrong() throws Exception {
     var config = withFreePorts();
-    Files.writeString(config, Files.readString(config) + "frobnicate: true\n");
+    Files.writeString(
+        config, Files.readString(config) + "frobnicate: true\nclientCertificates: required\n");
 
     var ended = run("doctor", "--config", config.toString(), "--output", "json");
 
@@ -169,7 +238,9 @@ class CommandsTest {
           assertThat(finding.get("check").asText()).isEqualTo("configuration");
           assertThat(finding.get("result").asText()).isEqualTo("FAILED");
           assertThat(finding.get("detail").asText()).contains("frobnicate");
-        });
+        })
+        .anySatisfy(finding ->
+            assertThat(finding.get("detail").asText()).startsWith("clientCertificates: required"));
   }
 
   private Path withFreePorts() throws Exception {

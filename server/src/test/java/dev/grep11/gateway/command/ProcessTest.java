@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.google.common.util.concurrent.ListenableFuture;
 import com.google.protobuf.ByteString;
 import dev.grep11.gateway.Gateway;
+import dev.grep11.gateway.GatewayConfig;
 import dev.grep11.gateway.RunningGateway;
 import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.pkcs11.Cka;
@@ -31,6 +32,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.HexFormat;
@@ -226,6 +228,65 @@ class ProcessTest {
         .isInstanceOf(StartException.class)
         .hasMessageContaining("missing: " + data.resolve(part) + ".");
     assertThat(data.resolve(part)).doesNotExist();
+  }
+
+  @Test
+  void aCopyOfADemoIsRefusedWhileTheOriginalIsThere(@TempDir Path parent) throws Exception {
+    var original = parent.resolve("original");
+    var copy = parent.resolve("copy");
+    DemoData.open(original);
+    copy(original, copy);
+
+    assertThatThrownBy(() -> DemoData.open(copy))
+        .isInstanceOf(StartException.class)
+        .hasMessageContaining("would use the token of the original, " + original.resolve("token"))
+        .hasMessageContaining("sed -i");
+    assertThatThrownBy(() -> DemoData.configuration(copy)).isInstanceOf(StartException.class);
+    DemoData.open(original);
+  }
+
+  @Test
+  void aDemoThatWasMovedGoesOnWithItsOwnToken(@TempDir Path parent) throws Exception {
+    var original = parent.resolve("original");
+    DemoData.open(original);
+    var moved = Files.move(original, parent.resolve("moved"));
+
+    try (var gateway = Gateway.start(DemoData.open(moved).settings(0))) {
+      assertThat(gateway.cryptoPort()).isPositive();
+    }
+
+    assertThat(moved.resolve("token").resolve("softhsm2.conf"))
+        .content()
+        .contains("directories.tokendir = " + moved.resolve("token").resolve("tokens"));
+    assertThat(GatewayConfig.read(moved.resolve("gateway.yaml")).hsm().environment())
+        .containsEntry("SOFTHSM2_CONF", moved.resolve("token").resolve("softhsm2.conf").toString());
+    assertThat(original).doesNotExist();
+  }
+
+  /** The remedy of the refusal, by hand. */
+  @Test
+  void aCopyWithATokenOfItsOwnIsADemo(@TempDir Path parent) throws Exception {
+    var original = parent.resolve("original");
+    var copy = parent.resolve("copy");
+    DemoData.open(original);
+    copy(original, copy);
+    for (var file : List.of(copy.resolve("gateway.yaml"), copy.resolve("token/softhsm2.conf"))) {
+      Files.writeString(
+          file,
+          Files.readString(file)
+              .replace(original.resolve("token").toString(), copy.resolve("token").toString()));
+    }
+
+    assertThat(DemoData.open(copy).ca()).exists();
+  }
+
+  private static void copy(Path from, Path to) throws IOException {
+    try (var all = Files.walk(from)) {
+      for (var path : all.toList()) {
+        Files.copy(
+            path, to.resolve(from.relativize(path).toString()), StandardCopyOption.COPY_ATTRIBUTES);
+      }
+    }
   }
 
   @Test

@@ -7,6 +7,7 @@ import static java.util.concurrent.TimeUnit.SECONDS;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.Template;
 import dev.grep11.softhsm.SoftHsmExtension;
@@ -16,7 +17,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -133,6 +136,7 @@ class HsmTest {
     assertThatThrownBy(PinSource.file(file)::read)
         .isInstanceOf(HsmOpenException.class)
         .hasMessageContainingAll(file.toString(), "owner ", "rw-r-----", "expected", "rw-------")
+        .hasMessageEndingWith("remedy: chmod 600 " + file)
         .hasMessageNotContaining("1234");
     Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("r--------"));
     assertThat(PinSource.file(file).read()).isEqualTo("1234".getBytes(UTF_8));
@@ -173,6 +177,49 @@ class HsmTest {
     assertThatThrownBy(() -> NativeCryptoki.load(directory.resolve("absent.so")))
         .isInstanceOf(HsmOpenException.class)
         .hasMessageContaining("absent.so");
+  }
+
+  /** In a process of its own the module would be fresh; here the others must let go of it first. */
+  @Test
+  void saysWhereToLookWhenTheModuleDoesNotFindItsOwnConfiguration(@TempDir Path directory) {
+    var nowhere = directory.resolve("softhsm2.conf").toString();
+    var settings =
+        HsmSettings.of(
+            SOFTHSM.token().module(),
+            SOFTHSM.token().label(),
+            PinSource.file(SOFTHSM.token().pinFile()),
+            Map.of("SOFTHSM2_CONF", nowhere));
+
+    hsm.close();
+    try {
+      assertThatThrownBy(() -> Hsm.open(settings).close())
+          .isInstanceOf(HsmOpenException.class)
+          .hasMessageContaining("C_Initialize answered CKR_GENERAL_ERROR")
+          .hasMessageContaining("directories.tokendir")
+          .hasMessageContaining("hsm.environment sets SOFTHSM2_CONF=" + nowhere);
+    } finally {
+      open();
+    }
+  }
+
+  /** As SoftHSM does when it is initialised while another process logs in. */
+  @Test
+  void looksAgainForATokenThatIsPassedOver() {
+    var looks = new AtomicInteger();
+    var cryptoki =
+        Faults.decorate((function, arguments, real) -> {
+          // Two calls a look.
+          if (function.equals("C_GetSlotList") && looks.incrementAndGet() <= 6) {
+            Faults.setUlongAt(arguments[2], 0);
+            return Ckr.CKR_OK;
+          }
+          return real.call();
+        });
+
+    try (var found = Hsm.open(cryptoki, Tokens.settings(SOFTHSM.token()))) {
+      assertThat(found.tokenInfo()).isEqualTo(hsm.tokenInfo());
+    }
+    assertThat(looks).hasValueGreaterThan(6);
   }
 
   private static Template aes() {

@@ -5,20 +5,28 @@ import static dev.grep11.gateway.pkcs11.Cka.*;
 import static dev.grep11.gateway.pkcs11.Ckm.*;
 
 import dev.grep11.gateway.pkcs11.Ckk;
+import dev.grep11.gateway.pkcs11.Hash;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.MechanismParameters.AesCtr;
+import dev.grep11.gateway.pkcs11.MechanismParameters.AesGcm;
+import dev.grep11.gateway.pkcs11.MechanismParameters.RsaPss;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.softhsm.SoftHsmToken;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.KeyPair;
 import java.security.KeyPairGenerator;
 import java.security.MessageDigest;
 import java.security.Provider;
 import java.security.Security;
 import java.security.Signature;
+import java.security.spec.MGF1ParameterSpec;
+import java.security.spec.PSSParameterSpec;
 import java.util.Arrays;
 import javax.crypto.Cipher;
+import javax.crypto.KeyGenerator;
 import javax.crypto.Mac;
+import javax.crypto.spec.GCMParameterSpec;
 import javax.crypto.spec.IvParameterSpec;
 import javax.crypto.spec.SecretKeySpec;
 
@@ -99,6 +107,56 @@ final class SunPkcs11Reference {
     verifier.update(DATA);
     client.verify(ecdsa, ec.getPublic().getEncoded(), DATA, verifier.sign());
     row("ECDSA by SunPKCS11", true);
+    pss(client, sun, rsa);
+    des3(client, sun);
+    gcm(client, sun, aes, value);
+  }
+
+  /** Randomised, so that each side verifies what the other has signed. */
+  private static void pss(Client client, Provider sun, KeyPair rsa) throws Exception {
+    int salt = 32;
+    var mechanism =
+        new Mechanism(CKM_SHA256_RSA_PKCS_PSS, new RsaPss(CKM_SHA256, Hash.SHA256.mgf(), salt));
+    var signature = Signature.getInstance("SHA256withRSASSA-PSS", sun);
+    signature.setParameter(
+        new PSSParameterSpec("SHA-256", "MGF1", MGF1ParameterSpec.SHA256, salt, 1));
+    signature.initVerify(rsa.getPublic());
+    signature.update(DATA);
+    var imported = client.importPrivate(Ckk.CKK_RSA, rsa.getPrivate(), flags(CKA_SIGN)).blob();
+    row("RSA-PSS by us", signature.verify(client.sign(mechanism, imported, DATA)));
+    signature.initSign(rsa.getPrivate());
+    signature.update(DATA);
+    client.verify(mechanism, rsa.getPublic().getEncoded(), DATA, signature.sign());
+    row("RSA-PSS by SunPKCS11", true);
+  }
+
+  private static void des3(Client client, Provider sun) throws Exception {
+    var generator = KeyGenerator.getInstance("DESede");
+    generator.init(168);
+    var key = generator.generateKey();
+    var imported =
+        client.importSecret(Ckk.CKK_DES3, key.getEncoded(), flags(CKA_ENCRYPT, CKA_DECRYPT)).blob();
+    var iv = Arrays.copyOf(IV, 8);
+    var cipher = Cipher.getInstance("DESede/CBC/NoPadding", sun);
+    cipher.init(Cipher.ENCRYPT_MODE, key, new IvParameterSpec(iv));
+    row(
+        "DESede/CBC/NoPadding",
+        Arrays.equals(
+            cipher.doFinal(DATA), client.encrypt(Mechanism.of(CKM_DES3_CBC, iv), imported, DATA)));
+  }
+
+  private static void gcm(Client client, Provider sun, byte[] key, byte[] value) throws Exception {
+    var iv = Arrays.copyOf(IV, 12);
+    var aad = new byte[] {5, 6, 7};
+    var cipher = Cipher.getInstance("AES/GCM/NoPadding", sun);
+    cipher.init(
+        Cipher.ENCRYPT_MODE, new SecretKeySpec(value, "AES"), new GCMParameterSpec(128, iv));
+    cipher.updateAAD(aad);
+    row(
+        "AES/GCM/NoPadding",
+        Arrays.equals(
+            cipher.doFinal(DATA),
+            client.encrypt(new Mechanism(CKM_AES_GCM, new AesGcm(iv, aad, 128)), key, DATA)));
   }
 
   private static void cipher(

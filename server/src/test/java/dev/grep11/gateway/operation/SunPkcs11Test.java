@@ -34,7 +34,7 @@ class SunPkcs11Test {
     assertThat(process.exitValue()).as(output).isZero();
     assertThat(output.lines().filter(line -> line.startsWith("row ")))
         .as(output)
-        .hasSize(9)
+        .hasSize(13)
         .allMatch(line -> line.endsWith(": same"));
   }
 }

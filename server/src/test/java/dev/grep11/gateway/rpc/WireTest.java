@@ -407,6 +407,20 @@ class WireTest {
   }
 
   @Test
+  void aRefusalHasItsCorrelationIdInTheTrailersToo() throws Exception {
+    var client = server.client("authorization", GOOD, "x-correlation-id", "req-18");
+
+    assertThatThrownBy(() -> client.verifySingle(VerifySingleRequest.getDefaultInstance()))
+        .isInstanceOfSatisfying(
+            StatusRuntimeException.class,
+            refused ->
+                assertThat(refused.getTrailers())
+                    .isNotNull()
+                    .extracting(trailers -> trailers.get(CorrelationId.HEADER))
+                    .isEqualTo("req-18"));
+  }
+
+  @Test
   void recordsEachCallAndEachRefusalOnce() throws Exception {
     var client = server.client();
     assertThat(client.signSingle(SIGN)).isNotNull();
