@@ -41,7 +41,8 @@ import java.util.Arrays;
  *
  * <p>The same as a program that is compiled and run by the tests: {@code StreamsExample}.
  *
- * <p><b>Memory.</b> One part of {@value #PART_BYTES} bytes and its answer, however long the stream.
+ * <p><b>Memory.</b> One part ({@value #PART_BYTES} bytes unless {@link #inPartsOf} says otherwise)
+ * and its answer, however long the stream.
  *
  * <p><b>Retry.</b> The gateway keeps nothing between two parts: each answer carries the sealed
  * state from which the next part goes on. So a part is repeated as any repeatable call of {@link
@@ -64,6 +65,8 @@ public final class Streams {
    */
   public static final int PART_BYTES = 256 << 10;
 
+  private static final int MAX_PART_BYTES = 32 << 20;
+
   /** Told after every part, on the calling thread. */
   @FunctionalInterface
   public interface Progress {
@@ -77,19 +80,33 @@ public final class Streams {
 
   private final Grep11Client client;
   private final Progress progress;
+  private final int partBytes;
 
   Streams(Grep11Client client) {
-    this(client, bytes -> {});
+    this(client, bytes -> {}, PART_BYTES);
   }
 
-  private Streams(Grep11Client client, Progress progress) {
+  private Streams(Grep11Client client, Progress progress, int partBytes) {
     this.client = client;
     this.progress = progress;
+    this.partBytes = partBytes;
   }
 
   /** The same, with somebody who wants to know how far it is. */
   public Streams onProgress(Progress listener) {
-    return new Streams(client, listener);
+    return new Streams(client, listener, partBytes);
+  }
+
+  /**
+   * The same, with parts of another size.
+   *
+   * @param bytes 1 to 32 MiB; a message of the gateway holds 64 MiB
+   */
+  public Streams inPartsOf(int bytes) {
+    if (bytes < 1 || bytes > MAX_PART_BYTES) {
+      throw new IllegalArgumentException("parts of " + bytes + " bytes; 1 to 32 MiB expected");
+    }
+    return new Streams(client, progress, bytes);
   }
 
   /** The hash of everything that {@code in} gives. */
@@ -237,11 +254,11 @@ public final class Streams {
 
   /** The state after everything that {@code in} gives, part by part. */
   private ByteString inParts(ByteString first, InputStream in, Update update) throws IOException {
-    var buffer = new byte[PART_BYTES];
+    var buffer = new byte[partBytes];
     try {
       var state = first;
       long done = 0;
-      for (int length; (length = in.readNBytes(buffer, 0, buffer.length)) > 0; ) {
+      for (int length = read(in, buffer); length > 0; length = read(in, buffer)) {
         // A copy: grpc may still hold a request whose call is over.
         state = update.take(state, ByteString.copyFrom(buffer, 0, length));
         done += length;
@@ -251,6 +268,11 @@ public final class Streams {
     } finally {
       Arrays.fill(buffer, (byte) 0);
     }
+  }
+
+  /** Fills the buffer, but for the last time. */
+  private static int read(InputStream in, byte[] buffer) throws IOException {
+    return in.readNBytes(buffer, 0, buffer.length);
   }
 
   /** Its output in parts would be unauthenticated until the end, so the gateway holds it back. */

@@ -86,12 +86,28 @@ class StreamsTest {
   }
 
   @Test
+  void partsAreAsLargeAsTheCallerWants() throws Exception {
+    var data = random(25);
+
+    assertThat(client.streams().inPartsOf(10).digest(Mechanisms.sha256(), in(data)))
+        .isEqualTo(sha256(data));
+
+    assertThat(gateway.calls()).hasSize(5);
+  }
+
+  @Test
   void tellsAfterEachPartHowMuchIsDone() throws Exception {
     var told = new ArrayList<Long>();
 
     client.streams().onProgress(told::add).digest(Mechanisms.sha256(), in(random(2 * PART + 3)));
 
     assertThat(told).containsExactly((long) PART, 2L * PART, 2L * PART + 3);
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, -1, (32 << 20) + 1})
+  void partsOfNoSizeAreRefused(int bytes) {
+    assertThatIllegalArgumentException().isThrownBy(() -> client.streams().inPartsOf(bytes));
   }
 
   @Test
