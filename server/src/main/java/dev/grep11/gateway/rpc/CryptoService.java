@@ -409,7 +409,7 @@ final class CryptoService {
                         parts.digestKey(
                             by,
                             state(r.getState()),
-                            requiredKey("Key", key("Key", ByteString.EMPTY, r.getKey())))))
+                            requiredKey("Key", key("Key", r.getKeyBytes(), r.getKey())))))
                 .build());
     routes.unary(
         CryptoGrpc.getDigestFinalMethod(),
