@@ -55,6 +55,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * What a running gateway makes of operations in parts that no honest client has: states that it
@@ -503,6 +504,31 @@ class StatesTest {
             .build();
 
     assertRefused(Ckr.CKR_STATE_UNSAVEABLE, () -> Function.ENCRYPT.begin(client, gcm, aes));
+  }
+
+  /** Semantics, section 1: under 1 KiB for digests. */
+  @ParameterizedTest
+  @ValueSource(
+      longs = {
+        Ckm.CKM_SHA_1,
+        Ckm.CKM_SHA224,
+        Ckm.CKM_SHA256,
+        Ckm.CKM_SHA384,
+        Ckm.CKM_SHA512,
+        Ckm.CKM_SHA512_224,
+        Ckm.CKM_SHA512_256,
+        Ckm.CKM_IBM_SHA3_224,
+        Ckm.CKM_IBM_SHA3_256,
+        Ckm.CKM_IBM_SHA3_384,
+        Ckm.CKM_IBM_SHA3_512
+      })
+  void theStateOfADigestIsShort(long digest) {
+    var state = Function.DIGEST.begin(client, mechanism(digest), ByteString.EMPTY);
+    for (int length : new int[] {1, 127, 1000}) {
+      var data = ByteString.copyFrom(new byte[length]);
+      state = Function.DIGEST.update(client, state, data).state();
+      assertThat(state.size()).isLessThan(1024);
+    }
   }
 
   @Test
