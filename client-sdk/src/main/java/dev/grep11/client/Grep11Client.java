@@ -68,10 +68,10 @@ import org.jspecify.annotations.Nullable;
  * <p><b>Retry.</b> A call is repeated, up to four times in all and with growing pauses, when the
  * gateway cannot be reached ({@code UNAVAILABLE}) or says that repeating may help ({@link
  * Grep11Exception#retry()}). That holds for calls whose repetition has no effect: random, digest,
- * encrypt, decrypt, reencrypt, sign, verify, wrap, attributes and mechanisms. Generating,
- * unwrapping, deriving and changing attributes are not repeated, since they may be costly and the
- * first attempt may have been counted; neither is anything called through {@link #stub()}, nor a
- * failed TLS handshake.
+ * encrypt, decrypt, reencrypt, sign, verify, wrap, attributes and mechanisms, and each part of
+ * {@link Streams}. Generating, unwrapping, deriving and changing attributes are not repeated, since
+ * they may be costly and the first attempt may have been counted; neither is anything called
+ * through {@link #stub()}, nor a failed TLS handshake.
  *
  * <p>Every method throws {@link Grep11Exception} when it does not succeed.
  */
@@ -96,9 +96,14 @@ public final class Grep11Client implements AutoCloseable {
    * A client of one gateway; nothing is sent before the first call.
    *
    * @param address {@code host:port}
+   * @param replicas further addresses of the same gateway, in the order in which they are tried
+   *     when the one before cannot be reached; see {@link Builder#inTurn()}
    */
-  public static Builder builder(String address) {
-    return new Builder(address);
+  public static Builder builder(String address, String... replicas) {
+    var addresses = new ArrayList<String>();
+    addresses.add(address);
+    addresses.addAll(List.of(replicas));
+    return new Builder(new AddressList(addresses));
   }
 
   // ---- Random and digest
@@ -208,8 +213,13 @@ public final class Grep11Client implements AutoCloseable {
             .setData(bytes(data))
             .setSignature(bytes(signature))
             .build();
+    return isGenuine(() -> repeatable(CryptoGrpc.getVerifySingleMethod(), request));
+  }
+
+  /** Whether this call that verifies succeeds; what says nothing of the signature is thrown. */
+  static boolean isGenuine(Runnable verification) {
     try {
-      repeatable(CryptoGrpc.getVerifySingleMethod(), request);
+      verification.run();
       return true;
     } catch (Grep11Exception e) {
       if (e.returnValue() == Ckr.CKR_SIGNATURE_INVALID
@@ -218,6 +228,13 @@ public final class Grep11Client implements AutoCloseable {
       }
       throw e;
     }
+  }
+
+  // ---- Data of any length
+
+  /** Digest, encryption and signature of streams and files, part by part. */
+  public Streams streams() {
+    return new Streams(this);
   }
 
   // ---- Keys under keys
@@ -317,7 +334,7 @@ public final class Grep11Client implements AutoCloseable {
   // ---- Everything else
 
   /**
-   * The generated stub, for rpcs without a method here (multi-part operations, Login,
+   * The generated stub, for rpcs without a method here (single parts of {@link Streams}, Login,
    * RewrapKeyBlob). Token, instance and deadline apply; it throws {@link StatusRuntimeException},
    * which {@link Grep11Exception#of} decodes, and nothing is retried.
    */
@@ -371,7 +388,8 @@ public final class Grep11Client implements AutoCloseable {
     }
   }
 
-  private <Q, A> A repeatable(MethodDescriptor<Q, A> method, Q request) {
+  /** A call whose repetition has no effect. */
+  <Q, A> A repeatable(MethodDescriptor<Q, A> method, Q request) {
     var end = Deadline.after(deadline.toNanos(), TimeUnit.NANOSECONDS);
     for (int attempt = 1; ; attempt++) {
       try {
@@ -428,7 +446,8 @@ public final class Grep11Client implements AutoCloseable {
 
   /** What a client needs to know. Each method checks its argument at once. */
   public static final class Builder {
-    private final String address;
+    private final AddressList addresses;
+    private boolean inTurn;
     private @Nullable Path ca;
     private @Nullable Path certificate;
     private @Nullable Path privateKey;
@@ -441,11 +460,17 @@ public final class Grep11Client implements AutoCloseable {
     private Duration deadline = Duration.ofSeconds(30);
     private int maxInboundBytes = 64 << 20;
 
-    private Builder(String address) {
-      if (!address.matches("[^:/\\s]+:\\d{1,5}|\\[[0-9a-fA-F:.]+\\]:\\d{1,5}")) {
-        throw new IllegalArgumentException("address is not host:port: " + address);
-      }
-      this.address = address;
+    private Builder(AddressList addresses) {
+      this.addresses = addresses;
+    }
+
+    /**
+     * Sends the calls to the replicas in turn. Unless set, all go to the first that can be reached,
+     * whose cache then holds the keys in use; another takes over when it is lost.
+     */
+    public Builder inTurn() {
+      this.inTurn = true;
+      return this;
     }
 
     /** PEM of the CAs that may have signed the gateway's certificate; without it, the system's. */
@@ -533,7 +558,8 @@ public final class Grep11Client implements AutoCloseable {
         tls.keyManager(Pem.identity(certificate, privateKey));
       }
       var builder =
-          Grpc.newChannelBuilder(address, tls.build())
+          Grpc.newChannelBuilder(addresses.target(), tls.build())
+              .defaultLoadBalancingPolicy(inTurn ? "round_robin" : "pick_first")
               .maxInboundMessageSize(maxInboundBytes)
               // Retries are ours, so that they are counted once.
               .disableRetry();

@@ -2,7 +2,6 @@ package dev.grep11.client;
 
 import com.google.protobuf.Any;
 import com.google.protobuf.ByteString;
-import dev.grep11.proto.CryptoGrpc;
 import dev.grep11.proto.EncryptSingleRequest;
 import dev.grep11.proto.EncryptSingleResponse;
 import dev.grep11.proto.GenerateKeyPairRequest;
@@ -67,6 +66,7 @@ final class FakeGateway implements AutoCloseable {
   }
 
   private final Server server;
+  private final Service service = new Service();
   private final Queue<StatusRuntimeException> failures = new ArrayDeque<>();
   private final List<Call> calls = Collections.synchronizedList(new ArrayList<>());
   private volatile boolean silent;
@@ -80,7 +80,7 @@ final class FakeGateway implements AutoCloseable {
     }
     server =
         Grpc.newServerBuilderForPort(0, tls.build())
-            .addService(new Service())
+            .addService(service)
             .intercept(new Recorder())
             .maxInboundMessageSize(64 << 20)
             .build()
@@ -93,6 +93,11 @@ final class FakeGateway implements AutoCloseable {
 
   List<Call> calls() {
     return List.copyOf(calls);
+  }
+
+  /** Bytes of all parts taken so far. */
+  long absorbed() {
+    return service.absorbed.get();
   }
 
   /** From now on nothing is answered. */
@@ -160,7 +165,7 @@ final class FakeGateway implements AutoCloseable {
     }
   }
 
-  private static final class Service extends CryptoGrpc.CryptoImplBase {
+  private static final class Service extends SoftwareParts {
     @Override
     public void generateRandom(
         GenerateRandomRequest request, StreamObserver<GenerateRandomResponse> observer) {
@@ -291,11 +296,6 @@ final class FakeGateway implements AutoCloseable {
           SetAttributeValueResponse.newBuilder()
               .setObject(request.getObject().concat(ByteString.copyFromUtf8("'")))
               .build());
-    }
-
-    private static <A> void answer(StreamObserver<A> observer, A message) {
-      observer.onNext(message);
-      observer.onCompleted();
     }
   }
 }

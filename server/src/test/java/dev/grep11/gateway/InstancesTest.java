@@ -9,8 +9,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.protobuf.ByteString;
 import dev.grep11.gateway.command.DemoData;
+import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.proto.CryptoGrpc.CryptoBlockingStub;
+import dev.grep11.proto.DigestInitRequest;
+import dev.grep11.proto.DigestUpdateRequest;
 import dev.grep11.proto.GetAttributeValueRequest;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
@@ -84,6 +87,22 @@ class InstancesTest {
                     .setObject(key)
                     .putAttributes(0, RunningGateway.number(0))
                     .build()));
+  }
+
+  @Test
+  void aStateIsNoGoodInAnotherInstance() {
+    var state =
+        atOne
+            .digestInit(
+                DigestInitRequest.newBuilder()
+                    .setMech(RunningGateway.mechanism(Ckm.CKM_SHA256))
+                    .build())
+            .getState();
+    var update = DigestUpdateRequest.newBuilder().setState(state).setData(PLAIN).build();
+
+    assertCode(Ckr.CKR_IBM_BLOB_ERROR, () -> atOther.digestUpdate(update));
+
+    assertThat(atOne.digestUpdate(update).getState().isEmpty()).isFalse();
   }
 
   @Test

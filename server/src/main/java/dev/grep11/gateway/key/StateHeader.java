@@ -10,8 +10,8 @@ import java.util.Optional;
 import java.util.UUID;
 
 /**
- * What a sealed state says of itself in clear, under its authentication (docs/key-blob.md). Where a
- * call belongs can be told from it before the state is opened; nothing else may be believed until
+ * What a sealed state says of itself in clear, under its authentication (docs/state-blob.md). Where
+ * a call belongs can be told from it before the state is opened; nothing else may be believed until
  * {@link StateSealer} has opened it.
  *
  * <pre>

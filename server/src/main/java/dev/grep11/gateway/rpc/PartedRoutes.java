@@ -85,7 +85,7 @@ final class PartedRoutes {
                         parts.digestKey(
                             by,
                             state(r.getState()),
-                            requiredKey("Key", key("Key", ByteString.EMPTY, r.getKey())))))
+                            requiredKey("Key", key("Key", r.getKeyBytes(), r.getKey())))))
                 .build());
     routes.unary(
         CryptoGrpc.getDigestFinalMethod(),

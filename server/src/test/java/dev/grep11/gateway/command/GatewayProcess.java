@@ -6,6 +6,7 @@ import static org.awaitility.Awaitility.await;
 
 import java.io.File;
 import java.io.IOException;
+import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -61,6 +62,22 @@ final class GatewayProcess implements AutoCloseable {
             .redirectError(stderr.toFile())
             .start();
     return new GatewayProcess(process, stdout, stderr);
+  }
+
+  /** A base with three more free ports after it, as far as one can know. */
+  static int freePorts() throws IOException {
+    for (int attempt = 0; attempt < 50; attempt++) {
+      try (var first = new ServerSocket(0)) {
+        int base = first.getLocalPort();
+        try (var _ = new ServerSocket(base + 2);
+            var _ = new ServerSocket(base + 3)) {
+          return base;
+        } catch (IOException | IllegalArgumentException e) {
+          // One of them is taken.
+        }
+      }
+    }
+    throw new IOException("no four ports are free");
   }
 
   /** What the ready line says, once it is there. */

@@ -84,7 +84,7 @@ class ProcessTest {
           .doesNotContain(Files.readString(made.resolve("token").resolve("pin")))
           .doesNotContain(HexFormat.of().formatHex(key.substring(key.size() - 32).toByteArray()));
     }
-    int base = freePorts();
+    int base = GatewayProcess.freePorts();
     try (var second =
             GatewayProcess.start(output, "up", "--data", made.toString(), "--port-base", "0");
         var replica =
@@ -318,22 +318,6 @@ class ProcessTest {
             .replace("host: 127.0.0.1", "host: 127.0.0.1\n  portBase: 0")
             .replace("audit.jsonl", "audit-production.jsonl"));
     return file;
-  }
-
-  /** A base with three more free ports after it, as far as one can know. */
-  private static int freePorts() throws IOException {
-    for (int attempt = 0; attempt < 50; attempt++) {
-      try (var first = new ServerSocket(0)) {
-        int base = first.getLocalPort();
-        try (var _ = new ServerSocket(base + 2);
-            var _ = new ServerSocket(base + 3)) {
-          return base;
-        } catch (IOException | IllegalArgumentException e) {
-          // One of them is taken.
-        }
-      }
-    }
-    throw new IOException("no four ports are free");
   }
 
   private static AttributeValue number(long value) {
