@@ -2,9 +2,9 @@ package dev.grep11.bench;
 
 import picocli.CommandLine;
 
-/** How the three programs run: exit 0 done, 1 failed, 2 wrong use; one line on stderr says why. */
-final class Commands {
-  static void run(Object command, String... arguments) {
+/** How the programs run: exit 0 done, 1 failed, 2 wrong use; one line on stderr says why. */
+public final class Commands {
+  public static void run(Object command, String... arguments) {
     System.exit(
         new CommandLine(command)
             .setCaseInsensitiveEnumValuesAllowed(true)

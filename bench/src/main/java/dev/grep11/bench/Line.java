@@ -12,28 +12,28 @@ import java.util.stream.Collectors;
  * spaces between them, or as one JSON object. Values hold no white space, so a line is split
  * without quoting.
  */
-final class Line {
+public final class Line {
   /** How results go to stdout; JSON has one object per line. */
-  enum Format {
+  public enum Format {
     TEXT,
     JSON
   }
 
   private final Map<String, Object> fields = new LinkedHashMap<>();
 
-  Line with(String key, String value) {
+  public Line with(String key, String value) {
     if (!value.matches("\\S+")) {
       throw new IllegalArgumentException(key + " is empty or holds white space: " + value);
     }
     return put(key, value);
   }
 
-  Line with(String key, long value) {
+  public Line with(String key, long value) {
     return put(key, value);
   }
 
   /** Rounded half up; never in exponent form. */
-  Line with(String key, double value, int decimals) {
+  public Line with(String key, double value, int decimals) {
     if (!Double.isFinite(value)) {
       throw new IllegalArgumentException(key + " is " + value);
     }
@@ -50,7 +50,7 @@ final class Line {
     return this;
   }
 
-  String as(Format format) {
+  public String as(Format format) {
     return switch (format) {
       case TEXT -> toString();
       case JSON -> json();

@@ -14,7 +14,7 @@ import java.util.UUID;
  *
  * @param tokenDirectory of its SoftHSM token, if that is its HSM
  */
-record Target(
+public record Target(
     String address,
     String apiKey,
     URI iamEndpoint,
@@ -24,9 +24,11 @@ record Target(
   private static final String FLOOD_KEY = "GREP11_FLOOD_APIKEY";
 
   /**
+   * The gateway that these variables name.
+   *
    * @throws BenchException naming the variables that are missing
    */
-  static Target of(Map<String, String> environment) {
+  public static Target of(Map<String, String> environment) {
     var missing =
         List.of("GREP11_ADDRESS", "GREP11_APIKEY", "GREP11_IAMENDPOINT", "GREP11_CA").stream()
             .filter(name -> environment.getOrDefault(name, "").isBlank())
@@ -57,7 +59,7 @@ record Target(
   }
 
   /** A connection of its own. */
-  Grep11Client connect() {
+  public Grep11Client connect() {
     var builder =
         Grep11Client.builder(address)
             .trustedCa(ca)

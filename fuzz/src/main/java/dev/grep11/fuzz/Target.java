@@ -1,0 +1,37 @@
+package dev.grep11.fuzz;
+
+import java.util.Arrays;
+
+/** What is fuzzed. */
+enum Target {
+  MECHANISMS("mechanisms", MechanismsTarget.class),
+  TEMPLATES("templates", TemplatesTarget.class),
+  KEY_BLOBS("key-blobs", KeyBlobsTarget.class),
+  STATE_BLOBS("state-blobs", StateBlobsTarget.class),
+  PUBLIC_KEYS("public-keys", PublicKeysTarget.class);
+
+  private final String label;
+  private final Class<?> entry;
+
+  Target(String label, Class<?> entry) {
+    this.label = label;
+    this.entry = entry;
+  }
+
+  static Target named(String label) {
+    return Arrays.stream(values())
+        .filter(target -> target.label.equals(label))
+        .findFirst()
+        .orElseThrow(() -> new IllegalArgumentException("no target " + label));
+  }
+
+  /** The class with {@code fuzzerTestOneInput}. */
+  Class<?> entry() {
+    return entry;
+  }
+
+  @Override
+  public String toString() {
+    return label;
+  }
+}
