@@ -74,7 +74,7 @@ public final class MechanismCatalog {
             }
           });
       if (!functions.isEmpty()) {
-        offered.put(row.type(), withFunctions(row, functions));
+        offered.put(row.type(), row.withFunctions(functions));
       }
     }
     return new MechanismCatalog(offered);
@@ -110,21 +110,6 @@ public final class MechanismCatalog {
               + function.name().toLowerCase(java.util.Locale.ROOT));
     }
     return row;
-  }
-
-  private static MechanismRow withFunctions(
-      MechanismRow row, Map<CryptoFunction, Service> functions) {
-    return new MechanismRow(
-        row.type(),
-        row.family(),
-        row.token(),
-        row.hash(),
-        row.keyTypes(),
-        row.minKeySize(),
-        row.maxKeySize(),
-        row.extraFlags(),
-        row.listed(),
-        functions);
   }
 
   private static List<MechanismRow> rows() {
@@ -326,75 +311,27 @@ public final class MechanismCatalog {
     }
 
     Rows servedBy(long token) {
-      var r = rows.getLast();
-      return replace(
-          new MechanismRow(
-              r.type(),
-              r.family(),
-              token,
-              r.hash(),
-              r.keyTypes(),
-              r.minKeySize(),
-              r.maxKeySize(),
-              r.extraFlags(),
-              r.listed(),
-              r.functions()));
+      return replace(rows.getLast().withToken(token));
     }
 
     Rows hash(Hash hash) {
-      var r = rows.getLast();
-      return replace(
-          new MechanismRow(
-              r.type(),
-              r.family(),
-              r.token(),
-              hash,
-              r.keyTypes(),
-              r.minKeySize(),
-              r.maxKeySize(),
-              r.extraFlags(),
-              r.listed(),
-              r.functions()));
+      return replace(rows.getLast().withHash(hash));
     }
 
     Rows flags(long flags) {
-      var r = rows.getLast();
-      return replace(
-          new MechanismRow(
-              r.type(),
-              r.family(),
-              r.token(),
-              r.hash(),
-              r.keyTypes(),
-              r.minKeySize(),
-              r.maxKeySize(),
-              flags,
-              r.listed(),
-              r.functions()));
+      return replace(rows.getLast().withExtraFlags(flags));
     }
 
     Rows unlisted() {
-      var r = rows.getLast();
-      return replace(
-          new MechanismRow(
-              r.type(),
-              r.family(),
-              r.token(),
-              r.hash(),
-              r.keyTypes(),
-              r.minKeySize(),
-              r.maxKeySize(),
-              r.extraFlags(),
-              false,
-              r.functions()));
+      return replace(rows.getLast().asUnlisted());
     }
 
     Rows with(CryptoFunction function, Service service) {
-      var r = rows.getLast();
+      var row = rows.getLast();
       var functions = new EnumMap<CryptoFunction, Service>(CryptoFunction.class);
-      functions.putAll(r.functions());
+      functions.putAll(row.functions());
       functions.put(function, service);
-      return replace(withFunctions(r, functions));
+      return replace(row.withFunctions(functions));
     }
 
     Rows signs(Service service) {
