@@ -146,11 +146,11 @@ public final class MechanismCatalog {
             8,
             256)
         .with(GENERATE, IN_TOKEN);
-    digestAndHmac(rows, Hash.SHA256, CKM_SHA256_HMAC);
-    digestAndHmac(rows, Hash.SHA224, CKM_SHA224_HMAC);
-    digestAndHmac(rows, Hash.SHA_1, CKM_SHA_1_HMAC);
-    digestAndHmac(rows, Hash.SHA384, CKM_SHA384_HMAC);
-    digestAndHmac(rows, Hash.SHA512, CKM_SHA512_HMAC);
+    digestAndKeyed(rows, Hash.SHA256, CKM_SHA256_KEY_DERIVATION, CKM_SHA256_HMAC);
+    digestAndKeyed(rows, Hash.SHA224, CKM_SHA224_KEY_DERIVATION, CKM_SHA224_HMAC);
+    digestAndKeyed(rows, Hash.SHA_1, CKM_SHA1_KEY_DERIVATION, CKM_SHA_1_HMAC);
+    digestAndKeyed(rows, Hash.SHA384, CKM_SHA384_KEY_DERIVATION, CKM_SHA384_HMAC);
+    digestAndKeyed(rows, Hash.SHA512, CKM_SHA512_KEY_DERIVATION, CKM_SHA512_HMAC);
     truncatedSha512(
         rows, Hash.SHA512_256, CKM_IBM_SHA512_256, CKM_SHA512_256_HMAC, CKM_IBM_SHA512_256_HMAC);
     truncatedSha512(
@@ -238,7 +238,10 @@ public final class MechanismCatalog {
     rows.add(CKM_EDDSA, MechanismFamily.EDDSA, EC, 256, 448)
         .flags(Ckf.CKF_EC_F_P | Ckf.CKF_EC_UNCOMPRESS)
         .signs(VALUE_SEEN);
-    // Served though IBM's list leaves it out, as IBM does.
+    // Served though IBM's list leaves them out, as IBM does.
+    rows.add(CKM_DES3_ECB_ENCRYPT_DATA, MechanismFamily.ENCRYPTED_DATA, DES, 16, 24)
+        .unlisted()
+        .with(DERIVE, IN_TOKEN);
     rows.add(CKM_IBM_TRANSPORTKEY, MechanismFamily.TRANSPORT_KEY, Set.of(), 0, 4096)
         .unlisted()
         .with(UNWRAP, IN_GATEWAY);
@@ -263,10 +266,15 @@ public final class MechanismCatalog {
         .with(UNWRAP, COMPATIBLE_VALUE_SEEN);
   }
 
-  private static void digestAndHmac(Rows rows, Hash hash, long hmac) {
+  private static void digestAndKeyed(Rows rows, Hash hash, long derivation, long hmac) {
     rows.add(hash.mechanism(), MechanismFamily.DIGEST, Set.of(), 0, 0)
         .hash(hash)
         .with(DIGEST, IN_TOKEN);
+    // What opens a value: see KeyValues.
+    rows.add(derivation, MechanismFamily.HASH_DERIVATION, SECRET, 8, 256)
+        .servedBy(CKM_AES_KEY_WRAP_PAD)
+        .hash(hash)
+        .with(DERIVE, VALUE_SEEN);
     rows.add(hmac, MechanismFamily.HMAC, SECRET, 1, 256).hash(hash).signs(IN_TOKEN);
   }
 

@@ -46,6 +46,10 @@ public enum MechanismFamily {
   DH_KEY_PAIR,
   DH,
   DH_RAW,
+  /** A hash of the base key's value (SHA*_KEY_DERIVATION). */
+  HASH_DERIVATION,
+  /** ECB encryption of public data under the base key (DES3_ECB_ENCRYPT_DATA). */
+  ENCRYPTED_DATA,
   /** Import of a public key (IBM_TRANSPORTKEY). */
   TRANSPORT_KEY
 }
