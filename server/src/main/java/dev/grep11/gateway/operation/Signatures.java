@@ -320,6 +320,11 @@ final class Signatures {
         }
         yield data;
       }
+      case RSA_X9_31 -> {
+        // PKCS #11 v2.40, 2.1.7: two bytes shorter than the modulus.
+        requireInput(data, modulusLength - 2);
+        yield data;
+      }
       case ECDSA, DSA -> {
         requireInput(data, Integer.MAX_VALUE);
         yield data;

@@ -126,7 +126,12 @@ public final class MechanismCatalog {
         .with(UNWRAP, IN_TOKEN);
     rows.add(CKM_RSA_PKCS_KEY_PAIR_GEN, MechanismFamily.RSA_KEY_PAIR, RSA, 512, 4096)
         .with(GENERATE_KEY_PAIR, IN_TOKEN);
+    rows.add(CKM_RSA_X9_31_KEY_PAIR_GEN, MechanismFamily.RSA_KEY_PAIR, RSA, 512, 4096)
+        .with(GENERATE_KEY_PAIR, IN_TOKEN);
     rows.add(CKM_RSA_PKCS_PSS, MechanismFamily.RSA_PSS, RSA, 512, 4096).signs(IN_TOKEN);
+    rows.add(CKM_SHA1_RSA_X9_31, MechanismFamily.RSA_X9_31_HASHED, RSA, 512, 4096)
+        .hash(Hash.SHA_1)
+        .signs(IN_TOKEN);
     rsaHashed(rows, Hash.SHA_1, CKM_SHA1_RSA_PKCS, CKM_SHA1_RSA_PKCS_PSS);
     rsaHashed(rows, Hash.SHA256, CKM_SHA256_RSA_PKCS, CKM_SHA256_RSA_PKCS_PSS);
     rsaHashed(rows, Hash.SHA224, CKM_SHA224_RSA_PKCS, CKM_SHA224_RSA_PKCS_PSS);
@@ -172,10 +177,7 @@ public final class MechanismCatalog {
     rows.add(CKM_DSA_KEY_PAIR_GEN, MechanismFamily.DSA_KEY_PAIR, Set.of(CKK_DSA), 1024, 3072)
         .with(GENERATE_KEY_PAIR, IN_TOKEN);
     rows.add(CKM_DSA, MechanismFamily.DSA, Set.of(CKK_DSA), 1024, 3072).signs(IN_TOKEN);
-    rows.add(CKM_DSA_SHA1, MechanismFamily.DSA_HASHED, Set.of(CKK_DSA), 1024, 3072)
-        .servedBy(CKM_DSA)
-        .hash(Hash.SHA_1)
-        .signs(FRAMED);
+    dsaHashed(rows, Hash.SHA_1, CKM_DSA_SHA1);
     rows.add(CKM_DH_PKCS_PARAMETER_GEN, MechanismFamily.DH_PARAMETERS, Set.of(CKK_DH), 1024, 3072)
         .with(GENERATE, IN_TOKEN);
     rows.add(CKM_DH_PKCS_KEY_PAIR_GEN, MechanismFamily.DH_KEY_PAIR, Set.of(CKK_DH), 1024, 3072)
@@ -185,6 +187,7 @@ public final class MechanismCatalog {
     rows.add(CKM_IBM_DH_PKCS_DERIVE_RAW, MechanismFamily.DH_RAW, Set.of(CKK_DH), 1024, 3072)
         .servedBy(CKM_DH_PKCS_DERIVE)
         .with(DERIVE, IN_TOKEN);
+    rows.add(CKM_RSA_X9_31, MechanismFamily.RSA_X9_31, RSA, 512, 4096).signs(IN_TOKEN);
     for (var hash : List.of(Hash.SHA3_224, Hash.SHA3_256, Hash.SHA3_384, Hash.SHA3_512)) {
       rows.add(hash.mechanism(), MechanismFamily.DIGEST, Set.of(), 0, 0)
           .hash(hash)
@@ -226,6 +229,10 @@ public final class MechanismCatalog {
     // Beyond IBM's list.
     rows.add(CKM_AES_CTR, MechanismFamily.CTR, AES, 16, 32).encrypts(IN_TOKEN);
     rows.add(CKM_AES_GCM, MechanismFamily.GCM, AES, 16, 32).encrypts(IN_TOKEN);
+    dsaHashed(rows, Hash.SHA224, CKM_DSA_SHA224);
+    dsaHashed(rows, Hash.SHA256, CKM_DSA_SHA256);
+    dsaHashed(rows, Hash.SHA384, CKM_DSA_SHA384);
+    dsaHashed(rows, Hash.SHA512, CKM_DSA_SHA512);
     rows.add(CKM_AES_KEY_WRAP, MechanismFamily.KEY_WRAP, AES, 16, 32)
         .with(WRAP, IN_TOKEN)
         .with(UNWRAP, IN_TOKEN);
@@ -293,6 +300,13 @@ public final class MechanismCatalog {
         .servedBy(CKM_AES_KEY_WRAP_PAD)
         .hash(hash)
         .signs(VALUE_SEEN);
+  }
+
+  private static void dsaHashed(Rows rows, Hash hash, long number) {
+    rows.add(number, MechanismFamily.DSA_HASHED, Set.of(CKK_DSA), 1024, 3072)
+        .servedBy(CKM_DSA)
+        .hash(hash)
+        .signs(FRAMED);
   }
 
   private static void ecdsaHashed(Rows rows, Hash hash, long number) {

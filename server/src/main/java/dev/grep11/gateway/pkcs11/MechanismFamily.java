@@ -11,6 +11,10 @@ public enum MechanismFamily {
   RSA_PSS,
   RSA_PSS_HASHED,
   RSA_OAEP,
+  /** ANSI X9.31 signature over a caller's hash. */
+  RSA_X9_31,
+  /** ANSI X9.31 signature that hashes first. */
+  RSA_X9_31_HASHED,
   AES_KEY,
   DES_KEY,
   GENERIC_KEY,

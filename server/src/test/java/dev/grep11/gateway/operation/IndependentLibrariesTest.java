@@ -197,14 +197,17 @@ class IndependentLibrariesTest {
             List.of(),
             "Ed25519",
             Ckk.CKK_EC));
-    rows.add(
-        new SignatureRow(
-            Mechanism.of(CKM_DSA_SHA1),
-            "SHA1withDSAinP1363Format",
-            jdk("SUN"),
-            List.of(),
-            "DSA",
-            Ckk.CKK_DSA));
+    long[] dsa = {CKM_DSA_SHA1, CKM_DSA_SHA224, CKM_DSA_SHA256, CKM_DSA_SHA384, CKM_DSA_SHA512};
+    for (int i = 0; i < hashes.length; i++) {
+      rows.add(
+          new SignatureRow(
+              Mechanism.of(dsa[i]),
+              hashes[i].jcaName().replace("-", "") + "withDSAinP1363Format",
+              jdk("SUN"),
+              List.of(),
+              "DSA",
+              Ckk.CKK_DSA));
+    }
     return rows.stream();
   }
 

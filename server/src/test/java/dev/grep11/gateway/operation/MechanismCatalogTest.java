@@ -159,6 +159,10 @@ class MechanismCatalogTest {
               pairs(
                   c -> c.rsa(1024, Template.empty(), Template.empty()),
                   Mechanism.of(CKM_SHA256_RSA_PKCS))),
+          // SoftHSM has no X9.31; what a token has that does is TokensWithMoreTest's.
+          row(CKM_RSA_X9_31_KEY_PAIR_GEN, "", ""),
+          row(CKM_RSA_X9_31, "", ""),
+          row(CKM_SHA1_RSA_X9_31, "", ""),
           row(
               CKM_RSA_PKCS_PSS,
               SIGNS,
@@ -324,7 +328,11 @@ class MechanismCatalogTest {
                           Template.empty()),
                   Mechanism.of(CKM_DSA_SHA1))),
           row(CKM_DSA, SIGNS, SIGNS, signer(Mechanism.of(CKM_DSA), Material.DSA, TWENTY_BYTES)),
-          row(CKM_DSA_SHA1, SIGNS_FRAMED, SIGNS_FRAMED, signer(CKM_DSA_SHA1, Material.DSA)),
+          hashedDsa(CKM_DSA_SHA1),
+          hashedDsa(CKM_DSA_SHA224),
+          hashedDsa(CKM_DSA_SHA256),
+          hashedDsa(CKM_DSA_SHA384),
+          hashedDsa(CKM_DSA_SHA512),
           row(
               CKM_DH_PKCS_PARAMETER_GEN,
               "GENERATE S",
@@ -1182,6 +1190,10 @@ class MechanismCatalogTest {
 
   private static Expectation hashedPss(long mechanism, Hash hash) {
     return row(mechanism, SIGNS, SIGNS, signer(pss(mechanism, hash), Material.RSA, MESSAGE));
+  }
+
+  private static Expectation hashedDsa(long mechanism) {
+    return row(mechanism, SIGNS_FRAMED, SIGNS_FRAMED, signer(mechanism, Material.DSA));
   }
 
   private static Expectation hashedEcdsa(long mechanism) {
