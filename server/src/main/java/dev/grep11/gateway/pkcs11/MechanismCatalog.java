@@ -40,6 +40,9 @@ public final class MechanismCatalog {
   private static final Service RAW_RSA_FRAMED = new Service(S_PLUS, false, Set.of(CKM_RSA_X_509));
   private static final Service RAW_RSA_VALUE_SEEN = new Service(W, false, Set.of(CKM_RSA_X_509));
 
+  private static final Service ATTRIBUTE_BOUND =
+      new Service(W, true, Set.of(CKM_RSA_PKCS_OAEP, CKM_AES_KEY_GEN, CKM_AES_GCM));
+
   private static final List<MechanismRow> ROWS = rows();
 
   private final Map<Long, MechanismRow> offered;
@@ -197,6 +200,10 @@ public final class MechanismCatalog {
     softwareHmac(rows, Hash.SHA3_256, CKM_IBM_SHA3_256_HMAC);
     softwareHmac(rows, Hash.SHA3_384, CKM_IBM_SHA3_384_HMAC);
     softwareHmac(rows, Hash.SHA3_512, CKM_IBM_SHA3_512_HMAC);
+    rows.add(CKM_IBM_ATTRIBUTEBOUND_WRAP, MechanismFamily.ATTRIBUTE_BOUND, union(RSA, AES), 0, 4096)
+        .servedBy(CKM_AES_KEY_WRAP_PAD)
+        .with(WRAP, ATTRIBUTE_BOUND)
+        .with(UNWRAP, ATTRIBUTE_BOUND);
     ecdsaHashed(rows, Hash.SHA224, CKM_ECDSA_SHA224);
     ecdsaHashed(rows, Hash.SHA224, CKM_IBM_ECDSA_SHA224);
     ecdsaHashed(rows, Hash.SHA256, CKM_ECDSA_SHA256);

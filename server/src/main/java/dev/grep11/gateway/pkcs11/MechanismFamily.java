@@ -54,6 +54,8 @@ public enum MechanismFamily {
   HASH_DERIVATION,
   /** ECB encryption of public data under the base key (DES3_ECB_ENCRYPT_DATA). */
   ENCRYPTED_DATA,
+  /** A key with its attributes (IBM_ATTRIBUTEBOUND_WRAP). */
+  ATTRIBUTE_BOUND,
   /** Import of a public key (IBM_TRANSPORTKEY). */
   TRANSPORT_KEY
 }

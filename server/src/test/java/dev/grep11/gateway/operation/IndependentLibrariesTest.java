@@ -845,6 +845,70 @@ class IndependentLibrariesTest {
     }
   }
 
+  /** docs/key-blob.md, read by the letter: what another program needs to open such a payload. */
+  @Test
+  void opensAnAttributeBoundKeyByWhatIsWrittenDown() throws GeneralSecurityException {
+    var bound = flags(CKA_IBM_ATTRBOUND, CKA_EXTRACTABLE);
+    var macKey = client.generic(16, bound);
+    var rsa =
+        client.rsa(
+            2048,
+            flags(CKA_IBM_ATTRBOUND, CKA_WRAP),
+            flags(CKA_IBM_ATTRBOUND, CKA_UNWRAP, CKA_EXTRACTABLE));
+    var aes = client.aes(32, flags(CKA_IBM_ATTRBOUND, CKA_EXTRACTABLE, CKA_WRAP, CKA_UNWRAP));
+    var key = client.generic(21, bound);
+    for (boolean byRsa : new boolean[] {true, false}) {
+      var kek = byRsa ? rsa.publicKey() : aes;
+      var wrapped = client.wrapBound(key.blob(), kek.blob(), macKey.blob());
+      var in = java.nio.ByteBuffer.wrap(wrapped);
+      assertThat(take(in, 4)).isEqualTo("G11B".getBytes(UTF_8));
+      assertThat(take(in, 4)).containsExactly(1, byRsa ? 1 : 2, 0, 0);
+      var attributes = take(in, in.getShort());
+      var wrappedDataKey = take(in, in.getShort());
+      var ciphered = take(in, in.getShort());
+      var mac = Mac.getInstance("HmacSHA256");
+      mac.init(new SecretKeySpec(value(macKey), "HmacSHA256"));
+      mac.update("grep11-gateway attribute-bound key 1\0".getBytes(UTF_8));
+      mac.update(wrapped, 0, in.position());
+      assertThat(take(in, 32)).isEqualTo(mac.doFinal());
+      assertThat(in.hasRemaining()).isFalse();
+
+      byte[] dataKey;
+      if (byRsa) {
+        var cipher = Cipher.getInstance("RSA/ECB/OAEPWithSHA-1AndMGF1Padding");
+        cipher.init(
+            Cipher.DECRYPT_MODE,
+            KeyFactory.getInstance("RSA")
+                .generatePrivate(new PKCS8EncodedKeySpec(value(rsa.privateKey()))));
+        dataKey = cipher.doFinal(wrappedDataKey);
+      } else {
+        var cipher = Cipher.getInstance("AES/KWP/NoPadding");
+        cipher.init(Cipher.DECRYPT_MODE, new SecretKeySpec(value(aes), "AES"));
+        dataKey = cipher.doFinal(wrappedDataKey);
+      }
+      var gcm = Cipher.getInstance("AES/GCM/NoPadding");
+      gcm.init(
+          Cipher.DECRYPT_MODE,
+          new SecretKeySpec(dataKey, "AES"),
+          new GCMParameterSpec(128, new byte[12]));
+      assertThat(dataKey).hasSize(32);
+      assertThat(gcm.doFinal(ciphered)).hasSize(21).isEqualTo(value(key));
+      // CKA_IBM_ATTRBOUND, true, among the attributes.
+      assertThat(java.util.HexFormat.of().formatHex(attributes)).contains("000000008001000401");
+    }
+  }
+
+  private static byte[] take(java.nio.ByteBuffer in, int length) {
+    var bytes = new byte[length];
+    in.get(bytes);
+    return bytes;
+  }
+
+  /** The value of a key that no mechanism gives out. */
+  private static byte[] value(NewKey key) {
+    return AttributeBoundTest.value(core, key.blob());
+  }
+
   // Agreement
 
   private static byte[] trailing(byte[] bytes, int length) {

@@ -350,6 +350,12 @@ class MechanismCatalogTest {
               "DERIVE S",
               derivation(CKM_IBM_DH_PKCS_DERIVE_RAW, Material.DH, 128, Tampering.DIFFERS)),
           row(
+              CKM_IBM_ATTRIBUTEBOUND_WRAP,
+              "WRAP W, UNWRAP W",
+              "WRAP W, UNWRAP W",
+              boundTransport(Material.BOUND_RSA),
+              boundTransport(Material.BOUND_AES)),
+          row(
               CKM_IBM_ED25519_SHA512,
               SIGNS_BY_VALUE,
               SIGNS_BY_VALUE,
@@ -634,7 +640,11 @@ class MechanismCatalogTest {
     X25519,
     X448,
     DSA,
-    DH;
+    DH,
+    BOUND_RSA,
+    BOUND_AES,
+    BOUND_MAC,
+    BOUND_KEY;
 
     private static final Map<String, Blobs> MADE = new HashMap<>();
     private static final Template SECRET =
@@ -687,6 +697,17 @@ class MechanismCatalogTest {
         case ED448 -> pair(everything.ec(NamedCurve.ED448, PUBLIC, PRIVATE));
         case X25519 -> pair(everything.ec(NamedCurve.X25519, PUBLIC, PRIVATE));
         case X448 -> pair(everything.ec(NamedCurve.X448, PUBLIC, PRIVATE));
+        case BOUND_RSA ->
+            pair(
+                everything.rsa(
+                    2048,
+                    flags(CKA_WRAP, CKA_IBM_ATTRBOUND),
+                    flags(CKA_UNWRAP, CKA_IBM_ATTRBOUND)));
+        case BOUND_AES ->
+            secret(everything.aes(32, flags(CKA_WRAP, CKA_UNWRAP, CKA_IBM_ATTRBOUND)));
+        case BOUND_MAC -> secret(everything.generic(32, flags(CKA_IBM_ATTRBOUND)));
+        case BOUND_KEY ->
+            secret(everything.aes(32, flags(CKA_SIGN, CKA_EXTRACTABLE, CKA_IBM_ATTRBOUND)));
         case DSA ->
             pair(
                 everything.inGroup(
@@ -892,6 +913,67 @@ class MechanismCatalogTest {
                     changed ->
                         macUnder(
                             c.unwrap(mechanism, changed, kek.keys().own(), template).blob()))));
+  }
+
+  private static List<Probe> boundTransport(Material kek) {
+    var template = Client.aesTemplate(32);
+    return List.of(
+        new Probe(
+            WRAP,
+            c -> {
+              var mac = Material.BOUND_MAC.keys().own();
+              var key = Material.BOUND_KEY.keys().own();
+              assertSameKey(
+                  key,
+                  everything
+                      .unwrapBound(
+                          c.wrapBound(key, kek.keys().other(), mac),
+                          kek.keys().own(),
+                          mac,
+                          template)
+                      .blob());
+            },
+            c ->
+                c.wrapBound(
+                    Material.BOUND_KEY.keys().own(),
+                    kek.lacking(CKA_WRAP).other(),
+                    Material.BOUND_MAC.keys().own()),
+            null),
+        new Probe(
+            UNWRAP,
+            c -> {
+              var mac = Material.BOUND_MAC.keys().own();
+              var key = Material.BOUND_KEY.keys().own();
+              assertSameKey(
+                  key,
+                  c.unwrapBound(
+                          everything.wrapBound(key, kek.keys().other(), mac),
+                          kek.keys().own(),
+                          mac,
+                          template)
+                      .blob());
+            },
+            c ->
+                c.unwrapBound(
+                    everything.wrapBound(
+                        Material.BOUND_KEY.keys().own(),
+                        kek.keys().other(),
+                        Material.BOUND_MAC.keys().own()),
+                    kek.lacking(CKA_UNWRAP).own(),
+                    Material.BOUND_MAC.keys().own(),
+                    template),
+            c -> {
+              var mac = Material.BOUND_MAC.keys().own();
+              var wrapped =
+                  everything.wrapBound(Material.BOUND_KEY.keys().own(), kek.keys().other(), mac);
+              // Every byte: AttributeBoundTest.
+              for (int bit = 3; bit < wrapped.length * 8; bit += 211) {
+                var changed = flipped(wrapped, bit);
+                assertRefused(
+                    CKR_WRAPPED_KEY_INVALID,
+                    () -> c.unwrapBound(changed, kek.keys().own(), mac, template));
+              }
+            }));
   }
 
   private static List<Probe> derivation(
