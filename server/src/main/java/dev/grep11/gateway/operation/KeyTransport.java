@@ -234,7 +234,7 @@ final class KeyTransport {
         try (var kek = secretKek(by, kekBlob, row, CKA_UNWRAP, KeyRole.UNWRAPPING_KEY)) {
           var budget = failures.of(by.instance(), kek.attributes());
           budget.requireLeft();
-          try (var payload = decryptPayload(cipher, kek, wrapped)) {
+          try (var payload = decryptPayload(row, cipher, kek, wrapped)) {
             yield payloads.key(by.instance(), payload, attributes);
           } catch (Pkcs11Exception e) {
             if (e.returnValue() == Ckr.CKR_WRAPPED_KEY_INVALID) {
@@ -398,7 +398,24 @@ final class KeyTransport {
     }
   }
 
-  private SecretBuffer decryptPayload(Mechanism cipher, WorkingKey kek, byte[] wrapped) {
+  /** CBC in the token; the padding, if there is one, off-heap and in constant time. */
+  private SecretBuffer decryptPayload(
+      MechanismRow row, Mechanism cipher, WorkingKey kek, byte[] wrapped) {
+    boolean padded = row.family() == MechanismFamily.CBC_PAD;
+    var blocks = padded ? new Mechanism(unpadded(row), cipher.parameters()) : cipher;
+    var payload = decryptBlocks(blocks, kek, wrapped);
+    if (!padded) {
+      return payload;
+    }
+    int length = BlockPadding.unpaddedLength(payload.readOnly(), Parameters.blockLength(row));
+    if (length < 0) {
+      payload.close();
+      throw invalid();
+    }
+    return payload.truncate(length);
+  }
+
+  private SecretBuffer decryptBlocks(Mechanism cipher, WorkingKey kek, byte[] wrapped) {
     try {
       return hsm.session().decryptSecret(cipher, kek.handle(), ByteBuffer.wrap(wrapped));
     } catch (Pkcs11Exception e) {
@@ -407,6 +424,10 @@ final class KeyTransport {
       }
       throw invalid();
     }
+  }
+
+  private static long unpadded(MechanismRow row) {
+    return row.token() == Ckm.CKM_AES_CBC_PAD ? Ckm.CKM_AES_CBC : Ckm.CKM_DES3_CBC;
   }
 
   private NewKey importPublicKey(
