@@ -110,6 +110,10 @@ final class KeyPayloads {
       if (info != null) {
         PrivateKeys.describe(attributes, info);
       }
+      var group = imported.group();
+      if (group != null) {
+        attributes.put(CKA_IBM_STRUCT_PARAMS, group.encoded());
+      }
       var complete = attributes.build();
       byte[] blob;
       var value = imported.value();

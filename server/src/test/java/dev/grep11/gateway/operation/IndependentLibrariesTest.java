@@ -1021,6 +1021,41 @@ class IndependentLibrariesTest {
         .isEqualTo(trailing(secret, 24));
   }
 
+  /** By CBC_PAD, and on through the token's own key wrap. */
+  @Test
+  void anImportedKeyAgreesOverItsPrime() throws GeneralSecurityException {
+    var outside = outside("DH");
+    var imported =
+        client.importPrivate(Ckk.CKK_DH, outside.getPrivate(), flags(CKA_DERIVE, CKA_EXTRACTABLE));
+    var kek = client.aes(32, flags(CKA_WRAP, CKA_UNWRAP)).blob();
+    var kwp = Mechanism.of(CKM_AES_KEY_WRAP_PAD);
+    var again =
+        client.unwrap(
+            kwp,
+            client.wrap(kwp, imported.blob(), kek),
+            kek,
+            flags(CKA_DERIVE).toBuilder().put(CKA_KEY_TYPE, Ckk.CKK_DH).build());
+    var own = inside("DH");
+    var template = Client.aesTemplate(32);
+    var expected =
+        client
+            .derive(
+                Mechanism.of(CKM_DH_PKCS_DERIVE, publicValue(outside.getPublic())),
+                own.privateKey().blob(),
+                template)
+            .checkSum();
+    var ownPublic =
+        publicValue(
+            KeyFactory.getInstance("DH").generatePublic(new X509EncodedKeySpec(Client.spki(own))));
+    for (var key : List.of(imported, again)) {
+      assertThat(
+              client
+                  .derive(Mechanism.of(CKM_DH_PKCS_DERIVE, ownPublic), key.blob(), template)
+                  .checkSum())
+          .isEqualTo(expected);
+    }
+  }
+
   /**
    * @param number CKD number
    */
