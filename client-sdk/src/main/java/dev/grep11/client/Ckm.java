@@ -17,6 +17,10 @@ public final class Ckm {
   public static final long CKM_DSA_KEY_PAIR_GEN = 0x10L;
   public static final long CKM_DSA = 0x11L;
   public static final long CKM_DSA_SHA1 = 0x12L;
+  public static final long CKM_DSA_SHA224 = 0x13L;
+  public static final long CKM_DSA_SHA256 = 0x14L;
+  public static final long CKM_DSA_SHA384 = 0x15L;
+  public static final long CKM_DSA_SHA512 = 0x16L;
   public static final long CKM_DH_PKCS_KEY_PAIR_GEN = 0x20L;
   public static final long CKM_DH_PKCS_DERIVE = 0x21L;
   public static final long CKM_SHA256_RSA_PKCS = 0x40L;

@@ -253,6 +253,60 @@ class BothDialectsTest {
     assertBothForms(unwrapped.getUnwrappedBytes(), unwrapped.getUnwrapped());
   }
 
+  @ParameterizedTest
+  @EnumSource
+  void wrapAndUnwrapWithAMacKey(Form form) {
+    var macKey =
+        client
+            .generateKey(
+                GenerateKeyRequest.newBuilder()
+                    .setMech(mech(Ckm.CKM_GENERIC_SECRET_KEY_GEN))
+                    .putTemplate(Cka.CKA_VALUE_LEN, number(16))
+                    .putTemplate(Cka.CKA_IBM_ATTRBOUND, flag(true))
+                    .build())
+            .getKeyBytes();
+    var kek = bound(Cka.CKA_WRAP, Cka.CKA_UNWRAP).getKeyBytes();
+    var key = bound(Cka.CKA_EXTRACTABLE);
+    var wrapped =
+        client
+            .wrapKey(
+                WrapKeyRequest.newBuilder()
+                    .setMech(mech(Ckm.CKM_IBM_ATTRIBUTEBOUND_WRAP))
+                    .setKeyBytes(form.bytes(key.getKeyBytes()))
+                    .setKey(form.keyBlob(key.getKeyBytes()))
+                    .setKeKBytes(form.bytes(kek))
+                    .setKeK(form.keyBlob(kek))
+                    .setMacKeyBytes(form.bytes(macKey))
+                    .setMacKey(form.keyBlob(macKey))
+                    .build())
+            .getWrapped();
+    var unwrapped =
+        client.unwrapKey(
+            UnwrapKeyRequest.newBuilder()
+                .setMech(mech(Ckm.CKM_IBM_ATTRIBUTEBOUND_WRAP))
+                .setKeKBytes(form.bytes(kek))
+                .setKeK(form.keyBlob(kek))
+                .setMacKeyBytes(form.bytes(macKey))
+                .setMacKey(form.keyBlob(macKey))
+                .setWrapped(wrapped)
+                .putTemplate(Cka.CKA_KEY_TYPE, number(Ckk.CKK_AES))
+                .build());
+    assertThat(unwrapped.getCheckSum().substring(0, 3)).isEqualTo(key.getCheckSum());
+    assertBothForms(unwrapped.getUnwrappedBytes(), unwrapped.getUnwrapped());
+  }
+
+  private GenerateKeyResponse bound(long... flags) {
+    var request =
+        GenerateKeyRequest.newBuilder()
+            .setMech(mech(Ckm.CKM_AES_KEY_GEN))
+            .putTemplate(Cka.CKA_VALUE_LEN, number(32))
+            .putTemplate(Cka.CKA_IBM_ATTRBOUND, flag(true));
+    for (long flag : flags) {
+      request.putTemplate(flag, flag(true));
+    }
+    return client.generateKey(request.build());
+  }
+
   private ByteString wrap(Form form) {
     return client
         .wrapKey(

@@ -2,6 +2,9 @@ package dev.grep11.gateway.operation;
 
 import static dev.grep11.gateway.pkcs11.Cka.*;
 
+import dev.grep11.gateway.pkcs11.AttributeValue;
+import dev.grep11.gateway.pkcs11.AttributeValue.Bool;
+import dev.grep11.gateway.pkcs11.AttributeValue.Ulong;
 import dev.grep11.gateway.pkcs11.Cka;
 import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.Cko;
@@ -86,6 +89,12 @@ final class AttributeRules {
           CKA_ALWAYS_AUTHENTICATE,
           CKA_IBM_PROTKEY_EXTRACTABLE,
           CKA_IBM_PROTKEY_NEVER_EXTRACTABLE);
+
+  /** Public components in the attributes of a private key. */
+  private static final Set<Long> PUBLIC_HALF =
+      Set.of(CKA_PUBLIC_KEY_INFO, CKA_MODULUS, CKA_EC_POINT);
+
+  private static final AttributeValue NO = new Bool(false);
 
   private final Policy policy;
 
@@ -173,15 +182,68 @@ final class AttributeRules {
             .put(CKA_KEY_TYPE, keyType)
             .put(CKA_LOCAL, origin == Origin.GENERATED)
             .put(CKA_MODIFIABLE, template.bool(CKA_MODIFIABLE).orElse(true));
-    for (long flag : FLAGS) {
-      out.put(flag, template.isTrue(flag));
-    }
+    flags(out, template, origin);
     boolean generated = origin == Origin.GENERATED;
     usage(out, template, CKA_ENCRYPT, generated && keyType == Ckk.CKK_RSA);
     usage(out, template, CKA_VERIFY, generated && signs(keyType, curve));
     usage(out, template, CKA_WRAP, false);
     usage(out, template, CKA_DERIVE, false);
     return out;
+  }
+
+  /**
+   * What of a key's attributes travels in an attribute-bound payload: all but what its holder says
+   * of it.
+   */
+  static Template bound(Template attributes) {
+    var out = attributes.toBuilder();
+    COMPUTED.forEach(out::remove);
+    return out.build();
+  }
+
+  /**
+   * The attributes of a key that came with them. The template may repeat them and add what has no
+   * effect; it may not contradict.
+   *
+   * @param payload attributes under a MAC that was right
+   */
+  Template.Builder unbound(Template payload, Template template) {
+    requireAcceptable(template);
+    var said = payload.toBuilder();
+    PUBLIC_HALF.forEach(said::remove);
+    requireAcceptable(said.build());
+    if (!payload.isTrue(CKA_IBM_ATTRBOUND)) {
+      throw new Pkcs11Exception(Ckr.CKR_WRAPPED_KEY_INVALID, "the payload is not attribute-bound");
+    }
+    var out = payload.toBuilder();
+    template
+        .values()
+        .forEach((type, value) -> {
+          if (!payload.has(type) && DESCRIPTIVE.contains(type)) {
+            out.put(type, value);
+          } else if (!isSilent(type, value) && !payload.get(type).orElse(NO).equals(value)) {
+            throw new Pkcs11Exception(
+                Ckr.CKR_TEMPLATE_INCONSISTENT, Cka.name(type) + " is not that of the wrapped key");
+          }
+        });
+    return check(
+        out.put(CKA_SENSITIVE, true)
+            .put(CKA_LOCAL, false)
+            .put(CKA_ALWAYS_SENSITIVE, false)
+            .put(CKA_NEVER_EXTRACTABLE, false));
+  }
+
+  /** What samples send without meaning it. */
+  private static boolean isSilent(long type, AttributeValue value) {
+    return type == CKA_SENSITIVE || (type == CKA_VALUE_LEN && value.equals(new Ulong(0)));
+  }
+
+  /** Both halves of a pair or none: a bound half would vouch for one that is not. */
+  static void requireBoundTogether(Template publicAttributes, Template privateAttributes) {
+    if (publicAttributes.isTrue(CKA_IBM_ATTRBOUND) != privateAttributes.isTrue(CKA_IBM_ATTRBOUND)) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_IBM_ATTRBOUND is for both halves of a pair");
+    }
   }
 
   /** Under policy strict an imported key wraps only if it is trusted. */
@@ -220,8 +282,7 @@ final class AttributeRules {
       long type = entry.getKey();
       var before = attributes.bool(type);
       if (before.isEmpty()
-          || !(entry.getValue()
-              instanceof dev.grep11.gateway.pkcs11.AttributeValue.Bool(boolean to))
+          || !(entry.getValue() instanceof Bool(boolean to))
           || COMPUTED.contains(type)
           || type == CKA_IBM_ATTRBOUND
           || type == CKA_SENSITIVE) {
@@ -267,9 +328,7 @@ final class AttributeRules {
             .put(CKA_ALWAYS_SENSITIVE, generated)
             .put(CKA_LOCAL, generated)
             .put(CKA_MODIFIABLE, template.bool(CKA_MODIFIABLE).orElse(true));
-    for (long flag : FLAGS) {
-      out.put(flag, template.isTrue(flag));
-    }
+    flags(out, template, origin);
     return out;
   }
 
@@ -283,6 +342,21 @@ final class AttributeRules {
           }
         });
     return out;
+  }
+
+  /**
+   * A key whose value a client may know is not made attribute-bound: as wrapping key it would open,
+   * as MAC key forge, what the bound keys of others rely on.
+   */
+  private static void flags(Template.Builder out, Template template, Origin origin) {
+    if (template.isTrue(CKA_IBM_ATTRBOUND) && origin != Origin.GENERATED) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_TEMPLATE_INCONSISTENT,
+          "CKA_IBM_ATTRBOUND is set when a key is generated, or comes with an attribute-bound key");
+    }
+    for (long flag : FLAGS) {
+      out.put(flag, template.isTrue(flag));
+    }
   }
 
   private static void usage(Template.Builder out, Template template, long type, boolean standard) {

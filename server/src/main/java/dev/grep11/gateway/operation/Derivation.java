@@ -5,6 +5,7 @@ import static dev.grep11.gateway.pkcs11.Cka.*;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.SecretBuffer;
 import dev.grep11.gateway.key.KeyForm;
+import dev.grep11.gateway.key.KeySealer.OpenedKey;
 import dev.grep11.gateway.key.PublicKeyInfo;
 import dev.grep11.gateway.key.WorkingKey;
 import dev.grep11.gateway.operation.AttributeRules.Origin;
@@ -16,8 +17,10 @@ import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Hash;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
+import dev.grep11.gateway.pkcs11.MechanismFamily;
 import dev.grep11.gateway.pkcs11.MechanismParameters.Bytes;
 import dev.grep11.gateway.pkcs11.MechanismParameters.Ecdh1Derive;
+import dev.grep11.gateway.pkcs11.MechanismParameters.KeyDerivationString;
 import dev.grep11.gateway.pkcs11.MechanismRow;
 import dev.grep11.gateway.pkcs11.NamedCurve;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
@@ -29,7 +32,10 @@ import java.util.Arrays;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
-/** DeriveKey: Diffie-Hellman over elliptic curves and over primes. Semantics section 10. */
+/**
+ * DeriveKey: Diffie-Hellman over elliptic curves and over primes, hashes of a key and encryptions
+ * under one. Semantics section 10.
+ */
 final class Derivation {
   private static final Set<Long> SECRET_KEY_TYPES =
       Set.of(Ckk.CKK_AES, Ckk.CKK_DES2, Ckk.CKK_DES3, Ckk.CKK_GENERIC_SECRET);
@@ -65,32 +71,50 @@ final class Derivation {
     if (data.length > 0) {
       throw new Pkcs11Exception(Ckr.CKR_ARGUMENTS_BAD, row.name() + " takes no Data");
     }
-    long keyType =
-        template
-            .ulong(CKA_KEY_TYPE)
-            .orElseThrow(() ->
-                new Pkcs11Exception(
-                    Ckr.CKR_TEMPLATE_INCOMPLETE, "the template lacks CKA_KEY_TYPE"));
+    long keyType = keyType(row, template);
     if (!SECRET_KEY_TYPES.contains(keyType)) {
       throw new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_KEY_TYPE");
     }
     AttributeRules.requireKind(template, Cko.CKO_SECRET_KEY, Set.of(keyType));
     var attributes = rules.secret(template, keyType, Origin.DERIVED);
+    if (row.family() == MechanismFamily.HASH_DERIVATION) {
+      Parameters.requireNone(mechanism);
+      var base = access.open(by, baseBlob, row, Cko.CKO_SECRET_KEY, CKA_DERIVE, KeyRole.KEY);
+      inherit(attributes, base.attributes(), template);
+      return newKeys.secret(
+          by.instance(), hashed(row.requireHash(), base, keyType, template), attributes, false);
+    }
+    long baseClass =
+        row.family() == MechanismFamily.ENCRYPTED_DATA ? Cko.CKO_SECRET_KEY : Cko.CKO_PRIVATE_KEY;
     try (var base =
-        access.borrow(
-            by, baseBlob, row, Cko.CKO_PRIVATE_KEY, CKA_DERIVE, KeyRole.KEY, KeyForm.USE)) {
+        access.borrow(by, baseBlob, row, baseClass, CKA_DERIVE, KeyRole.KEY, KeyForm.USE)) {
       inherit(attributes, base.attributes(), template);
       long object =
           switch (row.family()) {
             case ECDH, ECDH_RAW, XDH -> ecdh(row, mechanism, base, keyType, template);
             case DH, DH_RAW -> dh(row, mechanism, base, keyType, template);
+            case ENCRYPTED_DATA -> encrypted(row, mechanism, base, keyType, template);
             default -> throw new Pkcs11Exception(Ckr.CKR_MECHANISM_INVALID, row.name());
           };
       return newKeys.secret(by.instance(), object, attributes, false);
     }
   }
 
-  /** PKCS #11 v2.40, C_DeriveKey for ECDH and DH: what the base key was, the new one was. */
+  /**
+   * PKCS #11 v2.40, 2.20.8 and 2.14: a hash or an encryption is a generic secret if nobody says
+   * what it is. The type of an agreed secret must be said.
+   */
+  private static long keyType(MechanismRow row, Template template) {
+    var stated = template.ulong(CKA_KEY_TYPE);
+    return switch (row.family()) {
+      case HASH_DERIVATION, ENCRYPTED_DATA -> stated.orElse(Ckk.CKK_GENERIC_SECRET);
+      default ->
+          stated.orElseThrow(() ->
+              new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCOMPLETE, "the template lacks CKA_KEY_TYPE"));
+    };
+  }
+
+  /** PKCS #11 v2.40, C_DeriveKey for each of them: what the base key was, the new one was. */
   private static void inherit(Template.Builder attributes, Template base, Template template) {
     attributes.put(CKA_ALWAYS_SENSITIVE, base.isTrue(CKA_ALWAYS_SENSITIVE));
     attributes.put(
@@ -214,11 +238,63 @@ final class Derivation {
         out.put(block, 0, Math.min(block.length, out.remaining()));
         Arrays.fill(block, (byte) 0);
       }
-      return session.createObject(
-          NewKeys.passingSecret(keyType).putOffHeap(CKA_VALUE, key.buffer()).build());
+      return create(keyType, key);
     } finally {
       session.destroyObject(shared);
     }
+  }
+
+  /** The leading bytes of the hash of the base key's value: PKCS #11 v2.40, 2.20.8. Row W. */
+  private long hashed(Hash hash, OpenedKey base, long keyType, Template template) {
+    long length = length(null, keyType, template, hash.length());
+    requireAtMost(length, hash.length());
+    try (var value = values.open(base);
+        var key = SecretBuffer.allocate((int) length)) {
+      var digest = hash.newDigest();
+      digest.update(value.readOnly());
+      var hashed = digest.digest();
+      key.buffer().put(hashed, 0, key.size());
+      Arrays.fill(hashed, (byte) 0);
+      return create(keyType, key);
+    }
+  }
+
+  /** The leading bytes of the data's encryption, all of it in the token: PKCS #11 v2.40, 2.14. */
+  private long encrypted(
+      MechanismRow row, Mechanism mechanism, WorkingKey base, long keyType, Template template) {
+    if (!(mechanism.parameters() instanceof Bytes(byte[] data))
+        || data.length == 0
+        || data.length % Parameters.blockLength(row) != 0) {
+      throw Parameters.invalid(
+          mechanism, "needs data of whole blocks of " + Parameters.blockLength(row) + " bytes");
+    }
+    long length = length(null, keyType, template, data.length);
+    requireAtMost(length, data.length);
+    var passing = NewKeys.passingSecret(keyType);
+    if (!SecretKeys.isDes(keyType)) {
+      passing.put(CKA_VALUE_LEN, length);
+    }
+    return hsm.session()
+        .deriveKey(
+            new Mechanism(row.token(), new KeyDerivationString(data)),
+            base.handle(),
+            passing.build());
+  }
+
+  private static void requireAtMost(long length, int available) {
+    if (length > available) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_SIZE_RANGE, "the mechanism gives %d bytes".formatted(available));
+    }
+  }
+
+  /** A passing object of a derived value; PKCS #11 v2.40 wants the parity of a DES key right. */
+  private long create(long keyType, SecretBuffer value) {
+    if (SecretKeys.isDes(keyType)) {
+      SecretKeys.setOddParity(value.buffer());
+    }
+    return hsm.session()
+        .createObject(NewKeys.passingSecret(keyType).putOffHeap(CKA_VALUE, value.buffer()).build());
   }
 
   private long dh(

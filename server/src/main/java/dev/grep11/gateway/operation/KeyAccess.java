@@ -10,8 +10,10 @@ import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.key.PublicKeyInfo;
 import dev.grep11.gateway.key.WorkingKey;
 import dev.grep11.gateway.pkcs11.Cka;
+import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.Cko;
 import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.MechanismFamily;
 import dev.grep11.gateway.pkcs11.MechanismRow;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Policy;
@@ -24,6 +26,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class KeyAccess {
   private static final int STRICT_RSA_KEK_BITS = 2048;
+  private static final String BOUND_TOGETHER =
+      "CKA_IBM_ATTRBOUND and CKM_IBM_ATTRIBUTEBOUND_WRAP need each other";
 
   private final Keys keys;
   private final KeySealer sealer;
@@ -91,8 +95,41 @@ final class KeyAccess {
     return sealer.open(by.instance(), blob);
   }
 
+  /** The key type of a blob, for whoever must know it before its use. */
+  long keyType(Requester by, byte[] blob, KeyRole role) {
+    requirePresent(blob, role);
+    return sealer.open(by.instance(), blob).attributes().ulong(CKA_KEY_TYPE).orElseThrow();
+  }
+
+  /**
+   * A key that authenticates attribute-bound payloads. It may not sign: a client that could would
+   * write its own attributes (security rule 2.9).
+   */
+  OpenedKey openMacKey(Requester by, byte[] blob) {
+    requirePresent(blob, KeyRole.MAC_KEY);
+    if (sealer.open(by.instance(), blob) instanceof OpenedKey key
+        && key.attributes().ulong(CKA_KEY_TYPE).orElseThrow() == Ckk.CKK_GENERIC_SECRET
+        && key.attributes().isTrue(CKA_IBM_ATTRBOUND)
+        && !key.attributes().isTrue(CKA_SIGN)
+        && !key.attributes().isTrue(CKA_VERIFY)) {
+      return key;
+    }
+    throw new Pkcs11Exception(
+        KeyRole.MAC_KEY.wrongType(),
+        "a MAC key is a generic secret with CKA_IBM_ATTRBOUND that neither signs nor verifies");
+  }
+
+  /** A key that is to be wrapped with its attributes. */
+  OpenedKey openForBoundWrapping(Requester by, byte[] blob, Template kek) {
+    return openForWrapping(by, blob, kek, true);
+  }
+
   /** A key that is to be wrapped. */
   OpenedKey openForWrapping(Requester by, byte[] blob, Template kek) {
+    return openForWrapping(by, blob, kek, false);
+  }
+
+  private OpenedKey openForWrapping(Requester by, byte[] blob, Template kek, boolean bound) {
     requirePresent(blob, KeyRole.KEY);
     if (!(sealer.open(by.instance(), blob) instanceof OpenedKey key)) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_NOT_WRAPPABLE, "a public key needs no wrapping");
@@ -104,9 +141,8 @@ final class KeyAccess {
       throw new Pkcs11Exception(
           Ckr.CKR_KEY_NOT_WRAPPABLE, "CKA_WRAP_WITH_TRUSTED, and the wrapping key is not trusted");
     }
-    if (key.attributes().isTrue(CKA_IBM_ATTRBOUND)) {
-      throw new Pkcs11Exception(
-          Ckr.CKR_KEY_NOT_WRAPPABLE, "CKA_IBM_ATTRBOUND needs CKM_IBM_ATTRIBUTEBOUND_WRAP");
+    if (key.attributes().isTrue(CKA_IBM_ATTRBOUND) != bound) {
+      throw new Pkcs11Exception(Ckr.CKR_KEY_NOT_WRAPPABLE, BOUND_TOGETHER);
     }
     return key;
   }
@@ -140,9 +176,9 @@ final class KeyAccess {
     if (!attributes.isTrue(usage)) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_FUNCTION_NOT_PERMITTED, Cka.name(usage) + " is false");
     }
-    if (attributes.isTrue(CKA_IBM_ATTRBOUND) && role != KeyRole.KEY) {
-      throw new Pkcs11Exception(
-          role.wrongType(), "CKA_IBM_ATTRBOUND needs CKM_IBM_ATTRIBUTEBOUND_WRAP");
+    boolean bound = row.family() == MechanismFamily.ATTRIBUTE_BOUND;
+    if (role != KeyRole.KEY && attributes.isTrue(CKA_IBM_ATTRBOUND) != bound) {
+      throw new Pkcs11Exception(role.wrongType(), BOUND_TOGETHER);
     }
   }
 

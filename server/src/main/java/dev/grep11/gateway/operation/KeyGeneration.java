@@ -127,6 +127,7 @@ final class KeyGeneration {
     var publicAttributes = publicAttributes(row, publicTemplate, Ckk.CKK_RSA, null);
     var privateAttributes = privateAttributes(row, privateTemplate, Ckk.CKK_RSA, null);
     rules.requireSeparated(publicAttributes.build(), privateAttributes.build());
+    AttributeRules.requireBoundTogether(publicAttributes.build(), privateAttributes.build());
     var pair =
         generate(
             row,

@@ -14,7 +14,10 @@ enum KeyRole {
       Ckr.CKR_UNWRAPPING_KEY_HANDLE_INVALID,
       Ckr.CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
       Ckr.CKR_UNWRAPPING_KEY_SIZE_RANGE,
-      "unwrapping key");
+      "unwrapping key"),
+  /** PKCS #11 has no return values for it: it is IBM's. */
+  MAC_KEY(
+      Ckr.CKR_KEY_HANDLE_INVALID, Ckr.CKR_KEY_TYPE_INCONSISTENT, Ckr.CKR_KEY_SIZE_RANGE, "MAC key");
 
   private final long absent;
   private final long wrongType;

@@ -19,15 +19,12 @@ import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
 import dev.grep11.gateway.pkcs11.MechanismFamily;
 import dev.grep11.gateway.pkcs11.MechanismRow;
-import dev.grep11.gateway.pkcs11.NamedCurve;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.pkcs11.Template;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.Set;
-import java.util.UUID;
-import org.jspecify.annotations.Nullable;
 
 /**
  * WrapKey and UnwrapKey. Where the token has the mechanism, the wrapped key never leaves it; the
@@ -47,6 +44,8 @@ final class KeyTransport {
   private final Ciphers ciphers;
   private final NewKeys newKeys;
   private final PrivateKeys privateKeys;
+  private final KeyPayloads payloads;
+  private final AttributeBoundTransport bound;
   private final AttributeRules rules;
   private final UnwrapFailures failures = new UnwrapFailures();
   private final boolean softwareFallback;
@@ -68,13 +67,19 @@ final class KeyTransport {
     this.values = values;
     this.ciphers = ciphers;
     this.newKeys = newKeys;
-    this.privateKeys = new PrivateKeys(hsm, values);
+    privateKeys = new PrivateKeys(hsm, values);
+    payloads = new KeyPayloads(hsm, sealer, values, newKeys, privateKeys, rules);
+    bound = new AttributeBoundTransport(hsm, access, values, payloads, rules);
     this.rules = rules;
     this.softwareFallback = softwareFallback;
   }
 
-  byte[] wrap(Requester by, Mechanism mechanism, byte[] blob, byte[] kekBlob) {
+  /**
+   * @param macKeyBlob empty but for CKM_IBM_ATTRIBUTEBOUND_WRAP
+   */
+  byte[] wrap(Requester by, Mechanism mechanism, byte[] blob, byte[] kekBlob, byte[] macKeyBlob) {
     var row = catalog.require(mechanism, CryptoFunction.WRAP);
+    requireMacKeyOnlyWhereUsed(row, macKeyBlob);
     return switch (row.family()) {
       case RSA_PKCS, RSA_OAEP -> {
         try (var kek =
@@ -112,18 +117,31 @@ final class KeyTransport {
                   Ckr.CKR_KEY_SIZE_RANGE, "CBC without padding wraps whole blocks");
             }
           }
-          try (var payload = payload(key)) {
+          try (var payload = payloads.open(key)) {
             yield hsm.session().encryptSecret(cipher, kek.handle(), payload);
           }
         }
       }
+      case ATTRIBUTE_BOUND -> bound.wrap(by, row, mechanism, blob, kekBlob, macKeyBlob);
       default -> throw new Pkcs11Exception(Ckr.CKR_MECHANISM_INVALID, row.name());
     };
   }
 
+  private static void requireMacKeyOnlyWhereUsed(MechanismRow row, byte[] macKeyBlob) {
+    if (macKeyBlob.length > 0 && row.family() != MechanismFamily.ATTRIBUTE_BOUND) {
+      throw new Pkcs11Exception(Ckr.CKR_ARGUMENTS_BAD, row.name() + " takes no MAC key");
+    }
+  }
+
   NewKey unwrap(
-      Requester by, Mechanism mechanism, byte[] wrapped, byte[] kekBlob, Template template) {
+      Requester by,
+      Mechanism mechanism,
+      byte[] wrapped,
+      byte[] kekBlob,
+      byte[] macKeyBlob,
+      Template template) {
     var row = catalog.require(mechanism, CryptoFunction.UNWRAP);
+    requireMacKeyOnlyWhereUsed(row, macKeyBlob);
     if (row.family() == MechanismFamily.TRANSPORT_KEY) {
       return importPublicKey(by, mechanism, wrapped, template);
     }
@@ -139,11 +157,17 @@ final class KeyTransport {
     }
     AttributeRules.requireKind(
         template, secret ? Cko.CKO_SECRET_KEY : Cko.CKO_PRIVATE_KEY, Set.of(keyType));
+    if (row.family() == MechanismFamily.ATTRIBUTE_BOUND) {
+      return bound.unwrap(by, row, mechanism, wrapped, kekBlob, macKeyBlob, template);
+    }
     // The rules first: a contradiction is told before any key is opened.
-    if (secret) {
-      rules.secret(template, keyType, Origin.UNWRAPPED);
-    } else {
-      rules.privateKey(template, keyType, null, Origin.UNWRAPPED);
+    var attributes =
+        secret
+            ? rules.secret(template, keyType, Origin.UNWRAPPED)
+            : rules.privateKey(template, keyType, null, Origin.UNWRAPPED);
+    long stated = template.ulong(CKA_VALUE_LEN).orElse(0);
+    if (secret && stated != 0 && !SecretKeys.isDes(keyType)) {
+      attributes.put(CKA_VALUE_LEN, stated);
     }
     return switch (row.family()) {
       case RSA_PKCS, RSA_OAEP -> {
@@ -165,11 +189,11 @@ final class KeyTransport {
                 Ckr.CKR_WRAPPED_KEY_LEN_RANGE, Ciphers.modulusLength(kek) + " bytes with this key");
           }
           Ciphers.requireResidue(kek, ByteBuffer.wrap(wrapped), Ckr.CKR_WRAPPED_KEY_INVALID);
-          yield secret(
+          yield newKeys.secret(
               by.instance(),
               unwrapUnderRsa(by, row, mechanism, kek, wrapped, keyType, template),
-              keyType,
-              template);
+              attributes,
+              true);
         }
       }
       case KEY_WRAP, KEY_WRAP_PAD -> {
@@ -180,9 +204,9 @@ final class KeyTransport {
                 Ckr.CKR_WRAPPED_KEY_LEN_RANGE, "a multiple of 8 bytes, 16 or more");
           }
           yield secret
-              ? secret(
-                  by.instance(), unwrapByKeyWrap(row, kek, wrapped, keyType), keyType, template)
-              : privateKey(
+              ? newKeys.secret(
+                  by.instance(), unwrapByKeyWrap(row, kek, wrapped, keyType), attributes, true)
+              : payloads.privateKey(
                   by.instance(),
                   privateKeys.fromToken(
                       unwrapInToken(
@@ -193,8 +217,7 @@ final class KeyTransport {
                               .put(CKA_SIGN, keyType != Ckk.CKK_DH)
                               .put(CKA_DERIVE, keyType == Ckk.CKK_EC || keyType == Ckk.CKK_DH)),
                       keyType),
-                  keyType,
-                  template);
+                  attributes);
         }
       }
       case CBC, CBC_PAD -> {
@@ -211,10 +234,8 @@ final class KeyTransport {
         try (var kek = secretKek(by, kekBlob, row, CKA_UNWRAP, KeyRole.UNWRAPPING_KEY)) {
           var budget = failures.of(by.instance(), kek.attributes());
           budget.requireLeft();
-          try (var payload = decryptPayload(cipher, kek, wrapped)) {
-            yield secret
-                ? secret(by.instance(), create(keyType, payload), keyType, template)
-                : privateKey(by.instance(), imported(payload), keyType, template);
+          try (var payload = decryptPayload(row, cipher, kek, wrapped)) {
+            yield payloads.key(by.instance(), payload, attributes);
           } catch (Pkcs11Exception e) {
             if (e.returnValue() == Ckr.CKR_WRAPPED_KEY_INVALID) {
               budget.spend();
@@ -257,18 +278,6 @@ final class KeyTransport {
     }
   }
 
-  /** What CBC encrypts: the bytes of a secret key, PKCS #8 of a private one. */
-  private SecretBuffer payload(OpenedKey key) {
-    var value = values.open(key);
-    if (isSecret(key) || !sealer.isSealedValue(key)) {
-      return value;
-    }
-    try (value) {
-      return PrivateKeys.pkcs8(
-          NamedCurve.ofParameters(key.attributes().bytes(CKA_EC_PARAMS).orElseThrow()), value);
-    }
-  }
-
   private long unwrapUnderRsa(
       Requester by,
       MechanismRow row,
@@ -286,7 +295,7 @@ final class KeyTransport {
               hsm.session().decryptSecret(RAW_RSA, kek.handle(), ByteBuffer.wrap(wrapped));
           var value = SecretBuffer.allocate(length)) {
         RsaPadding.pkcs1DecodeKey(encoded.readOnly(), seed, value.buffer());
-        return create(keyType, value);
+        return payloads.create(keyType, value);
       }
     }
     var oaep = Parameters.oaep(mechanism);
@@ -304,7 +313,7 @@ final class KeyTransport {
           RsaPadding.oaepDecode(oaep, encoded.readOnly()).orElseThrow(KeyTransport::invalid);
       try (var value = SecretBuffer.allocate(message.length)) {
         value.buffer().put(message);
-        return create(keyType, value);
+        return payloads.create(keyType, value);
       } finally {
         Arrays.fill(message, (byte) 0);
       }
@@ -338,7 +347,7 @@ final class KeyTransport {
         return object;
       }
       try (var value = values.openObject(object)) {
-        return create(keyType, value);
+        return payloads.create(keyType, value);
       } finally {
         hsm.session().destroyObject(object);
       }
@@ -347,7 +356,7 @@ final class KeyTransport {
       return object;
     }
     try (var value = hsm.session().openKeyWrapPad(kek.handle(), wrapped)) {
-      return create(keyType, value);
+      return payloads.create(keyType, value);
     }
   }
 
@@ -389,7 +398,24 @@ final class KeyTransport {
     }
   }
 
-  private SecretBuffer decryptPayload(Mechanism cipher, WorkingKey kek, byte[] wrapped) {
+  /** CBC in the token; the padding, if there is one, off-heap and in constant time. */
+  private SecretBuffer decryptPayload(
+      MechanismRow row, Mechanism cipher, WorkingKey kek, byte[] wrapped) {
+    boolean padded = row.family() == MechanismFamily.CBC_PAD;
+    var blocks = padded ? new Mechanism(unpadded(row), cipher.parameters()) : cipher;
+    var payload = decryptBlocks(blocks, kek, wrapped);
+    if (!padded) {
+      return payload;
+    }
+    int length = BlockPadding.unpaddedLength(payload.readOnly(), Parameters.blockLength(row));
+    if (length < 0) {
+      payload.close();
+      throw invalid();
+    }
+    return payload.truncate(length);
+  }
+
+  private SecretBuffer decryptBlocks(Mechanism cipher, WorkingKey kek, byte[] wrapped) {
     try {
       return hsm.session().decryptSecret(cipher, kek.handle(), ByteBuffer.wrap(wrapped));
     } catch (Pkcs11Exception e) {
@@ -400,89 +426,8 @@ final class KeyTransport {
     }
   }
 
-  /** One answer whatever the payload lacks: what was inside is not the caller's to learn. */
-  private PrivateKeys.Imported imported(SecretBuffer payload) {
-    try {
-      return privateKeys.fromPkcs8(payload);
-    } catch (Pkcs11Exception e) {
-      throw e.retry() ? e : invalid();
-    }
-  }
-
-  /** A passing secret key object of a value in gateway memory. */
-  private long create(long keyType, SecretBuffer value) {
-    if (SecretKeys.isDes(keyType) && value.size() != SecretKeys.length(desType(keyType))) {
-      throw invalid();
-    }
-    if (keyType == Ckk.CKK_AES && value.size() != 16 && value.size() != 24 && value.size() != 32) {
-      throw invalid();
-    }
-    try {
-      return hsm.session()
-          .createObject(
-              NewKeys.passingSecret(keyType).putOffHeap(CKA_VALUE, value.buffer()).build());
-    } catch (Pkcs11Exception e) {
-      if (e.retry()) {
-        throw e;
-      }
-      throw invalid();
-    }
-  }
-
-  private static Template desType(long keyType) {
-    return Template.builder().put(CKA_KEY_TYPE, keyType).build();
-  }
-
-  private NewKey secret(UUID instance, long object, long keyType, Template template) {
-    var attributes = rules.secret(template, keyType, Origin.UNWRAPPED);
-    var stated = template.ulong(CKA_VALUE_LEN);
-    if (stated.isPresent() && stated.getAsLong() != 0 && !SecretKeys.isDes(keyType)) {
-      attributes.put(CKA_VALUE_LEN, stated.getAsLong());
-    }
-    return newKeys.secret(instance, object, attributes, true);
-  }
-
-  private NewKey privateKey(
-      UUID instance, PrivateKeys.Imported imported, long keyType, Template template) {
-    try {
-      if (imported.keyType() != keyType) {
-        throw new Pkcs11Exception(
-            Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_KEY_TYPE is not the type of the key");
-      }
-      var attributes = rules.privateKey(template, keyType, imported.curve(), Origin.UNWRAPPED);
-      var info = imported.publicKey();
-      if (info != null) {
-        PrivateKeys.describe(attributes, info);
-      }
-      var complete = attributes.build();
-      byte[] blob;
-      var value = imported.value();
-      if (value != null) {
-        try (var copy = SecretBuffer.allocate(value.remaining())) {
-          copy.buffer().put(value.duplicate());
-          blob = sealer.sealValue(instance, copy, complete);
-        }
-      } else {
-        blob = sealer.seal(instance, imported.object(), complete);
-      }
-      return new NewKey(blob, checkSum(instance, info), complete);
-    } finally {
-      if (imported.object() != 0) {
-        hsm.session().destroyObject(imported.object());
-      }
-    }
-  }
-
-  /** The public half under MAC, with the right to verify, and the key's size in bits. */
-  private byte[] checkSum(UUID instance, @Nullable PublicKeyInfo info) {
-    if (info == null) {
-      return new byte[0];
-    }
-    var curve = info instanceof PublicKeyInfo.Ec ec ? ec.curve() : null;
-    var attributes = rules.publicKey(Template.empty(), info.keyType(), curve, Origin.UNWRAPPED);
-    attributes.put(CKA_VERIFY, curve == null || curve.form() != NamedCurve.Form.MONTGOMERY);
-    PrivateKeys.describe(attributes, info);
-    return NewKeys.withBits(sealer.sealPublic(instance, info, attributes.build()), info.bits());
+  private static long unpadded(MechanismRow row) {
+    return row.token() == Ckm.CKM_AES_CBC_PAD ? Ckm.CKM_AES_CBC : Ckm.CKM_DES3_CBC;
   }
 
   private NewKey importPublicKey(

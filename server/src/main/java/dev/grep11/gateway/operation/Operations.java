@@ -204,8 +204,7 @@ public final class Operations {
 
   public byte[] wrapKey(
       Requester by, Mechanism mechanism, byte[] key, byte[] wrappingKey, byte[] macKey) {
-    requireNoMacKey(macKey);
-    return transport.wrap(by, mechanism, key, wrappingKey);
+    return transport.wrap(by, mechanism, key, wrappingKey, macKey);
   }
 
   public NewKey unwrapKey(
@@ -215,8 +214,7 @@ public final class Operations {
       byte[] unwrappingKey,
       byte[] macKey,
       Template template) {
-    requireNoMacKey(macKey);
-    return transport.unwrap(by, mechanism, wrapped, unwrappingKey, template);
+    return transport.unwrap(by, mechanism, wrapped, unwrappingKey, macKey, template);
   }
 
   public NewKey deriveKey(
@@ -337,13 +335,5 @@ public final class Operations {
       case DIGEST, ECB, CBC, CBC_PAD, CTR, GCM, HMAC, CMAC, ECDSA, ECDSA_HASHED, EDDSA -> true;
       default -> false;
     };
-  }
-
-  private static void requireNoMacKey(byte[] macKey) {
-    if (macKey.length > 0) {
-      throw new Pkcs11Exception(
-          Ckr.CKR_ARGUMENTS_BAD,
-          "a MAC key belongs to CKM_IBM_ATTRIBUTEBOUND_WRAP, not served yet");
-    }
   }
 }

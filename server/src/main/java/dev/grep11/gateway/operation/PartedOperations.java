@@ -78,7 +78,8 @@ public final class PartedOperations {
     return switch (row.family()) {
       case DIGEST, RSA_PKCS_HASHED, RSA_PSS_HASHED, ECDSA_HASHED, DSA_HASHED -> Course.HASH;
       case ECB, CBC, CBC_PAD, CTR -> Course.CIPHER;
-      case HMAC, CMAC, GCM -> Course.BUFFER;
+      // PKCS #11 does not say whether CKM_RSA_X9_31 takes the hash with its identifier or without.
+      case HMAC, CMAC, GCM, RSA_X9_31_HASHED -> Course.BUFFER;
       default -> Course.WHOLE;
     };
   }

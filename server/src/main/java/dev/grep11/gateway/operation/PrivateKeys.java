@@ -48,14 +48,30 @@ final class PrivateKeys {
    *
    * @param object a passing object in the token, or 0 for a key that the token cannot wrap
    * @param value the value of such a key
-   * @param publicKey its public half; null where the token cannot tell (DSA)
+   * @param publicKey its public half; null where the token cannot tell (DSA, DH)
+   * @param group domain parameters of a DSA or DH key
    */
   record Imported(
       long object,
       @Nullable ByteBuffer value,
       long keyType,
       @Nullable NamedCurve curve,
-      @Nullable PublicKeyInfo publicKey) {}
+      @Nullable PublicKeyInfo publicKey,
+      @Nullable DomainParameters group) {
+
+    Imported(
+        long object,
+        @Nullable ByteBuffer value,
+        long keyType,
+        @Nullable NamedCurve curve,
+        PublicKeyInfo publicKey) {
+      this(object, value, keyType, curve, publicKey, null);
+    }
+
+    static Imported inGroup(long object, long keyType, DomainParameters group) {
+      return new Imported(object, null, keyType, null, null, group);
+    }
+  }
 
   /** Says in a key's attributes what its public half is. */
   static void describe(Template.Builder attributes, PublicKeyInfo info) {
@@ -125,7 +141,19 @@ final class PrivateKeys {
               session.attributes(object, CKA_EC_PARAMS).bytes(CKA_EC_PARAMS).orElseThrow());
       return new Imported(object, null, keyType, curve, publicPoint(object, curve));
     }
-    return new Imported(object, null, keyType, null, null);
+    boolean dsa = keyType == Ckk.CKK_DSA;
+    var made =
+        dsa
+            ? session.attributes(object, CKA_PRIME, CKA_SUBPRIME, CKA_BASE)
+            : session.attributes(object, CKA_PRIME, CKA_BASE);
+    var group =
+        new DomainParameters(
+            new BigInteger(1, made.bytes(CKA_PRIME).orElseThrow()),
+            made.bytes(CKA_SUBPRIME).map(bytes -> new BigInteger(1, bytes)).orElse(null),
+            new BigInteger(1, made.bytes(CKA_BASE).orElseThrow()));
+    // Whoever knows the wrapping key can have put any group inside.
+    return Imported.inGroup(
+        object, keyType, DomainParameters.parse(group.encoded(), dsa, 1024, 3072));
   }
 
   /** PKCS #8 of a raw Edwards or X key, RFC 8410 section 7. */
@@ -211,7 +239,7 @@ final class PrivateKeys {
     var p = group.unsigned();
     var q = group.unsigned();
     var g = group.unsigned();
-    DomainParameters.parse(encode(p, q, g), true, 1024, 3072);
+    var parameters = DomainParameters.parse(encode(p, q, g), true, 1024, 3072);
     long object =
         create(
             NewKeys.passing(Cko.CKO_PRIVATE_KEY, Ckk.CKK_DSA)
@@ -220,13 +248,13 @@ final class PrivateKeys {
                 .putOffHeap(CKA_BASE, g)
                 .putOffHeap(CKA_VALUE, new DerReader(key).unsigned())
                 .build());
-    return new Imported(object, null, Ckk.CKK_DSA, null, null);
+    return Imported.inGroup(object, Ckk.CKK_DSA, parameters);
   }
 
   private Imported dh(DerReader group, ByteBuffer key) {
     var p = group.unsigned();
     var g = group.unsigned();
-    DomainParameters.parse(encode(p, null, g), false, 1024, 3072);
+    var parameters = DomainParameters.parse(encode(p, null, g), false, 1024, 3072);
     long object =
         create(
             NewKeys.passing(Cko.CKO_PRIVATE_KEY, Ckk.CKK_DH)
@@ -234,7 +262,7 @@ final class PrivateKeys {
                 .putOffHeap(CKA_BASE, g)
                 .putOffHeap(CKA_VALUE, new DerReader(key).unsigned())
                 .build());
-    return new Imported(object, null, Ckk.CKK_DH, null, null);
+    return Imported.inGroup(object, Ckk.CKK_DH, parameters);
   }
 
   /** The token cannot compute their public key, so the value is on the heap for that moment. */

@@ -8,6 +8,7 @@ import dev.grep11.gateway.pkcs11.MechanismParameters.AesGcm;
 import dev.grep11.gateway.pkcs11.MechanismParameters.Bytes;
 import dev.grep11.gateway.pkcs11.MechanismParameters.Ecdh1Derive;
 import dev.grep11.gateway.pkcs11.MechanismParameters.EdDsa;
+import dev.grep11.gateway.pkcs11.MechanismParameters.KeyDerivationString;
 import dev.grep11.gateway.pkcs11.MechanismParameters.None;
 import dev.grep11.gateway.pkcs11.MechanismParameters.RsaOaep;
 import dev.grep11.gateway.pkcs11.MechanismParameters.RsaPss;
@@ -115,6 +116,7 @@ record RunningOperation(
         write(out, context);
       }
       case Ecdh1Derive ignored -> throw unsaveable();
+      case KeyDerivationString ignored -> throw unsaveable();
       case Unserved ignored -> throw unsaveable();
     }
   }

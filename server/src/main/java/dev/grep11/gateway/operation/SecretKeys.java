@@ -7,6 +7,7 @@ import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.pkcs11.Template;
+import java.nio.ByteBuffer;
 
 /** Lengths of secret keys by type. */
 final class SecretKeys {
@@ -30,6 +31,14 @@ final class SecretKeys {
 
   static boolean isDes(long keyType) {
     return keyType == Ckk.CKK_DES2 || keyType == Ckk.CKK_DES3;
+  }
+
+  /** FIPS 46-3: the lowest bit of each byte of a DES key makes its number of ones odd. */
+  static void setOddParity(ByteBuffer key) {
+    for (int i = key.position(); i < key.limit(); i++) {
+      int seven = key.get(i) & 0xfe;
+      key.put(i, (byte) (seven | (~Integer.bitCount(seven) & 1)));
+    }
   }
 
   /** Refuses lengths that the type or the policy does not have. */

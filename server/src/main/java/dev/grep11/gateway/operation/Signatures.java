@@ -3,7 +3,6 @@ package dev.grep11.gateway.operation;
 import static dev.grep11.gateway.pkcs11.Cka.*;
 
 import dev.grep11.gateway.hsm.Hsm;
-import dev.grep11.gateway.hsm.SecretBuffer;
 import dev.grep11.gateway.key.KeyForm;
 import dev.grep11.gateway.key.PublicKeyInfo;
 import dev.grep11.gateway.key.WorkingKey;
@@ -23,7 +22,6 @@ import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.security.MessageDigest;
-import java.util.Arrays;
 import org.bouncycastle.asn1.DERNull;
 import org.bouncycastle.asn1.x509.AlgorithmIdentifier;
 import org.bouncycastle.asn1.x509.DigestInfo;
@@ -252,55 +250,8 @@ final class Signatures {
     requireFallback(row);
     try (var value =
         values.open(access.open(by, blob, row, Cko.CKO_SECRET_KEY, usage, KeyRole.KEY))) {
-      return softwareHmac(row.requireHash(), value, data);
+      return SoftwareHmac.of(row.requireHash(), value, data);
     }
-  }
-
-  /** RFC 2104 with the key off-heap: what MessageDigest copies of it is one block at a time. */
-  private static byte[] softwareHmac(Hash hash, SecretBuffer key, ByteBuffer data) {
-    var digest = hash.newDigest();
-    int block = blockLength(hash);
-    var padded = new byte[block];
-    try {
-      var source = key.readOnly();
-      if (source.remaining() > block) {
-        digest.update(source);
-        var hashed = digest.digest();
-        System.arraycopy(hashed, 0, padded, 0, hashed.length);
-        Arrays.fill(hashed, (byte) 0);
-      } else {
-        source.get(padded, 0, source.remaining());
-      }
-      exclusiveOr(padded, 0x36);
-      digest.update(padded);
-      digest.update(data.duplicate());
-      var inner = digest.digest();
-      exclusiveOr(padded, 0x36 ^ 0x5c);
-      digest.update(padded);
-      digest.update(inner);
-      return digest.digest();
-    } finally {
-      Arrays.fill(padded, (byte) 0);
-      digest.reset();
-    }
-  }
-
-  private static void exclusiveOr(byte[] bytes, int with) {
-    for (int i = 0; i < bytes.length; i++) {
-      bytes[i] ^= (byte) with;
-    }
-  }
-
-  /** B of RFC 2104: FIPS 180-4 section 1, FIPS 202 table 3. */
-  private static int blockLength(Hash hash) {
-    return switch (hash) {
-      case SHA_1, SHA224, SHA256 -> 64;
-      case SHA384, SHA512, SHA512_224, SHA512_256 -> 128;
-      case SHA3_224 -> 144;
-      case SHA3_256 -> 136;
-      case SHA3_384 -> 104;
-      case SHA3_512 -> 72;
-    };
   }
 
   /** SoftHSM takes no HMAC key that is shorter than the digest, and pads long ones. */
@@ -352,6 +303,11 @@ final class Signatures {
         if (data.remaining() != length) {
           throw new Pkcs11Exception(Ckr.CKR_DATA_LEN_RANGE, "needs the hash itself");
         }
+        yield data;
+      }
+      case RSA_X9_31 -> {
+        // PKCS #11 v2.40, 2.1.7: two bytes shorter than the modulus.
+        requireInput(data, modulusLength - 2);
         yield data;
       }
       case ECDSA, DSA -> {

@@ -40,6 +40,9 @@ public final class MechanismCatalog {
   private static final Service RAW_RSA_FRAMED = new Service(S_PLUS, false, Set.of(CKM_RSA_X_509));
   private static final Service RAW_RSA_VALUE_SEEN = new Service(W, false, Set.of(CKM_RSA_X_509));
 
+  private static final Service ATTRIBUTE_BOUND =
+      new Service(W, true, Set.of(CKM_RSA_PKCS_OAEP, CKM_AES_KEY_GEN, CKM_AES_GCM));
+
   private static final List<MechanismRow> ROWS = rows();
 
   private final Map<Long, MechanismRow> offered;
@@ -74,7 +77,7 @@ public final class MechanismCatalog {
             }
           });
       if (!functions.isEmpty()) {
-        offered.put(row.type(), withFunctions(row, functions));
+        offered.put(row.type(), row.withFunctions(functions));
       }
     }
     return new MechanismCatalog(offered);
@@ -112,21 +115,6 @@ public final class MechanismCatalog {
     return row;
   }
 
-  private static MechanismRow withFunctions(
-      MechanismRow row, Map<CryptoFunction, Service> functions) {
-    return new MechanismRow(
-        row.type(),
-        row.family(),
-        row.token(),
-        row.hash(),
-        row.keyTypes(),
-        row.minKeySize(),
-        row.maxKeySize(),
-        row.extraFlags(),
-        row.listed(),
-        functions);
-  }
-
   private static List<MechanismRow> rows() {
     var rows = new Rows();
     rows.add(CKM_RSA_PKCS, MechanismFamily.RSA_PKCS, RSA, 512, 4096)
@@ -141,7 +129,12 @@ public final class MechanismCatalog {
         .with(UNWRAP, IN_TOKEN);
     rows.add(CKM_RSA_PKCS_KEY_PAIR_GEN, MechanismFamily.RSA_KEY_PAIR, RSA, 512, 4096)
         .with(GENERATE_KEY_PAIR, IN_TOKEN);
+    rows.add(CKM_RSA_X9_31_KEY_PAIR_GEN, MechanismFamily.RSA_KEY_PAIR, RSA, 512, 4096)
+        .with(GENERATE_KEY_PAIR, IN_TOKEN);
     rows.add(CKM_RSA_PKCS_PSS, MechanismFamily.RSA_PSS, RSA, 512, 4096).signs(IN_TOKEN);
+    rows.add(CKM_SHA1_RSA_X9_31, MechanismFamily.RSA_X9_31_HASHED, RSA, 512, 4096)
+        .hash(Hash.SHA_1)
+        .signs(IN_TOKEN);
     rsaHashed(rows, Hash.SHA_1, CKM_SHA1_RSA_PKCS, CKM_SHA1_RSA_PKCS_PSS);
     rsaHashed(rows, Hash.SHA256, CKM_SHA256_RSA_PKCS, CKM_SHA256_RSA_PKCS_PSS);
     rsaHashed(rows, Hash.SHA224, CKM_SHA224_RSA_PKCS, CKM_SHA224_RSA_PKCS_PSS);
@@ -161,11 +154,11 @@ public final class MechanismCatalog {
             8,
             256)
         .with(GENERATE, IN_TOKEN);
-    digestAndHmac(rows, Hash.SHA256, CKM_SHA256_HMAC);
-    digestAndHmac(rows, Hash.SHA224, CKM_SHA224_HMAC);
-    digestAndHmac(rows, Hash.SHA_1, CKM_SHA_1_HMAC);
-    digestAndHmac(rows, Hash.SHA384, CKM_SHA384_HMAC);
-    digestAndHmac(rows, Hash.SHA512, CKM_SHA512_HMAC);
+    digestAndKeyed(rows, Hash.SHA256, CKM_SHA256_KEY_DERIVATION, CKM_SHA256_HMAC);
+    digestAndKeyed(rows, Hash.SHA224, CKM_SHA224_KEY_DERIVATION, CKM_SHA224_HMAC);
+    digestAndKeyed(rows, Hash.SHA_1, CKM_SHA1_KEY_DERIVATION, CKM_SHA_1_HMAC);
+    digestAndKeyed(rows, Hash.SHA384, CKM_SHA384_KEY_DERIVATION, CKM_SHA384_HMAC);
+    digestAndKeyed(rows, Hash.SHA512, CKM_SHA512_KEY_DERIVATION, CKM_SHA512_HMAC);
     truncatedSha512(
         rows, Hash.SHA512_256, CKM_IBM_SHA512_256, CKM_SHA512_256_HMAC, CKM_IBM_SHA512_256_HMAC);
     truncatedSha512(
@@ -187,10 +180,7 @@ public final class MechanismCatalog {
     rows.add(CKM_DSA_KEY_PAIR_GEN, MechanismFamily.DSA_KEY_PAIR, Set.of(CKK_DSA), 1024, 3072)
         .with(GENERATE_KEY_PAIR, IN_TOKEN);
     rows.add(CKM_DSA, MechanismFamily.DSA, Set.of(CKK_DSA), 1024, 3072).signs(IN_TOKEN);
-    rows.add(CKM_DSA_SHA1, MechanismFamily.DSA_HASHED, Set.of(CKK_DSA), 1024, 3072)
-        .servedBy(CKM_DSA)
-        .hash(Hash.SHA_1)
-        .signs(FRAMED);
+    dsaHashed(rows, Hash.SHA_1, CKM_DSA_SHA1);
     rows.add(CKM_DH_PKCS_PARAMETER_GEN, MechanismFamily.DH_PARAMETERS, Set.of(CKK_DH), 1024, 3072)
         .with(GENERATE, IN_TOKEN);
     rows.add(CKM_DH_PKCS_KEY_PAIR_GEN, MechanismFamily.DH_KEY_PAIR, Set.of(CKK_DH), 1024, 3072)
@@ -200,6 +190,7 @@ public final class MechanismCatalog {
     rows.add(CKM_IBM_DH_PKCS_DERIVE_RAW, MechanismFamily.DH_RAW, Set.of(CKK_DH), 1024, 3072)
         .servedBy(CKM_DH_PKCS_DERIVE)
         .with(DERIVE, IN_TOKEN);
+    rows.add(CKM_RSA_X9_31, MechanismFamily.RSA_X9_31, RSA, 512, 4096).signs(IN_TOKEN);
     for (var hash : List.of(Hash.SHA3_224, Hash.SHA3_256, Hash.SHA3_384, Hash.SHA3_512)) {
       rows.add(hash.mechanism(), MechanismFamily.DIGEST, Set.of(), 0, 0)
           .hash(hash)
@@ -209,6 +200,10 @@ public final class MechanismCatalog {
     softwareHmac(rows, Hash.SHA3_256, CKM_IBM_SHA3_256_HMAC);
     softwareHmac(rows, Hash.SHA3_384, CKM_IBM_SHA3_384_HMAC);
     softwareHmac(rows, Hash.SHA3_512, CKM_IBM_SHA3_512_HMAC);
+    rows.add(CKM_IBM_ATTRIBUTEBOUND_WRAP, MechanismFamily.ATTRIBUTE_BOUND, union(RSA, AES), 0, 4096)
+        .servedBy(CKM_AES_KEY_WRAP_PAD)
+        .with(WRAP, ATTRIBUTE_BOUND)
+        .with(UNWRAP, ATTRIBUTE_BOUND);
     ecdsaHashed(rows, Hash.SHA224, CKM_ECDSA_SHA224);
     ecdsaHashed(rows, Hash.SHA224, CKM_IBM_ECDSA_SHA224);
     ecdsaHashed(rows, Hash.SHA256, CKM_ECDSA_SHA256);
@@ -241,6 +236,10 @@ public final class MechanismCatalog {
     // Beyond IBM's list.
     rows.add(CKM_AES_CTR, MechanismFamily.CTR, AES, 16, 32).encrypts(IN_TOKEN);
     rows.add(CKM_AES_GCM, MechanismFamily.GCM, AES, 16, 32).encrypts(IN_TOKEN);
+    dsaHashed(rows, Hash.SHA224, CKM_DSA_SHA224);
+    dsaHashed(rows, Hash.SHA256, CKM_DSA_SHA256);
+    dsaHashed(rows, Hash.SHA384, CKM_DSA_SHA384);
+    dsaHashed(rows, Hash.SHA512, CKM_DSA_SHA512);
     rows.add(CKM_AES_KEY_WRAP, MechanismFamily.KEY_WRAP, AES, 16, 32)
         .with(WRAP, IN_TOKEN)
         .with(UNWRAP, IN_TOKEN);
@@ -253,7 +252,10 @@ public final class MechanismCatalog {
     rows.add(CKM_EDDSA, MechanismFamily.EDDSA, EC, 256, 448)
         .flags(Ckf.CKF_EC_F_P | Ckf.CKF_EC_UNCOMPRESS)
         .signs(VALUE_SEEN);
-    // Served though IBM's list leaves it out, as IBM does.
+    // Served though IBM's list leaves them out, as IBM does.
+    rows.add(CKM_DES3_ECB_ENCRYPT_DATA, MechanismFamily.ENCRYPTED_DATA, DES, 16, 24)
+        .unlisted()
+        .with(DERIVE, IN_TOKEN);
     rows.add(CKM_IBM_TRANSPORTKEY, MechanismFamily.TRANSPORT_KEY, Set.of(), 0, 4096)
         .unlisted()
         .with(UNWRAP, IN_GATEWAY);
@@ -275,13 +277,19 @@ public final class MechanismCatalog {
     rows.add(cbcPad, MechanismFamily.CBC_PAD, keyTypes, min, max)
         .encrypts(IN_TOKEN)
         .with(WRAP, COMPATIBLE_VALUE_SEEN)
-        .with(UNWRAP, COMPATIBLE_VALUE_SEEN);
+        // The gateway removes the padding itself, in constant time.
+        .with(UNWRAP, new Service(W, false, Set.of(cbc)));
   }
 
-  private static void digestAndHmac(Rows rows, Hash hash, long hmac) {
+  private static void digestAndKeyed(Rows rows, Hash hash, long derivation, long hmac) {
     rows.add(hash.mechanism(), MechanismFamily.DIGEST, Set.of(), 0, 0)
         .hash(hash)
         .with(DIGEST, IN_TOKEN);
+    // What opens a value: see KeyValues.
+    rows.add(derivation, MechanismFamily.HASH_DERIVATION, SECRET, 8, 256)
+        .servedBy(CKM_AES_KEY_WRAP_PAD)
+        .hash(hash)
+        .with(DERIVE, VALUE_SEEN);
     rows.add(hmac, MechanismFamily.HMAC, SECRET, 1, 256).hash(hash).signs(IN_TOKEN);
   }
 
@@ -300,6 +308,13 @@ public final class MechanismCatalog {
         .servedBy(CKM_AES_KEY_WRAP_PAD)
         .hash(hash)
         .signs(VALUE_SEEN);
+  }
+
+  private static void dsaHashed(Rows rows, Hash hash, long number) {
+    rows.add(number, MechanismFamily.DSA_HASHED, Set.of(CKK_DSA), 1024, 3072)
+        .servedBy(CKM_DSA)
+        .hash(hash)
+        .signs(FRAMED);
   }
 
   private static void ecdsaHashed(Rows rows, Hash hash, long number) {
@@ -326,75 +341,27 @@ public final class MechanismCatalog {
     }
 
     Rows servedBy(long token) {
-      var r = rows.getLast();
-      return replace(
-          new MechanismRow(
-              r.type(),
-              r.family(),
-              token,
-              r.hash(),
-              r.keyTypes(),
-              r.minKeySize(),
-              r.maxKeySize(),
-              r.extraFlags(),
-              r.listed(),
-              r.functions()));
+      return replace(rows.getLast().withToken(token));
     }
 
     Rows hash(Hash hash) {
-      var r = rows.getLast();
-      return replace(
-          new MechanismRow(
-              r.type(),
-              r.family(),
-              r.token(),
-              hash,
-              r.keyTypes(),
-              r.minKeySize(),
-              r.maxKeySize(),
-              r.extraFlags(),
-              r.listed(),
-              r.functions()));
+      return replace(rows.getLast().withHash(hash));
     }
 
     Rows flags(long flags) {
-      var r = rows.getLast();
-      return replace(
-          new MechanismRow(
-              r.type(),
-              r.family(),
-              r.token(),
-              r.hash(),
-              r.keyTypes(),
-              r.minKeySize(),
-              r.maxKeySize(),
-              flags,
-              r.listed(),
-              r.functions()));
+      return replace(rows.getLast().withExtraFlags(flags));
     }
 
     Rows unlisted() {
-      var r = rows.getLast();
-      return replace(
-          new MechanismRow(
-              r.type(),
-              r.family(),
-              r.token(),
-              r.hash(),
-              r.keyTypes(),
-              r.minKeySize(),
-              r.maxKeySize(),
-              r.extraFlags(),
-              false,
-              r.functions()));
+      return replace(rows.getLast().asUnlisted());
     }
 
     Rows with(CryptoFunction function, Service service) {
-      var r = rows.getLast();
+      var row = rows.getLast();
       var functions = new EnumMap<CryptoFunction, Service>(CryptoFunction.class);
-      functions.putAll(r.functions());
+      functions.putAll(row.functions());
       functions.put(function, service);
-      return replace(withFunctions(r, functions));
+      return replace(row.withFunctions(functions));
     }
 
     Rows signs(Service service) {

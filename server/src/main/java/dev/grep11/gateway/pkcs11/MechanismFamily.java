@@ -11,6 +11,10 @@ public enum MechanismFamily {
   RSA_PSS,
   RSA_PSS_HASHED,
   RSA_OAEP,
+  /** ANSI X9.31 signature over a caller's hash. */
+  RSA_X9_31,
+  /** ANSI X9.31 signature that hashes first. */
+  RSA_X9_31_HASHED,
   AES_KEY,
   DES_KEY,
   GENERIC_KEY,
@@ -46,6 +50,12 @@ public enum MechanismFamily {
   DH_KEY_PAIR,
   DH,
   DH_RAW,
+  /** A hash of the base key's value (SHA*_KEY_DERIVATION). */
+  HASH_DERIVATION,
+  /** ECB encryption of public data under the base key (DES3_ECB_ENCRYPT_DATA). */
+  ENCRYPTED_DATA,
+  /** A key with its attributes (IBM_ATTRIBUTEBOUND_WRAP). */
+  ATTRIBUTE_BOUND,
   /** Import of a public key (IBM_TRANSPORTKEY). */
   TRANSPORT_KEY
 }

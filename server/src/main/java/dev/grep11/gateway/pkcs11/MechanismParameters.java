@@ -77,6 +77,14 @@ public sealed interface MechanismParameters {
     }
   }
 
+  /** CK_KEY_DERIVATION_STRING_DATA. */
+  record KeyDerivationString(byte[] data) implements MechanismParameters {
+    @Override
+    public void writeTo(CkStruct struct) {
+      struct.pointerAndLength(data);
+    }
+  }
+
   /** CK_GCM_PARAMS, PKCS #11 v2.40 with ulIvBits. */
   record AesGcm(byte[] iv, byte[] aad, int tagBits) implements MechanismParameters {
     @Override

@@ -69,6 +69,45 @@ public record MechanismRow(
     return hash;
   }
 
+  MechanismRow withToken(long number) {
+    return copy(number, hash, extraFlags, listed, functions);
+  }
+
+  MechanismRow withHash(Hash fixed) {
+    return copy(token, fixed, extraFlags, listed, functions);
+  }
+
+  MechanismRow withExtraFlags(long flags) {
+    return copy(token, hash, flags, listed, functions);
+  }
+
+  MechanismRow asUnlisted() {
+    return copy(token, hash, extraFlags, false, functions);
+  }
+
+  MechanismRow withFunctions(Map<CryptoFunction, Service> served) {
+    return copy(token, hash, extraFlags, listed, served);
+  }
+
+  private MechanismRow copy(
+      long newToken,
+      @Nullable Hash newHash,
+      long newExtraFlags,
+      boolean newListed,
+      Map<CryptoFunction, Service> newFunctions) {
+    return new MechanismRow(
+        type,
+        family,
+        newToken,
+        newHash,
+        keyTypes,
+        minKeySize,
+        maxKeySize,
+        newExtraFlags,
+        newListed,
+        newFunctions);
+  }
+
   public Optional<Service> service(CryptoFunction function) {
     return Optional.ofNullable(functions.get(function));
   }

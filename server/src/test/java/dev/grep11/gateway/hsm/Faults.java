@@ -7,11 +7,12 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.reflect.Proxy;
 import java.util.Arrays;
+import java.util.Map;
 import java.util.function.LongUnaryOperator;
 
 /** Stands between the gateway and a real module, to count calls and to make them fail. */
 @SuppressWarnings("restricted")
-final class Faults {
+public final class Faults {
   private Faults() {}
 
   /** Decides what one call answers. */
@@ -19,7 +20,7 @@ final class Faults {
     long call(String function, long[] arguments, Real real) throws Throwable;
   }
 
-  /** The real function with the real arguments. */
+  /** The real function with the arguments as the behaviour left them. */
   interface Real {
     long call() throws Throwable;
   }
@@ -30,11 +31,46 @@ final class Faults {
         Proxy.newProxyInstance(
             Faults.class.getClassLoader(),
             new Class<?>[] {Cryptoki.class},
-            (proxy, method, arguments) ->
-                behaviour.call(
-                    method.getName(),
-                    Arrays.stream(arguments).mapToLong(Long.class::cast).toArray(),
-                    () -> (long) method.invoke(real, arguments)));
+            (proxy, method, boxed) -> {
+              var arguments = Arrays.stream(boxed).mapToLong(Long.class::cast).toArray();
+              return behaviour.call(
+                  method.getName(),
+                  arguments,
+                  () -> (long) method.invoke(real, Arrays.stream(arguments).boxed().toArray()));
+            });
+  }
+
+  /**
+   * A module that has mechanisms which SoftHSM lacks.
+   *
+   * @param standIns by number of a mechanism that it lists too, the one that does its work
+   */
+  public static Cryptoki alsoListing(Map<Long, Long> standIns) {
+    return decorate((function, arguments, real) ->
+        switch (function) {
+          case "C_GetMechanismList" -> {
+            long returnValue = real.call();
+            long list = arguments[1];
+            long count = ulongAt(arguments[2]);
+            if (list != 0) {
+              for (long number : standIns.keySet()) {
+                setUlongAt(list + Long.BYTES * count++, number);
+              }
+            }
+            setUlongAt(arguments[2], list != 0 ? count : count + standIns.size());
+            yield returnValue;
+          }
+          case "C_GetMechanismInfo" -> {
+            arguments[1] = standIns.getOrDefault(arguments[1], arguments[1]);
+            yield real.call();
+          }
+          case "C_SignInit", "C_VerifyInit", "C_GenerateKeyPair" -> {
+            long asked = ulongAt(arguments[1]);
+            setUlongAt(arguments[1], standIns.getOrDefault(asked, asked));
+            yield real.call();
+          }
+          default -> real.call();
+        });
   }
 
   static long ulongAt(long address) {

@@ -123,6 +123,15 @@ final class Client {
     return operations.unwrapKey(by, mechanism, wrapped, kek, NO_BYTES, template);
   }
 
+  byte[] wrapBound(byte[] key, byte[] kek, byte[] macKey) {
+    return operations.wrapKey(by, Mechanism.of(CKM_IBM_ATTRIBUTEBOUND_WRAP), key, kek, macKey);
+  }
+
+  NewKey unwrapBound(byte[] wrapped, byte[] kek, byte[] macKey, Template template) {
+    return operations.unwrapKey(
+        by, Mechanism.of(CKM_IBM_ATTRIBUTEBOUND_WRAP), wrapped, kek, macKey, template);
+  }
+
   NewKey derive(Mechanism mechanism, byte[] baseKey, Template template) {
     return operations.deriveKey(by, mechanism, baseKey, NO_BYTES, template);
   }

@@ -197,14 +197,17 @@ class IndependentLibrariesTest {
             List.of(),
             "Ed25519",
             Ckk.CKK_EC));
-    rows.add(
-        new SignatureRow(
-            Mechanism.of(CKM_DSA_SHA1),
-            "SHA1withDSAinP1363Format",
-            jdk("SUN"),
-            List.of(),
-            "DSA",
-            Ckk.CKK_DSA));
+    long[] dsa = {CKM_DSA_SHA1, CKM_DSA_SHA224, CKM_DSA_SHA256, CKM_DSA_SHA384, CKM_DSA_SHA512};
+    for (int i = 0; i < hashes.length; i++) {
+      rows.add(
+          new SignatureRow(
+              Mechanism.of(dsa[i]),
+              hashes[i].jcaName().replace("-", "") + "withDSAinP1363Format",
+              jdk("SUN"),
+              List.of(),
+              "DSA",
+              Ckk.CKK_DSA));
+    }
     return rows.stream();
   }
 
@@ -842,6 +845,70 @@ class IndependentLibrariesTest {
     }
   }
 
+  /** docs/key-blob.md, read by the letter: what another program needs to open such a payload. */
+  @Test
+  void opensAnAttributeBoundKeyByWhatIsWrittenDown() throws GeneralSecurityException {
+    var bound = flags(CKA_IBM_ATTRBOUND, CKA_EXTRACTABLE);
+    var macKey = client.generic(16, bound);
+    var rsa =
+        client.rsa(
+            2048,
+            flags(CKA_IBM_ATTRBOUND, CKA_WRAP),
+            flags(CKA_IBM_ATTRBOUND, CKA_UNWRAP, CKA_EXTRACTABLE));
+    var aes = client.aes(32, flags(CKA_IBM_ATTRBOUND, CKA_EXTRACTABLE, CKA_WRAP, CKA_UNWRAP));
+    var key = client.generic(21, bound);
+    for (boolean byRsa : new boolean[] {true, false}) {
+      var kek = byRsa ? rsa.publicKey() : aes;
+      var wrapped = client.wrapBound(key.blob(), kek.blob(), macKey.blob());
+      var in = java.nio.ByteBuffer.wrap(wrapped);
+      assertThat(take(in, 4)).isEqualTo("G11B".getBytes(UTF_8));
+      assertThat(take(in, 4)).containsExactly(1, byRsa ? 1 : 2, 0, 0);
+      var attributes = take(in, in.getShort());
+      var wrappedDataKey = take(in, in.getShort());
+      var ciphered = take(in, in.getShort());
+      var mac = Mac.getInstance("HmacSHA256");
+      mac.init(new SecretKeySpec(value(macKey), "HmacSHA256"));
+      mac.update("grep11-gateway attribute-bound key 1\0".getBytes(UTF_8));
+      mac.update(wrapped, 0, in.position());
+      assertThat(take(in, 32)).isEqualTo(mac.doFinal());
+      assertThat(in.hasRemaining()).isFalse();
+
+      byte[] dataKey;
+      if (byRsa) {
+        var cipher = Cipher.getInstance("RSA/ECB/OAEPWithSHA-1AndMGF1Padding");
+        cipher.init(
+            Cipher.DECRYPT_MODE,
+            KeyFactory.getInstance("RSA")
+                .generatePrivate(new PKCS8EncodedKeySpec(value(rsa.privateKey()))));
+        dataKey = cipher.doFinal(wrappedDataKey);
+      } else {
+        var cipher = Cipher.getInstance("AES/KWP/NoPadding");
+        cipher.init(Cipher.DECRYPT_MODE, new SecretKeySpec(value(aes), "AES"));
+        dataKey = cipher.doFinal(wrappedDataKey);
+      }
+      var gcm = Cipher.getInstance("AES/GCM/NoPadding");
+      gcm.init(
+          Cipher.DECRYPT_MODE,
+          new SecretKeySpec(dataKey, "AES"),
+          new GCMParameterSpec(128, new byte[12]));
+      assertThat(dataKey).hasSize(32);
+      assertThat(gcm.doFinal(ciphered)).hasSize(21).isEqualTo(value(key));
+      // CKA_IBM_ATTRBOUND, true, among the attributes.
+      assertThat(java.util.HexFormat.of().formatHex(attributes)).contains("000000008001000401");
+    }
+  }
+
+  private static byte[] take(java.nio.ByteBuffer in, int length) {
+    var bytes = new byte[length];
+    in.get(bytes);
+    return bytes;
+  }
+
+  /** The value of a key that no mechanism gives out. */
+  private static byte[] value(NewKey key) {
+    return AttributeBoundTest.value(core, key.blob());
+  }
+
   // Agreement
 
   private static byte[] trailing(byte[] bytes, int length) {
@@ -881,12 +948,7 @@ class IndependentLibrariesTest {
     }
     boolean montgomery = curve.form() == NamedCurve.Form.MONTGOMERY;
     var name = montgomery ? curve.name() : "EC " + curve.oid();
-    long mechanism =
-        switch (curve) {
-          case X25519 -> CKM_IBM_EC_X25519;
-          case X448 -> CKM_IBM_EC_X448;
-          default -> CKM_ECDH1_DERIVE;
-        };
+    long mechanism = agreementOn(curve);
     var own = inside(name);
     // Several peers, because a leading zero is one in 256.
     for (int i = 0; i < 3; i++) {
@@ -904,6 +966,14 @@ class IndependentLibrariesTest {
         assertThat(shared(CKM_IBM_ECDH1_DERIVE_RAW, own, peer.getPublic(), 0)).isEqualTo(secret);
       }
     }
+  }
+
+  private static long agreementOn(NamedCurve curve) {
+    return switch (curve) {
+      case X25519 -> CKM_IBM_EC_X25519;
+      case X448 -> CKM_IBM_EC_X448;
+      default -> CKM_ECDH1_DERIVE;
+    };
   }
 
   /** Such a point, 04 and then the length of the rest, is one in 256. */
@@ -951,38 +1021,181 @@ class IndependentLibrariesTest {
         .isEqualTo(trailing(secret, 24));
   }
 
-  static Stream<List<Object>> kdfs() {
+  /** By CBC_PAD, and on through the token's own key wrap. */
+  @Test
+  void anImportedKeyAgreesOverItsPrime() throws GeneralSecurityException {
+    var outside = outside("DH");
+    var imported =
+        client.importPrivate(Ckk.CKK_DH, outside.getPrivate(), flags(CKA_DERIVE, CKA_EXTRACTABLE));
+    var kek = client.aes(32, flags(CKA_WRAP, CKA_UNWRAP)).blob();
+    var kwp = Mechanism.of(CKM_AES_KEY_WRAP_PAD);
+    var again =
+        client.unwrap(
+            kwp,
+            client.wrap(kwp, imported.blob(), kek),
+            kek,
+            flags(CKA_DERIVE).toBuilder().put(CKA_KEY_TYPE, Ckk.CKK_DH).build());
+    var own = inside("DH");
+    var template = Client.aesTemplate(32);
+    var expected =
+        client
+            .derive(
+                Mechanism.of(CKM_DH_PKCS_DERIVE, publicValue(outside.getPublic())),
+                own.privateKey().blob(),
+                template)
+            .checkSum();
+    var ownPublic =
+        publicValue(
+            KeyFactory.getInstance("DH").generatePublic(new X509EncodedKeySpec(Client.spki(own))));
+    for (var key : List.of(imported, again)) {
+      assertThat(
+              client
+                  .derive(Mechanism.of(CKM_DH_PKCS_DERIVE, ownPublic), key.blob(), template)
+                  .checkSum())
+          .isEqualTo(expected);
+    }
+  }
+
+  /**
+   * @param number CKD number
+   */
+  record KdfRow(long number, Digest digest, NamedCurve curve) {
+    @Override
+    public String toString() {
+      return "X9.63 with " + digest.getAlgorithmName() + " on " + curve;
+    }
+  }
+
+  static Stream<KdfRow> kdfs() {
+    var digests =
+        Map.of(
+            2L, DigestFactory.createSHA1(),
+            5L, DigestFactory.createSHA224(),
+            6L, DigestFactory.createSHA256(),
+            7L, DigestFactory.createSHA384(),
+            8L, DigestFactory.createSHA512());
+    // A coordinate of odd length and one that is no multiple of 8 among them.
     return Stream.of(
-        List.of(2L, DigestFactory.createSHA1()),
-        List.of(5L, DigestFactory.createSHA224()),
-        List.of(6L, DigestFactory.createSHA256()),
-        List.of(7L, DigestFactory.createSHA384()),
-        List.of(8L, DigestFactory.createSHA512()));
+            NamedCurve.P_256,
+            NamedCurve.P_521,
+            NamedCurve.BP_160R,
+            NamedCurve.X25519,
+            NamedCurve.X448)
+        .flatMap(curve ->
+            digests.entrySet().stream()
+                .map(digest -> new KdfRow(digest.getKey(), digest.getValue(), curve)));
   }
 
   /** ANSI X9.63 is ISO 18033's KDF2: the counter begins at 1 and follows the secret. */
   @ParameterizedTest
   @MethodSource("kdfs")
-  void derivesByTheKdfOfBouncyCastle(List<Object> row) throws GeneralSecurityException {
-    var name = "EC " + NamedCurve.P_256.oid();
+  void derivesByTheKdfOfBouncyCastle(KdfRow row) throws GeneralSecurityException {
+    boolean montgomery = row.curve().form() == NamedCurve.Form.MONTGOMERY;
+    var name = montgomery ? row.curve().name() : "EC " + row.curve().oid();
     var own = inside(name);
     var peer = outside(name);
-    var agreement = KeyAgreement.getInstance("ECDH", BC);
+    var agreement =
+        montgomery ? KeyAgreement.getInstance(name) : KeyAgreement.getInstance("ECDH", BC);
     agreement.init(peer.getPrivate());
-    agreement.doPhase(publicKey(name, BC, Client.spki(own)), true);
+    agreement.doPhase(publicKey(name, montgomery ? jdk("SunEC") : BC, Client.spki(own)), true);
     var secret = agreement.generateSecret();
     for (var info : List.of(new byte[0], MESSAGE)) {
       for (int length : new int[] {8, 16, 32, 65, 256}) {
-        var kdf = new KDF2BytesGenerator((Digest) row.getLast());
+        var kdf = new KDF2BytesGenerator(row.digest());
         kdf.init(new KDFParameters(secret, info));
         var expected = new byte[length];
         kdf.generateBytes(expected, 0, length);
         var mechanism =
             new Mechanism(
-                CKM_ECDH1_DERIVE,
-                new Ecdh1Derive((Long) row.getFirst(), info, publicValue(peer.getPublic())));
+                agreementOn(row.curve()),
+                new Ecdh1Derive(row.number(), info, publicValue(peer.getPublic())));
         assertThat(shared(mechanism, own, length)).isEqualTo(expected);
       }
+    }
+  }
+
+  static Stream<List<Object>> hashDerivations() {
+    return Stream.of(
+        List.of(CKM_SHA1_KEY_DERIVATION, Hash.SHA_1),
+        List.of(CKM_SHA224_KEY_DERIVATION, Hash.SHA224),
+        List.of(CKM_SHA256_KEY_DERIVATION, Hash.SHA256),
+        List.of(CKM_SHA384_KEY_DERIVATION, Hash.SHA384),
+        List.of(CKM_SHA512_KEY_DERIVATION, Hash.SHA512));
+  }
+
+  @ParameterizedTest
+  @MethodSource("hashDerivations")
+  void derivesTheLeadingBytesOfTheHashOfTheKey(List<Object> row) {
+    var mechanism = Mechanism.of((Long) row.getFirst());
+    var hash = (Hash) row.getLast();
+    var template = flags(CKA_EXTRACTABLE);
+    // SoftHSM's key wrap would append zeros to a key of 13 bytes, and they would be hashed.
+    for (int length : new int[] {8, 13, 64, 200}) {
+      var value = core.hsm.session().random(length);
+      var expected = hash.newDigest().digest(value);
+      var base = client.importSecret(Ckk.CKK_GENERIC_SECRET, value, flags(CKA_DERIVE)).blob();
+      assertThat(client.export(client.derive(mechanism, base, template).blob()))
+          .as("all of the hash of %d bytes", length)
+          .isEqualTo(expected);
+      for (int derived : new int[] {8, 19}) {
+        var stated = template.toBuilder().put(CKA_VALUE_LEN, derived).build();
+        assertThat(client.export(client.derive(mechanism, base, stated).blob()))
+            .isEqualTo(Arrays.copyOf(expected, derived));
+      }
+    }
+    var aes = core.hsm.session().random(32);
+    var base = client.importSecret(Ckk.CKK_AES, aes, flags(CKA_DERIVE)).blob();
+    var hashed = hash.newDigest().digest(aes);
+    assertThat(
+            client.export(
+                client.derive(mechanism, base, Client.aesTemplate(16, CKA_EXTRACTABLE)).blob()))
+        .isEqualTo(Arrays.copyOf(hashed, 16));
+    var des = template.toBuilder().put(CKA_KEY_TYPE, Ckk.CKK_DES3).build();
+    if (hashed.length < 24) {
+      assertRefused(CKR_KEY_SIZE_RANGE, () -> client.derive(mechanism, base, des));
+    } else {
+      assertThat(client.export(client.derive(mechanism, base, des).blob()))
+          .isEqualTo(desParity(Arrays.copyOf(hashed, 24), true));
+    }
+  }
+
+  @Test
+  void derivesTheLeadingBytesOfWhatTheJdkEncrypts() throws GeneralSecurityException {
+    for (int length : new int[] {16, 24}) {
+      var value = desParity(core.hsm.session().random(length), true);
+      var base =
+          client
+              .importSecret(length == 16 ? Ckk.CKK_DES2 : Ckk.CKK_DES3, value, flags(CKA_DERIVE))
+              .blob();
+      var cipher = Cipher.getInstance("DESede/ECB/NoPadding");
+      var jdkValue = Arrays.copyOf(value, 24);
+      System.arraycopy(value, 0, jdkValue, 16, 8);
+      cipher.init(
+          Cipher.ENCRYPT_MODE, new SecretKeySpec(length == 16 ? jdkValue : value, "DESede"));
+      var expected = cipher.doFinal(BLOCKS);
+      var mechanism = Mechanism.of(CKM_DES3_ECB_ENCRYPT_DATA, BLOCKS);
+      var template = flags(CKA_EXTRACTABLE);
+      assertThat(client.export(client.derive(mechanism, base, template).blob()))
+          .isEqualTo(expected);
+      assertThat(
+              client.export(
+                  client
+                      .derive(mechanism, base, template.toBuilder().put(CKA_VALUE_LEN, 13).build())
+                      .blob()))
+          .isEqualTo(Arrays.copyOf(expected, 13));
+      assertThat(
+              client.export(
+                  client.derive(mechanism, base, Client.aesTemplate(32, CKA_EXTRACTABLE)).blob()))
+          .isEqualTo(Arrays.copyOf(expected, 32));
+      assertThat(
+              client.export(
+                  client
+                      .derive(
+                          mechanism,
+                          base,
+                          template.toBuilder().put(CKA_KEY_TYPE, Ckk.CKK_DES3).build())
+                      .blob()))
+          .isEqualTo(desParity(Arrays.copyOf(expected, 24), true));
     }
   }
 

@@ -19,6 +19,7 @@ import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
 import dev.grep11.gateway.pkcs11.MechanismParameters.AesCtr;
 import dev.grep11.gateway.pkcs11.MechanismParameters.AesGcm;
+import dev.grep11.gateway.pkcs11.MechanismParameters.Ecdh1Derive;
 import dev.grep11.gateway.pkcs11.MechanismParameters.RsaOaep;
 import dev.grep11.gateway.pkcs11.MechanismParameters.RsaPss;
 import dev.grep11.gateway.pkcs11.MechanismRow;
@@ -127,6 +128,12 @@ class MechanismCatalogTest {
   private static final String SIGNS_BY_VALUE = "SIGN W, VERIFY W";
   private static final String ENCRYPTS = "ENCRYPT S, DECRYPT S";
   private static final String WRAPS = "WRAP S, UNWRAP S";
+
+  /** As in IBM's list, which does not name what is served all the same. */
+  private static final Set<Long> UNLISTED = Set.of(CKM_IBM_TRANSPORTKEY, CKM_DES3_ECB_ENCRYPT_DATA);
+
+  private static final long CKD_SHA256_KDF = 6;
+  private static final long CKD_SHA512_KDF = 8;
   private static final Mechanism CBC_PAD = Mechanism.of(CKM_AES_CBC_PAD, new byte[16]);
 
   static final List<Expectation> TABLE =
@@ -152,6 +159,10 @@ class MechanismCatalogTest {
               pairs(
                   c -> c.rsa(1024, Template.empty(), Template.empty()),
                   Mechanism.of(CKM_SHA256_RSA_PKCS))),
+          // SoftHSM has no X9.31; what a token has that does is TokensWithMoreTest's.
+          row(CKM_RSA_X9_31_KEY_PAIR_GEN, "", ""),
+          row(CKM_RSA_X9_31, "", ""),
+          row(CKM_SHA1_RSA_X9_31, "", ""),
           row(
               CKM_RSA_PKCS_PSS,
               SIGNS,
@@ -233,6 +244,11 @@ class MechanismCatalogTest {
           digest(CKM_IBM_SHA3_256, "G", "SHA3-256"),
           digest(CKM_IBM_SHA3_384, "G", "SHA3-384"),
           digest(CKM_IBM_SHA3_512, "G", "SHA3-512"),
+          hashDerivation(CKM_SHA256_KEY_DERIVATION, 32),
+          hashDerivation(CKM_SHA224_KEY_DERIVATION, 28),
+          hashDerivation(CKM_SHA1_KEY_DERIVATION, 20),
+          hashDerivation(CKM_SHA384_KEY_DERIVATION, 48),
+          hashDerivation(CKM_SHA512_KEY_DERIVATION, 64),
           hmac(CKM_SHA256_HMAC, SIGNS),
           hmac(CKM_SHA224_HMAC, SIGNS),
           hmac(CKM_SHA_1_HMAC, SIGNS),
@@ -281,12 +297,19 @@ class MechanismCatalogTest {
               CKM_IBM_EC_X25519,
               "DERIVE W",
               "DERIVE W",
-              derivation(CKM_IBM_EC_X25519, Material.X25519, 32, Tampering.DIFFERS)),
+              derivation(CKM_IBM_EC_X25519, Material.X25519, 32, Tampering.DIFFERS),
+              derivation(
+                  byKdf(CKM_IBM_EC_X25519, CKD_SHA256_KDF),
+                  Material.X25519,
+                  48,
+                  Tampering.DIFFERS)),
           row(
               CKM_IBM_EC_X448,
               "DERIVE W",
               "DERIVE W",
-              derivation(CKM_IBM_EC_X448, Material.X448, 32, Tampering.DIFFERS)),
+              derivation(CKM_IBM_EC_X448, Material.X448, 32, Tampering.DIFFERS),
+              derivation(
+                  byKdf(CKM_IBM_EC_X448, CKD_SHA512_KDF), Material.X448, 48, Tampering.DIFFERS)),
           row(
               CKM_DSA_PARAMETER_GEN,
               "GENERATE S",
@@ -305,7 +328,11 @@ class MechanismCatalogTest {
                           Template.empty()),
                   Mechanism.of(CKM_DSA_SHA1))),
           row(CKM_DSA, SIGNS, SIGNS, signer(Mechanism.of(CKM_DSA), Material.DSA, TWENTY_BYTES)),
-          row(CKM_DSA_SHA1, SIGNS_FRAMED, SIGNS_FRAMED, signer(CKM_DSA_SHA1, Material.DSA)),
+          hashedDsa(CKM_DSA_SHA1),
+          hashedDsa(CKM_DSA_SHA224),
+          hashedDsa(CKM_DSA_SHA256),
+          hashedDsa(CKM_DSA_SHA384),
+          hashedDsa(CKM_DSA_SHA512),
           row(
               CKM_DH_PKCS_PARAMETER_GEN,
               "GENERATE S",
@@ -322,6 +349,12 @@ class MechanismCatalogTest {
               "DERIVE S",
               "DERIVE S",
               derivation(CKM_IBM_DH_PKCS_DERIVE_RAW, Material.DH, 128, Tampering.DIFFERS)),
+          row(
+              CKM_IBM_ATTRIBUTEBOUND_WRAP,
+              "WRAP W, UNWRAP W",
+              "WRAP W, UNWRAP W",
+              boundTransport(Material.BOUND_RSA),
+              boundTransport(Material.BOUND_AES)),
           row(
               CKM_IBM_ED25519_SHA512,
               SIGNS_BY_VALUE,
@@ -392,6 +425,12 @@ class MechanismCatalogTest {
               SIGNS_BY_VALUE,
               signer(CKM_EDDSA, Material.ED25519),
               signer(CKM_EDDSA, Material.ED448)),
+          row(
+              CKM_DES3_ECB_ENCRYPT_DATA,
+              "DERIVE S",
+              "DERIVE S",
+              encryptedData(Material.DES3),
+              encryptedData(Material.DES2)),
           row(CKM_IBM_TRANSPORTKEY, "UNWRAP G", "UNWRAP G", importOfPublicKeys()));
 
   private static Core core;
@@ -481,7 +520,7 @@ class MechanismCatalogTest {
       boolean listed = operations.mechanisms().contains(expectation.mechanism());
       assertThat(listed)
           .as("%s under %s", expectation, configuration)
-          .isEqualTo(!served.isEmpty() && expectation.mechanism() != CKM_IBM_TRANSPORTKEY);
+          .isEqualTo(!served.isEmpty() && !UNLISTED.contains(expectation.mechanism()));
       if (served.isEmpty()) {
         assertRefused(
             CKR_MECHANISM_INVALID, () -> operations.mechanismInfo(expectation.mechanism()));
@@ -538,6 +577,23 @@ class MechanismCatalogTest {
     EXERCISED.add(row.configuration() + " " + row.row() + " " + probe.function());
   }
 
+  /** No token says in its list which KDFs it has, so a KDF is row W inside a row S. */
+  @ParameterizedTest
+  @FieldSource("CONFIGURATIONS")
+  @Order(3)
+  void agreesThroughAKdfWhereSoftwareFallbackIsOn(Configuration configuration) {
+    var client = client(configuration);
+    for (long kdf : new long[] {2, 5, CKD_SHA256_KDF, 7, CKD_SHA512_KDF}) {
+      var probe =
+          derivation(byKdf(CKM_ECDH1_DERIVE, kdf), Material.EC, 40, Tampering.REFUSED).getFirst();
+      if (configuration.softwareFallback()) {
+        probe.works().accept(client);
+      } else {
+        assertRefused(CKR_MECHANISM_PARAM_INVALID, () -> probe.works().accept(client));
+      }
+    }
+  }
+
   /** The table as people read it; a function that no case has exercised fails it. */
   @Test
   @Order(4)
@@ -584,7 +640,11 @@ class MechanismCatalogTest {
     X25519,
     X448,
     DSA,
-    DH;
+    DH,
+    BOUND_RSA,
+    BOUND_AES,
+    BOUND_MAC,
+    BOUND_KEY;
 
     private static final Map<String, Blobs> MADE = new HashMap<>();
     private static final Template SECRET =
@@ -637,6 +697,17 @@ class MechanismCatalogTest {
         case ED448 -> pair(everything.ec(NamedCurve.ED448, PUBLIC, PRIVATE));
         case X25519 -> pair(everything.ec(NamedCurve.X25519, PUBLIC, PRIVATE));
         case X448 -> pair(everything.ec(NamedCurve.X448, PUBLIC, PRIVATE));
+        case BOUND_RSA ->
+            pair(
+                everything.rsa(
+                    2048,
+                    flags(CKA_WRAP, CKA_IBM_ATTRBOUND),
+                    flags(CKA_UNWRAP, CKA_IBM_ATTRBOUND)));
+        case BOUND_AES ->
+            secret(everything.aes(32, flags(CKA_WRAP, CKA_UNWRAP, CKA_IBM_ATTRBOUND)));
+        case BOUND_MAC -> secret(everything.generic(32, flags(CKA_IBM_ATTRBOUND)));
+        case BOUND_KEY ->
+            secret(everything.aes(32, flags(CKA_SIGN, CKA_EXTRACTABLE, CKA_IBM_ATTRBOUND)));
         case DSA ->
             pair(
                 everything.inGroup(
@@ -844,8 +915,79 @@ class MechanismCatalogTest {
                             c.unwrap(mechanism, changed, kek.keys().own(), template).blob()))));
   }
 
+  private static List<Probe> boundTransport(Material kek) {
+    var template = Client.aesTemplate(32);
+    return List.of(
+        new Probe(
+            WRAP,
+            c -> {
+              var mac = Material.BOUND_MAC.keys().own();
+              var key = Material.BOUND_KEY.keys().own();
+              assertSameKey(
+                  key,
+                  everything
+                      .unwrapBound(
+                          c.wrapBound(key, kek.keys().other(), mac),
+                          kek.keys().own(),
+                          mac,
+                          template)
+                      .blob());
+            },
+            c ->
+                c.wrapBound(
+                    Material.BOUND_KEY.keys().own(),
+                    kek.lacking(CKA_WRAP).other(),
+                    Material.BOUND_MAC.keys().own()),
+            null),
+        new Probe(
+            UNWRAP,
+            c -> {
+              var mac = Material.BOUND_MAC.keys().own();
+              var key = Material.BOUND_KEY.keys().own();
+              assertSameKey(
+                  key,
+                  c.unwrapBound(
+                          everything.wrapBound(key, kek.keys().other(), mac),
+                          kek.keys().own(),
+                          mac,
+                          template)
+                      .blob());
+            },
+            c ->
+                c.unwrapBound(
+                    everything.wrapBound(
+                        Material.BOUND_KEY.keys().own(),
+                        kek.keys().other(),
+                        Material.BOUND_MAC.keys().own()),
+                    kek.lacking(CKA_UNWRAP).own(),
+                    Material.BOUND_MAC.keys().own(),
+                    template),
+            c -> {
+              var mac = Material.BOUND_MAC.keys().own();
+              var wrapped =
+                  everything.wrapBound(Material.BOUND_KEY.keys().own(), kek.keys().other(), mac);
+              // Every byte: AttributeBoundTest.
+              for (int bit = 3; bit < wrapped.length * 8; bit += 211) {
+                var changed = flipped(wrapped, bit);
+                assertRefused(
+                    CKR_WRAPPED_KEY_INVALID,
+                    () -> c.unwrapBound(changed, kek.keys().own(), mac, template));
+              }
+            }));
+  }
+
   private static List<Probe> derivation(
       long mechanism, Material material, int length, Tampering tampering) {
+    return derivation(peer -> Mechanism.of(mechanism, peer), material, length, tampering);
+  }
+
+  private static Function<byte[], Mechanism> byKdf(long mechanism, long kdf) {
+    return peer -> new Mechanism(mechanism, new Ecdh1Derive(kdf, MESSAGE, peer));
+  }
+
+  /** Derivation with what the peer's public value makes a mechanism. */
+  private static List<Probe> derivation(
+      Function<byte[], Mechanism> mechanism, Material material, int length, Tampering tampering) {
     var template =
         flags(CKA_SIGN, CKA_VERIFY).toBuilder()
             .put(CKA_KEY_TYPE, Ckk.CKK_GENERIC_SECRET)
@@ -857,12 +999,12 @@ class MechanismCatalogTest {
             c -> {
               var one =
                   c.derive(
-                      Mechanism.of(mechanism, publicValue(material.peer().other())),
+                      mechanism.apply(publicValue(material.peer().other())),
                       material.keys().own(),
                       template);
               var other =
                   everything.derive(
-                      Mechanism.of(mechanism, publicValue(material.keys().other())),
+                      mechanism.apply(publicValue(material.keys().other())),
                       material.peer().own(),
                       template);
               assertThat(one.checkSum()).hasSize(3).isEqualTo(other.checkSum());
@@ -870,18 +1012,16 @@ class MechanismCatalogTest {
             },
             c ->
                 c.derive(
-                    Mechanism.of(mechanism, publicValue(material.peer().other())),
+                    mechanism.apply(publicValue(material.peer().other())),
                     material.lacking(CKA_DERIVE).own(),
                     template),
             c -> {
               var peer = publicValue(material.peer().other());
               var mac =
-                  macUnder(
-                      c.derive(Mechanism.of(mechanism, peer), material.keys().own(), template)
-                          .blob());
+                  macUnder(c.derive(mechanism.apply(peer), material.keys().own(), template).blob());
               // At the low end, where a number stays below its prime.
               for (int bit = peer.length * 4; bit < peer.length * 4 + 16; bit += 5) {
-                var changed = Mechanism.of(mechanism, flipped(peer, bit));
+                var changed = mechanism.apply(flipped(peer, bit));
                 if (tampering == Tampering.REFUSED) {
                   assertRefused(
                       CKR_MECHANISM_PARAM_INVALID,
@@ -891,6 +1031,83 @@ class MechanismCatalogTest {
                       .isNotEqualTo(mac);
                 }
               }
+            }));
+  }
+
+  private static Expectation hashDerivation(long mechanism, int length) {
+    var template = flags(CKA_SIGN, CKA_VERIFY);
+    return row(
+        mechanism,
+        "DERIVE W",
+        "DERIVE W",
+        List.of(
+            new Probe(
+                DERIVE,
+                c -> {
+                  var base = Material.GENERIC.keys().own();
+                  var derived = c.derive(Mechanism.of(mechanism), base, template);
+                  assertThat(derived.attributes().ulong(CKA_VALUE_LEN)).hasValue(length);
+                  assertThat(macUnder(derived.blob()))
+                      .isNotEqualTo(macUnder(base))
+                      .isEqualTo(
+                          macUnder(
+                              everything.derive(Mechanism.of(mechanism), base, template).blob()));
+                },
+                c ->
+                    c.derive(
+                        Mechanism.of(mechanism),
+                        Material.GENERIC.lacking(CKA_DERIVE).own(),
+                        template),
+                c -> {
+                  var base = Material.GENERIC.keys().own();
+                  assertRefused(
+                      CKR_MECHANISM_PARAM_INVALID,
+                      () -> c.derive(Mechanism.of(mechanism, BLOCK), base, template));
+                  assertRefused(
+                      CKR_KEY_SIZE_RANGE,
+                      () ->
+                          c.derive(
+                              Mechanism.of(mechanism),
+                              base,
+                              template.toBuilder().put(CKA_VALUE_LEN, length + 1).build()));
+                })));
+  }
+
+  private static List<Probe> encryptedData(Material material) {
+    var mechanism = Mechanism.of(CKM_DES3_ECB_ENCRYPT_DATA, BLOCKS);
+    var template = flags(CKA_SIGN, CKA_VERIFY);
+    return List.of(
+        new Probe(
+            DERIVE,
+            c -> {
+              var base = material.keys().own();
+              var derived = c.derive(mechanism, base, template);
+              assertThat(derived.attributes().ulong(CKA_VALUE_LEN)).hasValue(BLOCKS.length);
+              assertThat(macUnder(derived.blob()))
+                  .isEqualTo(macUnder(everything.derive(mechanism, base, template).blob()));
+            },
+            c -> c.derive(mechanism, material.lacking(CKA_DERIVE).own(), template),
+            c -> {
+              var base = material.keys().own();
+              var mac = macUnder(c.derive(mechanism, base, template).blob());
+              var changed = Mechanism.of(CKM_DES3_ECB_ENCRYPT_DATA, flipped(BLOCKS, 77));
+              assertThat(macUnder(c.derive(changed, base, template).blob())).isNotEqualTo(mac);
+              for (int length : new int[] {0, 7, 49}) {
+                assertRefused(
+                    CKR_MECHANISM_PARAM_INVALID,
+                    () ->
+                        c.derive(
+                            Mechanism.of(CKM_DES3_ECB_ENCRYPT_DATA, new byte[length]),
+                            base,
+                            template));
+              }
+              assertRefused(
+                  CKR_KEY_SIZE_RANGE,
+                  () ->
+                      c.derive(
+                          mechanism,
+                          base,
+                          template.toBuilder().put(CKA_VALUE_LEN, BLOCKS.length + 8).build()));
             }));
   }
 
@@ -1055,6 +1272,10 @@ class MechanismCatalogTest {
 
   private static Expectation hashedPss(long mechanism, Hash hash) {
     return row(mechanism, SIGNS, SIGNS, signer(pss(mechanism, hash), Material.RSA, MESSAGE));
+  }
+
+  private static Expectation hashedDsa(long mechanism) {
+    return row(mechanism, SIGNS_FRAMED, SIGNS_FRAMED, signer(mechanism, Material.DSA));
   }
 
   private static Expectation hashedEcdsa(long mechanism) {

@@ -40,7 +40,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class RsaPaddingTest {
   @RegisterExtension static final SoftHsmExtension HSM = new SoftHsmExtension();
 
-  private static final int K = 256;
+  static final int K = 256;
   private static final byte[] MESSAGE = "sixteen bytes!!!".getBytes(UTF_8);
   private static final Mechanism PKCS1 = Mechanism.of(CKM_RSA_PKCS);
 
@@ -70,14 +70,18 @@ class RsaPaddingTest {
 
   /** The ciphertext of an encoded block. */
   private static byte[] raised(byte[] encoded) {
-    var publicKey = (RSAPublicKey) outside.getPublic();
+    return raised(outside, encoded);
+  }
+
+  static byte[] raised(KeyPair pair, byte[] encoded) {
+    var publicKey = (RSAPublicKey) pair.getPublic();
     return BigIntegers.asUnsignedByteArray(
         K,
         new BigInteger(1, encoded).modPow(publicKey.getPublicExponent(), publicKey.getModulus()));
   }
 
   /** 00 02, padding of so many bytes, 00, message. */
-  private static byte[] pkcs1(byte[] message) {
+  static byte[] pkcs1(byte[] message) {
     var encoded = new byte[K];
     encoded[1] = 2;
     Arrays.fill(encoded, 2, K - message.length - 1, (byte) 0x5a);
@@ -85,7 +89,7 @@ class RsaPaddingTest {
     return encoded;
   }
 
-  private static byte[] with(byte[] encoded, int index, int value) {
+  static byte[] with(byte[] encoded, int index, int value) {
     var changed = encoded.clone();
     changed[index] = (byte) value;
     return changed;
@@ -205,7 +209,7 @@ class RsaPaddingTest {
     }
   }
 
-  private static Mechanism oaep(Hash hash, byte[] label) {
+  static Mechanism oaep(Hash hash, byte[] label) {
     return new Mechanism(CKM_RSA_PKCS_OAEP, new RsaOaep(hash.mechanism(), hash.mgf(), label));
   }
 
@@ -214,7 +218,7 @@ class RsaPaddingTest {
   }
 
   /** The data block before masking: label hash, zeros, 01, message. */
-  private static byte[] oaepBlock(Hash hash, byte[] label, byte[] message) {
+  static byte[] oaepBlock(Hash hash, byte[] label, byte[] message) {
     var block = new byte[K - hash.length() - 1];
     System.arraycopy(hash.newDigest().digest(label), 0, block, 0, hash.length());
     block[block.length - message.length - 1] = 1;
@@ -222,7 +226,7 @@ class RsaPaddingTest {
     return block;
   }
 
-  private static byte[] masked(Hash hash, int first, byte[] block) {
+  static byte[] masked(Hash hash, int first, byte[] block) {
     var seed = new byte[hash.length()];
     Arrays.fill(seed, (byte) 0x33);
     var maskedBlock = exclusiveOr(block, mgf1(hash, seed, block.length));
@@ -285,7 +289,7 @@ class RsaPaddingTest {
     }
   }
 
-  private static byte[] zeroAfter(byte[] block, int from) {
+  static byte[] zeroAfter(byte[] block, int from) {
     var changed = block.clone();
     Arrays.fill(changed, from, block.length, (byte) 0);
     return changed;
