@@ -7,6 +7,7 @@ import static java.util.concurrent.TimeUnit.SECONDS;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.Template;
 import dev.grep11.softhsm.SoftHsmExtension;
@@ -17,6 +18,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -159,6 +161,25 @@ class HsmTest {
           .isInstanceOf(HsmOpenException.class)
           .hasMessageContaining("CKR_PIN_INCORRECT")
           .hasMessageNotContaining("mistaken");
+    } finally {
+      open();
+    }
+  }
+
+  @Test
+  void logsInAgainWhenAnotherProcessDidAtTheSameMoment() {
+    var refusals = new AtomicInteger(2);
+    var module =
+        Faults.decorate((function, _, real) ->
+            function.equals("C_Login") && refusals.getAndDecrement() > 0
+                ? Ckr.CKR_GENERAL_ERROR
+                : real.call());
+
+    hsm.close();
+    try (var second = Hsm.open(module, Tokens.settings(SOFTHSM.token()))) {
+      second.adoptCurrentThread();
+      assertThat(second.session().random(8)).hasSize(8);
+      assertThat(refusals).hasNegativeValue();
     } finally {
       open();
     }
