@@ -9,11 +9,13 @@ import dev.grep11.gateway.pkcs11.MechanismInfo;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.locks.LockSupport;
 
 /** The slot whose token carries the configured label, and what may be asked of it by number. */
 final class Slot implements Session.Token {
@@ -36,6 +38,9 @@ final class Slot implements Session.Token {
   private static final long CKF_RW_SESSION = 2;
   private static final long CKF_SERIAL_SESSION = 4;
   private static final long CKU_USER = 1;
+
+  private static final int LOGIN_ATTEMPTS = 5;
+  private static final Duration LOGIN_PAUSE = Duration.ofMillis(50);
 
   private final Cryptoki cryptoki;
   private final long number;
@@ -147,7 +152,7 @@ final class Slot implements Session.Token {
       long returnValue;
       try {
         MemorySegment.copy(pin, 0, copy, JAVA_BYTE, 0, pin.length);
-        returnValue = cryptoki.C_Login(session, CKU_USER, copy.address(), pin.length);
+        returnValue = offer(session, copy, pin.length);
       } finally {
         Arrays.fill(pin, (byte) 0);
         copy.fill((byte) 0);
@@ -164,6 +169,20 @@ final class Slot implements Session.Token {
         require("C_Login", returnValue);
       }
     }
+  }
+
+  /**
+   * SoftHSM 2.6.1 writes the token's flags at a login, and answers CKR_GENERAL_ERROR now and then
+   * when another process does the same at that moment: two replicas that are started together. A
+   * PIN that is wrong has other answers, so that none of its few attempts is spent here.
+   */
+  private long offer(long session, MemorySegment pin, int length) {
+    long returnValue = cryptoki.C_Login(session, CKU_USER, pin.address(), length);
+    for (int attempt = 1; returnValue == CKR_GENERAL_ERROR && attempt < LOGIN_ATTEMPTS; attempt++) {
+      LockSupport.parkNanos(LOGIN_PAUSE.multipliedBy(attempt).toNanos());
+      returnValue = cryptoki.C_Login(session, CKU_USER, pin.address(), length);
+    }
+    return returnValue;
   }
 
   /** Whether the session is logged in and the token still is the one it was. */

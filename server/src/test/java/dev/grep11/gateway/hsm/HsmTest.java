@@ -169,6 +169,25 @@ class HsmTest {
   }
 
   @Test
+  void logsInAgainWhenAnotherProcessDidAtTheSameMoment() {
+    var refusals = new AtomicInteger(2);
+    var module =
+        Faults.decorate((function, _, real) ->
+            function.equals("C_Login") && refusals.getAndDecrement() > 0
+                ? Ckr.CKR_GENERAL_ERROR
+                : real.call());
+
+    hsm.close();
+    try (var second = Hsm.open(module, Tokens.settings(SOFTHSM.token()))) {
+      second.adoptCurrentThread();
+      assertThat(second.session().random(8)).hasSize(8);
+      assertThat(refusals).hasNegativeValue();
+    } finally {
+      open();
+    }
+  }
+
+  @Test
   void saysThatAModuleIsNone(@TempDir Path directory) throws Exception {
     var text = Files.writeString(directory.resolve("module.so"), "text");
     assertThatThrownBy(() -> NativeCryptoki.load(text))
