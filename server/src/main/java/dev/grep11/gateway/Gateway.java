@@ -11,7 +11,6 @@ import dev.grep11.gateway.iam.TokenVerifier;
 import dev.grep11.gateway.key.KeySealer;
 import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keys;
-import dev.grep11.gateway.key.SealingKeyIds;
 import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.key.StateSealer;
 import dev.grep11.gateway.operation.Operations;
@@ -21,7 +20,6 @@ import dev.grep11.gateway.rpc.ClientCertificates;
 import dev.grep11.gateway.rpc.CryptoListener;
 import dev.grep11.gateway.rpc.TokenAccess;
 import dev.grep11.gateway.store.InstanceRecord;
-import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.tls.Connections;
 import dev.grep11.gateway.tls.IdentityException;
@@ -31,15 +29,12 @@ import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.Deque;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -106,14 +101,12 @@ public final class Gateway implements AutoCloseable {
     requireInstance(instances, config.instance());
 
     SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
-    var keyring = new Keyring(hsm, generations(instances));
-    calls.call(_ -> {
-      keyring.loadAll();
-      return true;
-    });
+    var keyring = Keyring.leased(hsm, System::nanoTime);
     var privateObjects = config.privateObjects() || !hsm.publicSessionObjects();
     var sealer = new KeySealer(hsm, keyring, privateObjects, config.softwareFallback());
     var keys = new Keys(hsm, sealer, config.cachedKeys());
+    closing(
+        KeyringFollower.start(store, calls, keyring, keys, config.grants(), replicaName(config)));
     var catalog =
         MechanismCatalog.of(hsm.mechanisms().keySet(), config.policy(), config.softwareFallback());
     var operations =
@@ -175,7 +168,11 @@ public final class Gateway implements AutoCloseable {
                         config.listen().health(),
                         tls.httpsContext(),
                         () -> started,
-                        () -> started && hsm.epoch().live() && grants.available())));
+                        () ->
+                            started
+                                && hsm.epoch().live()
+                                && grants.available()
+                                && keyring.available())));
     started = true;
     LOG.info(
         "serving: mode {}, policy {}, softwareFallback {}, token \"{}\" ({} {}), {} instances",
@@ -220,36 +217,14 @@ public final class Gateway implements AutoCloseable {
         });
   }
 
-  /** What each instance opens with; what seals comes first. */
-  private static Map<UUID, Keyring.Generations> generations(List<InstanceRecord> instances) {
-    return instances.stream()
-        .collect(
-            Collectors.toUnmodifiableMap(
-                InstanceRecord::id,
-                instance ->
-                    new Keyring.Generations(
-                        instance.generations().stream()
-                            .filter(generation -> opens(generation.state()))
-                            .sorted(Comparator.comparing(SealingKeyGeneration::state))
-                            .map(Gateway::ids)
-                            .toList())));
-  }
-
-  private static boolean opens(SealingKeyGeneration.State state) {
-    return switch (state) {
-      case ACTIVE, NEXT -> true;
-      case RETIRED, DESTROYED -> false;
-    };
-  }
-
-  private static SealingKeyIds ids(SealingKeyGeneration generation) {
-    return new SealingKeyIds(
-        generation.masterKeyId(),
-        generation.kekN(),
-        generation.kekX(),
-        generation.macKey(),
-        generation.valueKey(),
-        generation.stateRoot());
+  /** Where a command says that it waits for this gateway. */
+  private static String replicaName(GatewayConfig config) {
+    var address = config.listen().crypto();
+    return "%s:%d (process %d)"
+        .formatted(
+            address.getAddress().getHostAddress(),
+            address.getPort(),
+            ProcessHandle.current().pid());
   }
 
   public int cryptoPort() {

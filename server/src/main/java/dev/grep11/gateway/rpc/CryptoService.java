@@ -1,7 +1,6 @@
 package dev.grep11.gateway.rpc;
 
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_IBM_BLOB_ERROR;
-import static dev.grep11.gateway.pkcs11.Ckr.CKR_IBM_WK_NOT_INITIALIZED;
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_KEY_HANDLE_INVALID;
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_UNWRAPPING_KEY_HANDLE_INVALID;
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_WRAPPING_KEY_HANDLE_INVALID;
@@ -65,6 +64,7 @@ import dev.grep11.proto.Mechanism;
 import dev.grep11.proto.MechanismInfo;
 import dev.grep11.proto.ReencryptSingleRequest;
 import dev.grep11.proto.ReencryptSingleResponse;
+import dev.grep11.proto.RewrapKeyBlobResponse;
 import dev.grep11.proto.SetAttributeValueResponse;
 import dev.grep11.proto.SignFinalResponse;
 import dev.grep11.proto.SignInitResponse;
@@ -610,10 +610,17 @@ final class CryptoService {
 
     routes.unary(
         CryptoGrpc.getRewrapKeyBlobMethod(),
-        _ -> Workload.INFORMATION,
-        (_, r) -> {
-          requiredKey("WrappedKey", key("WrappedKey", r.getWrappedKeyBytes(), r.getWrappedKey()));
-          throw new Pkcs11Exception(CKR_IBM_WK_NOT_INITIALIZED, "no next master key is committed");
+        _ -> Workload.REWRAP,
+        (by, r) -> {
+          var made =
+              operations.rewrap(
+                  by,
+                  requiredKey(
+                      "WrappedKey", key("WrappedKey", r.getWrappedKeyBytes(), r.getWrappedKey())));
+          return RewrapKeyBlobResponse.newBuilder()
+              .setRewrappedKeyBytes(bytes(made.blob()))
+              .setRewrappedKey(keyBlob(made))
+              .build();
         });
 
     return routes.bind();
