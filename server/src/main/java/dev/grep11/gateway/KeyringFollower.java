@@ -154,7 +154,7 @@ final class KeyringFollower implements AutoCloseable {
         keys.purge();
         takeUses();
         var saying = saying(snapshot, now);
-        snapshot = due(saying, begin) ? confirm(snapshot, saying, begin) : null;
+        snapshot = due(snapshot, saying, begin) ? confirm(snapshot, saying, begin) : null;
       }
     } catch (StoreTamperedException e) {
       keyring.leaseUntil(nanoClock.getAsLong());
@@ -247,9 +247,12 @@ final class KeyringFollower implements AutoCloseable {
         id, name, now, now.plus(settings.lease()), proven, rewrapsUnder, seals);
   }
 
-  private boolean due(ReplicaRecord saying, long begin) {
+  private boolean due(Snapshot snapshot, ReplicaRecord saying, long begin) {
     var last = said;
     if (last == null
+        || !keyring.available()
+        // Taken for dead, by a clock that jumped.
+        || snapshot.replicas().stream().noneMatch(each -> each.id().equals(id))
         || !last.opens().equals(saying.opens())
         || !last.rewrapsUnder().equals(saying.rewrapsUnder())
         || !last.seals().equals(saying.seals())) {

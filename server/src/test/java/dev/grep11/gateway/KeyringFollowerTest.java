@@ -187,6 +187,21 @@ class KeyringFollowerTest {
   }
 
   @Test
+  void aGatewayThatWasTakenForDeadOrHadItsLeaseCutShortConfirmsAtItsNextLook() {
+    try (var one = new Replica("one")) {
+      var before = store.snapshot().replicas();
+      store.change(change -> change.remove(before.getFirst()));
+      one.follower.refresh();
+      assertThat(store.snapshot().replicas()).isEqualTo(before);
+
+      one.keyring.leaseUntil(nanos.get());
+      assertThatThrownBy(one::seal).isInstanceOf(HsmUnavailableException.class);
+      one.follower.refresh();
+      assertThat(one.open(one.seal())).isEqualTo(CONTENT);
+    }
+  }
+
+  @Test
   void aGatewayThatIsCutOffIsWaitedForUntilItsLeaseEndsAndMustOpenTheNewKeyToComeBack() {
     try (var one = new Replica("one");
         var cutOff = new Replica("cut off")) {
