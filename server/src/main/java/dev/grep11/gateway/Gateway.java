@@ -9,6 +9,7 @@ import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.iam.TokenService;
 import dev.grep11.gateway.iam.TokenVerifier;
 import dev.grep11.gateway.key.KeySealer;
+import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.key.StateSealer;
@@ -90,10 +91,12 @@ public final class Gateway implements AutoCloseable {
     StartSteps.requireInstance(instances, config.instance());
 
     SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
-    var keyring = StartSteps.loadSealingKeys(hsm, calls, instances);
+    var keyring = Keyring.leased(hsm, System::nanoTime);
     var privateObjects = config.privateObjects() || !hsm.publicSessionObjects();
     var sealer = new KeySealer(hsm, keyring, privateObjects, config.softwareFallback());
     var keys = new Keys(hsm, sealer, config.cachedKeys());
+    closing(
+        KeyringFollower.start(store, calls, keyring, keys, config.grants(), replicaName(config)));
     var catalog =
         MechanismCatalog.of(hsm.mechanisms().keySet(), config.policy(), config.softwareFallback());
     var operations =
@@ -158,7 +161,11 @@ public final class Gateway implements AutoCloseable {
                         config.listen().health(),
                         tls.httpsContext(),
                         () -> started,
-                        () -> started && hsm.epoch().live() && grants.available())));
+                        () ->
+                            started
+                                && hsm.epoch().live()
+                                && grants.available()
+                                && keyring.available())));
     started = true;
     LOG.info(
         "serving: mode {}, policy {}, softwareFallback {}, token \"{}\" ({} {}), {} instances",
@@ -191,6 +198,16 @@ public final class Gateway implements AutoCloseable {
   private <T extends AutoCloseable> T closing(T part) {
     parts.push(part);
     return part;
+  }
+
+  /** Where a command says that it waits for this gateway. */
+  private static String replicaName(GatewayConfig config) {
+    var address = config.listen().crypto();
+    return "%s:%d (process %d)"
+        .formatted(
+            address.getAddress().getHostAddress(),
+            address.getPort(),
+            ProcessHandle.current().pid());
   }
 
   public int cryptoPort() {

@@ -42,6 +42,7 @@ import java.util.UUID;
  * @param cachedKeys working copies an instance may have in the token
  * @param bufferedBytes data that the state of an operation in parts may hold, where the token
  *     cannot stop in between
+ * @param quarantine how long a generation of sealing keys is retired before it may be destroyed
  * @param tokenService empty when tokens come from other issuers only
  */
 public record GatewayConfig(
@@ -64,7 +65,8 @@ public record GatewayConfig(
     Optional<TokenServiceSettings> tokenService,
     AuditSettings audit,
     Limits limits,
-    int bufferedBytes) {
+    int bufferedBytes,
+    Duration quarantine) {
 
   public enum Mode {
     PRODUCTION,
@@ -200,7 +202,8 @@ public record GatewayConfig(
             tokenService,
             audit(settings.section("audit")),
             limits(limits),
-            limits.number("bufferedBytes", 0, 6144, 4096));
+            limits.number("bufferedBytes", 0, 6144, 4096),
+            quarantine(settings.section("masterKey"), demo));
     var problems = settings.problems();
     if (!problems.isEmpty()) {
       throw new ConfigException(source, problems);
@@ -281,6 +284,14 @@ public record GatewayConfig(
     return store
         .checked("leaseSeconds", () -> new GrantsSettings(poll, lease))
         .orElse(GrantsSettings.DEFAULT);
+  }
+
+  private static Duration quarantine(SettingsReader masterKey, boolean demo) {
+    var seconds = masterKey.number("quarantineSeconds", 0, 366 * 86_400, 7 * 86_400);
+    if (!demo && seconds < 86_400) {
+      masterKey.problem("quarantineSeconds", "is a day (86400) at least, but in a demo");
+    }
+    return Duration.ofSeconds(seconds);
   }
 
   private static List<IssuerSettings> issuers(SettingsReader settings) {

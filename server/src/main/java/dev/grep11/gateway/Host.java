@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
+import java.time.InstantSource;
 import java.util.List;
 import java.util.UUID;
 
@@ -20,10 +21,12 @@ import java.util.UUID;
  * meanwhile. No port is opened.
  */
 public final class Host implements AutoCloseable {
+  private final GatewayConfig config;
   private final Hsm hsm;
   private final Store store;
 
-  private Host(Hsm hsm, Store store) {
+  private Host(GatewayConfig config, Hsm hsm, Store store) {
+    this.config = config;
     this.hsm = hsm;
     this.store = store;
   }
@@ -55,10 +58,10 @@ public final class Host implements AutoCloseable {
     try {
       var calls = new HsmCalls(hsm);
       if (begin && !TokenKeys.exist(directory) && !Store.exists(directory)) {
-        return new Host(hsm, begin(calls, directory));
+        return new Host(config, hsm, begin(calls, directory));
       }
       var keys = TokenKeys.read(directory);
-      return new Host(hsm, Store.open(directory, new HsmEnvelope(calls, keys)));
+      return new Host(config, hsm, Store.open(directory, new HsmEnvelope(calls, keys)));
     } catch (RuntimeException e) {
       hsm.close();
       throw e;
@@ -80,6 +83,17 @@ public final class Host implements AutoCloseable {
 
   public Store store() {
     return store;
+  }
+
+  /** The generations of sealing keys of its instances. */
+  public MasterKeys masterKeys() {
+    return new MasterKeys(
+        hsm,
+        store,
+        config.quarantine(),
+        MasterKeyAudit.of(config.audit()),
+        InstantSource.system(),
+        MasterKeys.LONGEST_WAIT);
   }
 
   /**

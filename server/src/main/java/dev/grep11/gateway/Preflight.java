@@ -156,7 +156,10 @@ public final class Preflight {
             config.instance().map(id -> id + " is in the store").orElse(count + " in the store"));
     check(
         "sealing keys",
-        () -> StartSteps.loadSealingKeys(hsm, calls, instances),
+        () -> {
+          StartSteps.requireSealingKeys(calls, instances);
+          return true;
+        },
         _ -> "are in the token, were made there and never left it");
     if (config.tokenService().isPresent()) {
       check(

@@ -1,20 +1,15 @@
 package dev.grep11.gateway;
 
-import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.iam.IssuerKeys;
 import dev.grep11.gateway.iam.IssuerSettings;
 import dev.grep11.gateway.key.Keyring;
-import dev.grep11.gateway.key.SealingKeyIds;
+import dev.grep11.gateway.key.SealingKeyException;
 import dev.grep11.gateway.store.InstanceRecord;
-import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.Store;
 import java.io.IOException;
-import java.util.Comparator;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
-import java.util.stream.Collectors;
 
 /**
  * The steps of a start that fail when something outside is not as it should be. {@link Gateway}
@@ -65,45 +60,21 @@ final class StartSteps {
         });
   }
 
-  /** Finds the sealing keys of all instances in the token, and checks where they come from. */
-  static Keyring loadSealingKeys(Hsm hsm, HsmCalls calls, List<InstanceRecord> instances) {
-    var keyring = new Keyring(hsm, generations(instances));
-    calls.call(_ -> {
-      keyring.loadAll();
+  /**
+   * Finds the sealing keys of all instances in the token, and checks where they come from.
+   *
+   * @throws SealingKeyException naming the first that is not as it should be
+   */
+  static void requireSealingKeys(HsmCalls calls, List<InstanceRecord> instances) {
+    calls.call(session -> {
+      for (var instance : instances) {
+        for (var generation : instance.generations()) {
+          if (generation.state().opens()) {
+            Keyring.requireOpens(session, instance.id(), KeyringFollower.ids(generation));
+          }
+        }
+      }
       return true;
     });
-    return keyring;
-  }
-
-  /** What each instance opens with; what seals comes first. */
-  private static Map<UUID, Keyring.Generations> generations(List<InstanceRecord> instances) {
-    return instances.stream()
-        .collect(
-            Collectors.toUnmodifiableMap(
-                InstanceRecord::id,
-                instance ->
-                    new Keyring.Generations(
-                        instance.generations().stream()
-                            .filter(generation -> opens(generation.state()))
-                            .sorted(Comparator.comparing(SealingKeyGeneration::state))
-                            .map(StartSteps::ids)
-                            .toList())));
-  }
-
-  private static boolean opens(SealingKeyGeneration.State state) {
-    return switch (state) {
-      case ACTIVE, NEXT -> true;
-      case RETIRED, DESTROYED -> false;
-    };
-  }
-
-  private static SealingKeyIds ids(SealingKeyGeneration generation) {
-    return new SealingKeyIds(
-        generation.masterKeyId(),
-        generation.kekN(),
-        generation.kekX(),
-        generation.macKey(),
-        generation.valueKey(),
-        generation.stateRoot());
   }
 }

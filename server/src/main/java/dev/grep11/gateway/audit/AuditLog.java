@@ -5,6 +5,7 @@ import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.nio.ByteBuffer;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
@@ -74,6 +75,31 @@ public final class AuditLog implements AutoCloseable {
       sinks.add(new Sink(new FileOutputStream(FileDescriptor.out)));
     }
     return new AuditLog(settings, sinks);
+  }
+
+  /**
+   * Writes one event at once and forces it to the disk: for commands, which may change something
+   * only when that is recorded. It goes to the file, beside the lines of a gateway that runs, under
+   * a source of its own; or to standard error where no file is configured, because a command's
+   * standard output is its answer.
+   *
+   * @throws IOException when it could not be written
+   */
+  public static void append(AuditSettings settings, AuditEvent event) throws IOException {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    new AuditLines(UUID.randomUUID().toString()).write(event, bytes);
+    if (settings.file().isEmpty()) {
+      // Not closed: it is not ours.
+      new FileOutputStream(FileDescriptor.err).write(bytes.toByteArray());
+      return;
+    }
+    try (FileChannel channel = appendingChannel(settings.file().get())) {
+      ByteBuffer line = ByteBuffer.wrap(bytes.toByteArray());
+      while (line.hasRemaining()) {
+        channel.write(line);
+      }
+      channel.force(true);
+    }
   }
 
   AuditLog(AuditSettings settings, List<Sink> sinks) {
@@ -217,6 +243,17 @@ public final class AuditLog implements AutoCloseable {
   }
 
   private static OutputStream appending(Path file) throws IOException {
+    FileChannel channel = appendingChannel(file);
+    try {
+      holdAlone(channel, file);
+      return Channels.newOutputStream(channel);
+    } catch (IOException | RuntimeException e) {
+      channel.close();
+      throw e;
+    }
+  }
+
+  private static FileChannel appendingChannel(Path file) throws IOException {
     Set<PosixFilePermission> owner = PosixFilePermissions.fromString("rw-------");
     // No link is followed: who can plant one in the directory must not choose the file.
     Set<OpenOption> options =
@@ -227,14 +264,8 @@ public final class AuditLog implements AutoCloseable {
             LinkOption.NOFOLLOW_LINKS);
     FileChannel channel =
         FileChannel.open(file, options, PosixFilePermissions.asFileAttribute(owner));
-    try {
-      holdAlone(channel, file);
-      Files.setPosixFilePermissions(file, owner);
-      return Channels.newOutputStream(channel);
-    } catch (IOException | RuntimeException e) {
-      channel.close();
-      throw e;
-    }
+    Files.setPosixFilePermissions(file, owner);
+    return channel;
   }
 
   /**

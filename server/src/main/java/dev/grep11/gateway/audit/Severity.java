@@ -16,6 +16,8 @@ public enum Severity {
           "hs-crypto.mtlscert-admin-key.delete",
           "hs-crypto.mtlscert-cert.set",
           "hs-crypto.mtlscert-cert.delete",
+          "hs-crypto.masterkey.destroy",
+          "hs-crypto.masterkey.force-retire",
           "hs-crypto.keystore.deletekey",
           "hs-crypto.keystore.deletekeystore",
           "hs-crypto.keystore.updatekey");

@@ -25,6 +25,7 @@ import picocli.CommandLine.Command;
       InstanceCommand.class,
       ApiKeyCommand.class,
       GrantCommand.class,
+      MasterKeyCommand.class,
       DoctorCommand.class,
       CommandLine.HelpCommand.class
     })

@@ -17,6 +17,7 @@ import dev.grep11.gateway.pkcs11.Template;
 import java.nio.ByteBuffer;
 import java.security.MessageDigest;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.UUID;
 
 /**
@@ -49,6 +50,9 @@ public final class KeySealer {
   /** What a blob proved to be. */
   public sealed interface Opened {
     Template attributes();
+
+    /** What it was sealed with; empty for a bare public key. */
+    Optional<SealingKeys> keys();
   }
 
   /** A private or secret key whose MAC was right. */
@@ -65,19 +69,31 @@ public final class KeySealer {
     public Template attributes() {
       return blob.attributes();
     }
+
+    @Override
+    public Optional<SealingKeys> keys() {
+      return Optional.of(keys);
+    }
   }
 
   /**
    * A public key: with its attributes when it had a trailer and that was right; bare otherwise,
    * with the right to verify and nothing else.
    */
-  public record OpenedPublicKey(PublicKeyInfo key, Template attributes, boolean bare)
-      implements Opened {}
+  public record OpenedPublicKey(PublicKeyInfo key, Template attributes, Optional<SealingKeys> keys)
+      implements Opened {
+    public boolean bare() {
+      return keys.isEmpty();
+    }
+  }
 
   /** Seals the extractable temporary object that is to become a key with these attributes. */
   public byte[] seal(UUID instance, long object, Template attributes) {
+    return seal(keyring.active(instance), object, attributes);
+  }
+
+  private byte[] seal(SealingKeys keys, long object, Template attributes) {
     var session = hsm.session();
-    var keys = keyring.active(instance);
     boolean extractable = attributes.isTrue(CKA_EXTRACTABLE);
     var wrapped = session.wrapKey(WRAP, extractable ? keys.kekX() : keys.kekN(), object);
     var sealing = extractable ? Sealing.KEK_X : Sealing.KEK_N;
@@ -87,8 +103,11 @@ public final class KeySealer {
 
   /** Seals the value of a key that the token cannot wrap. */
   public byte[] sealValue(UUID instance, SecretBuffer value, Template attributes) {
+    return sealValue(keyring.active(instance), value, attributes);
+  }
+
+  private byte[] sealValue(SealingKeys keys, SecretBuffer value, Template attributes) {
     var session = hsm.session();
-    var keys = keyring.active(instance);
     var iv = session.random(GCM_IV_LENGTH);
     var encrypted = session.encryptSecret(valueMechanism(iv), keys.valueKey(), value);
     var sealed = Arrays.copyOf(iv, iv.length + encrypted.length);
@@ -98,30 +117,54 @@ public final class KeySealer {
 
   /** A public key with attributes under the instance's MAC. */
   public byte[] sealPublic(UUID instance, PublicKeyInfo key, Template attributes) {
-    return sealPublic(instance, key.encoded(), attributes);
+    return sealPublic(keyring.active(instance), key, attributes);
   }
 
-  /** The same key with other attributes. Making it non-extractable moves it under the other KEK. */
+  /**
+   * The same key with other attributes. Making it non-extractable moves it under the other KEK; a
+   * key of an old generation moves to the one that seals.
+   */
   public byte[] reseal(UUID instance, Opened opened, Template attributes) {
+    var keys = opened.keys().map(keyring::activeOrNewer).orElseGet(() -> keyring.active(instance));
+    return sealAgain(keys, opened, attributes);
+  }
+
+  /**
+   * The same key under a newer generation of sealing keys that every gateway opens: the next one,
+   * else the one that seals.
+   *
+   * @throws Pkcs11Exception CKR_IBM_WK_NOT_INITIALIZED when there is none, CKR_IBM_BLOB_ERROR for a
+   *     bare public key
+   */
+  public byte[] rewrap(Opened opened) {
+    var old =
+        opened
+            .keys()
+            .orElseThrow(() ->
+                new Pkcs11Exception(
+                    Ckr.CKR_IBM_BLOB_ERROR, "a bare SubjectPublicKeyInfo is under no master key"));
+    return sealAgain(keyring.newer(old), opened, opened.attributes());
+  }
+
+  private byte[] sealAgain(SealingKeys keys, Opened opened, Template attributes) {
     return switch (opened) {
-      case OpenedPublicKey publicKey -> sealPublic(instance, publicKey.key(), attributes);
+      case OpenedPublicKey publicKey -> sealPublic(keys, publicKey.key(), attributes);
       case OpenedKey key -> {
         var session = hsm.session();
         boolean narrowed =
             key.blob.sealing() == Sealing.KEK_X && !attributes.isTrue(CKA_EXTRACTABLE);
-        var active = keyring.active(instance);
-        boolean rotated = !Arrays.equals(active.masterKeyId(), key.keys.masterKeyId());
+        boolean rotated = !Arrays.equals(keys.masterKeyId(), key.keys.masterKeyId());
         if (!narrowed && !rotated) {
           yield encode(session, key.keys, key.blob.sealing(), attributes, key.blob.sealed());
         }
         if (key.blob.sealing() == Sealing.VALUE) {
           try (var value = value(session, key)) {
-            yield sealValue(instance, value, attributes);
+            yield sealValue(keys, value, attributes);
           }
         }
         long object = load(session, key, KeyForm.EXPORT);
         try {
-          yield seal(instance, object, attributes);
+          yield seal(keys, object, attributes);
         } finally {
           session.destroyObject(object);
         }
@@ -146,13 +189,28 @@ public final class KeySealer {
     int spkiLength = PublicKeyInfo.leadingLength(blob);
     if (spkiLength == blob.length) {
       var key = PublicKeyInfo.parse(blob);
-      return new OpenedPublicKey(key, bareAttributes(key), true);
+      return new OpenedPublicKey(key, bareAttributes(key), Optional.empty());
     }
     // Whatever follows the SubjectPublicKeyInfo must verify: no silent downgrade to a bare key.
     var maced = MacedPublicKey.parse(blob, spkiLength);
     var keys = keyring.find(instance, maced.instance(), maced.masterKeyId());
     requireMac(keys, maced.macInput(), maced.mac());
-    return new OpenedPublicKey(PublicKeyInfo.parse(maced.spki()), maced.attributes(), false);
+    return new OpenedPublicKey(
+        PublicKeyInfo.parse(maced.spki()), maced.attributes(), Optional.of(keys));
+  }
+
+  /**
+   * Counts the use of a working copy.
+   *
+   * @throws Pkcs11Exception CKR_IBM_WKID_MISMATCH when what its blob was sealed with is retired
+   */
+  void requireLiving(WorkingKey key) {
+    key.sealedWith().ifPresent(keyring::use);
+  }
+
+  /** Whether the blob of a working copy would still open. */
+  boolean lives(WorkingKey key) {
+    return key.sealedWith().map(keyring::lives).orElse(true);
   }
 
   /** Makes a session object of the key in that session. */
@@ -187,14 +245,15 @@ public final class KeySealer {
   }
 
   /**
-   * HMAC-SHA256 under the instance's derivation root. The label separates purposes and is free of
-   * NUL.
+   * HMAC-SHA256 under the instance's first derivation root, so that the answer does not change with
+   * the master key: a client that saw which ones do would know which messages are made up. The
+   * label separates purposes and is free of NUL.
    */
   public byte[] derive(UUID instance, String label, byte[] input) {
     var prefix = (label + '\0').getBytes(java.nio.charset.StandardCharsets.US_ASCII);
     var message = Arrays.copyOf(prefix, prefix.length + input.length);
     System.arraycopy(input, 0, message, prefix.length, input.length);
-    return hsm.session().sign(MAC, keyring.active(instance).root(), ByteBuffer.wrap(message));
+    return hsm.session().sign(MAC, keyring.constantRoot(instance), ByteBuffer.wrap(message));
   }
 
   private long unwrap(Session session, OpenedKey key, KeyForm form) {
@@ -295,9 +354,10 @@ public final class KeySealer {
         ByteBuffer.wrap(sealed, GCM_IV_LENGTH, sealed.length - GCM_IV_LENGTH).slice());
   }
 
-  private byte[] sealPublic(UUID instance, byte[] spki, Template attributes) {
+  private byte[] sealPublic(SealingKeys keys, PublicKeyInfo key, Template attributes) {
     var session = hsm.session();
-    var keys = keyring.active(instance);
+    var instance = keys.instance();
+    var spki = key.encoded();
     var unsigned =
         new MacedPublicKey(
             instance, keys.masterKeyId(), spki, attributes, new byte[SealedKey.MAC_LENGTH]);
@@ -333,6 +393,11 @@ public final class KeySealer {
     if (!MessageDigest.isEqual(mac(hsm.session(), keys, input), claimed)) {
       throw new Pkcs11Exception(Ckr.CKR_IBM_BLOB_ERROR, "the blob was altered");
     }
+  }
+
+  /** Fails when the keys of a generation are found and yet do not work. */
+  static void requireWorks(Session session, SealingKeys keys) {
+    mac(session, keys, keys.masterKeyId());
   }
 
   private static byte[] mac(Session session, SealingKeys keys, byte[] input) {

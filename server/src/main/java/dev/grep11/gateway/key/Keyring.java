@@ -2,43 +2,156 @@ package dev.grep11.gateway.key;
 
 import dev.grep11.gateway.hsm.Epoch;
 import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.Session;
 import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.LongAdder;
+import java.util.function.LongSupplier;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The sealing keys of every instance, as handles of the current HSM epoch. Thread-safe; a lookup
- * that finds its keys not yet loaded in this epoch loads them in the calling thread's session.
+ * The sealing keys of every instance, as handles of the current HSM epoch, and how often each
+ * generation is used. Somebody who follows the store says which generations live, and for how long
+ * that may be believed; later every call is refused. Thread-safe; a lookup that finds its keys not
+ * yet loaded in this epoch loads them in the calling thread's session.
  */
 public final class Keyring {
 
-  /** The generations of one instance, the active one first. */
-  public record Generations(List<SealingKeyIds> ids) {
+  /**
+   * The generations of one instance that open blobs.
+   *
+   * @param active seals
+   * @param next will seal once it is activated
+   * @param nextOpensEverywhere whether every gateway has shown that it opens the next one, so that
+   *     blobs may be re-wrapped under it
+   * @param previous open only
+   * @param constantRoot CKA_ID of the key that answers are drawn from which must stay the same when
+   *     the master key changes: the derivation root of the instance's first generation
+   */
+  public record Generations(
+      SealingKeyIds active,
+      Optional<SealingKeyIds> next,
+      boolean nextOpensEverywhere,
+      List<SealingKeyIds> previous,
+      byte[] constantRoot) {
     public Generations {
-      ids = List.copyOf(ids);
-      if (ids.isEmpty()) {
-        throw new IllegalArgumentException("an instance without sealing keys");
+      previous = List.copyOf(previous);
+    }
+
+    /** The first one seals, the others open. */
+    public Generations(List<SealingKeyIds> ids) {
+      this(
+          ids.getFirst(),
+          Optional.empty(),
+          false,
+          ids.subList(1, ids.size()),
+          ids.getFirst().root());
+    }
+
+    private Stream<SealingKeyIds> all() {
+      return Stream.concat(Stream.concat(Stream.of(active), next.stream()), previous.stream());
+    }
+
+    private Optional<SealingKeyIds> find(byte[] masterKeyId) {
+      // Without a stream: this is on the path of every call that opens a state.
+      if (is(active, masterKeyId)) {
+        return Optional.of(active);
       }
+      if (next.isPresent() && is(next.get(), masterKeyId)) {
+        return next;
+      }
+      for (var each : previous) {
+        if (is(each, masterKeyId)) {
+          return Optional.of(each);
+        }
+      }
+      return Optional.empty();
+    }
+
+    private boolean isNext(SealingKeys keys) {
+      return next.isPresent() && is(next.get(), keys.masterKeyId());
+    }
+
+    private static boolean is(SealingKeyIds ids, byte[] masterKeyId) {
+      return Arrays.equals(ids.masterKeyId(), masterKeyId);
     }
   }
 
-  private record Id(UUID instance, ByteBuffer masterKeyId) {}
+  /** Names a generation of an instance. */
+  public record GenerationName(UUID instance, ByteBuffer masterKeyId) {
+    public GenerationName(UUID instance, byte[] masterKeyId) {
+      this(instance, ByteBuffer.wrap(masterKeyId.clone()).asReadOnlyBuffer());
+    }
+  }
 
-  private record Loaded(Epoch epoch, Map<Id, SealingKeys> keys) {}
+  private record Loaded(
+      Epoch epoch, Map<GenerationName, SealingKeys> keys, Map<GenerationName, Long> roots) {}
+
+  /** What lives, with a counter of uses for each generation. */
+  private record Living(Map<UUID, Generations> instances, Map<GenerationName, LongAdder> uses) {}
 
   private final Hsm hsm;
-  private final Map<UUID, Generations> instances;
+  private final LongSupplier nanoClock;
+  private final boolean leased;
+  private volatile Living living = new Living(Map.of(), Map.of());
+  // Counters outlive their generation, so that no use is lost when it is retired.
+  private final Map<GenerationName, LongAdder> uses = new ConcurrentHashMap<>();
+  private volatile long leaseEnds;
   private volatile @Nullable Loaded loaded;
 
+  /** A keyring that stays as it is. */
   public Keyring(Hsm hsm, Map<UUID, Generations> instances) {
+    this(hsm, System::nanoTime, false);
+    replace(instances);
+  }
+
+  /** A keyring that is empty, and refuses, until it is told what lives and for how long. */
+  public static Keyring leased(Hsm hsm, LongSupplier nanoClock) {
+    return new Keyring(hsm, nanoClock, true);
+  }
+
+  private Keyring(Hsm hsm, LongSupplier nanoClock, boolean leased) {
     this.hsm = hsm;
-    this.instances = Map.copyOf(instances);
+    this.nanoClock = nanoClock;
+    this.leased = leased;
+    this.leaseEnds = nanoClock.getAsLong();
+  }
+
+  /** What lives from now on. Handles of generations that do not are forgotten. */
+  public void replace(Map<UUID, Generations> instances) {
+    var counters = new HashMap<GenerationName, LongAdder>();
+    instances.forEach((instance, generations) ->
+        generations
+            .all()
+            .forEach(ids -> {
+              var name = new GenerationName(instance, ids.masterKeyId());
+              counters.put(name, uses.computeIfAbsent(name, _ -> new LongAdder()));
+            }));
+    living = new Living(Map.copyOf(instances), Map.copyOf(counters));
+    var current = loaded;
+    if (current != null) {
+      current.keys().keySet().retainAll(counters.keySet());
+    }
+  }
+
+  /** Calls are served until then, by the clock of this keyring. */
+  public void leaseUntil(long nanos) {
+    leaseEnds = nanos;
+  }
+
+  /** Whether the lease lasts. */
+  public boolean available() {
+    return !leased || nanoClock.getAsLong() - leaseEnds < 0;
   }
 
   /**
@@ -47,52 +160,168 @@ public final class Keyring {
    * @throws SealingKeyException naming the key
    */
   public void loadAll() {
-    instances.forEach(
-        (instance, generations) -> generations.ids().forEach(ids -> load(instance, ids)));
+    living
+        .instances()
+        .forEach((instance, generations) -> {
+          generations.all().forEach(ids -> load(instance, ids));
+          constantRoot(instance, generations);
+        });
+  }
+
+  /**
+   * Shows that this gateway opens a generation, before it is told to: finds its keys, and makes a
+   * MAC with one.
+   *
+   * @throws SealingKeyException naming the key that is missing
+   */
+  public static void requireOpens(Session session, UUID instance, SealingKeyIds ids) {
+    KeySealer.requireWorks(session, SealingKeys.load(session, instance, ids));
+  }
+
+  /** The uses of each generation since the last call of this. */
+  public Map<GenerationName, Long> takeUses() {
+    var taken = new HashMap<GenerationName, Long>();
+    uses.forEach((name, counter) -> {
+      long count = counter.sumThenReset();
+      if (count > 0) {
+        taken.put(name, count);
+      }
+    });
+    return taken;
   }
 
   /** The keys that seal new blobs. */
   SealingKeys active(UUID instance) {
-    return load(instance, generations(instance).ids().getFirst());
+    return load(instance, generations(instance).active());
   }
 
   /**
-   * The keys that a blob was sealed with. A blob of another instance gets the same answer as one of
-   * an unknown master key.
+   * The keys that a blob is sealed with again when its attributes change: a blob that was
+   * re-wrapped under the next generation stays there.
+   */
+  SealingKeys activeOrNewer(SealingKeys ofBlob) {
+    var generations = generations(ofBlob.instance());
+    return generations.isNext(ofBlob) ? ofBlob : load(ofBlob.instance(), generations.active());
+  }
+
+  /**
+   * The keys of a newer generation than the blob's, which every gateway opens.
+   *
+   * @throws Pkcs11Exception CKR_IBM_WK_NOT_INITIALIZED when there is none
+   */
+  SealingKeys newer(SealingKeys ofBlob) {
+    var generations = generations(ofBlob.instance());
+    boolean old = !generations.isNext(ofBlob);
+    if (old && generations.next().isPresent() && generations.nextOpensEverywhere()) {
+      return load(ofBlob.instance(), generations.next().get());
+    }
+    if (old && !Generations.is(generations.active(), ofBlob.masterKeyId())) {
+      return load(ofBlob.instance(), generations.active());
+    }
+    throw new Pkcs11Exception(
+        Ckr.CKR_IBM_WK_NOT_INITIALIZED,
+        "there is no newer master key than the blob's that every gateway opens");
+  }
+
+  /** HMAC key that stays when the master key changes. */
+  long constantRoot(UUID instance) {
+    return constantRoot(instance, generations(instance));
+  }
+
+  /**
+   * The keys that a blob was sealed with; counts as a use. A blob of another instance gets the same
+   * answer as one of an unknown master key.
    */
   SealingKeys find(UUID instance, UUID ofBlob, byte[] masterKeyId) {
     if (instance.equals(ofBlob)) {
-      for (var ids : generations(instance).ids()) {
-        if (Arrays.equals(ids.masterKeyId(), masterKeyId)) {
-          return load(instance, ids);
-        }
+      var ids = generations(instance).find(masterKeyId);
+      if (ids.isPresent()) {
+        var keys = load(instance, ids.get());
+        count(keys);
+        return keys;
       }
     }
-    throw new Pkcs11Exception(
+    throw mismatch();
+  }
+
+  /**
+   * Counts the use of a working copy that was loaded earlier.
+   *
+   * @throws Pkcs11Exception CKR_IBM_WKID_MISMATCH when its generation lives no more
+   */
+  void use(SealingKeys keys) {
+    requireLease();
+    count(keys);
+  }
+
+  /** Whether blobs of this generation open. */
+  boolean lives(SealingKeys keys) {
+    return living.uses().containsKey(name(keys));
+  }
+
+  private void count(SealingKeys keys) {
+    var counter = living.uses().get(name(keys));
+    if (counter == null) {
+      throw mismatch();
+    }
+    counter.increment();
+  }
+
+  private static GenerationName name(SealingKeys keys) {
+    return new GenerationName(keys.instance(), ByteBuffer.wrap(keys.masterKeyId()));
+  }
+
+  private static Pkcs11Exception mismatch() {
+    return new Pkcs11Exception(
         Ckr.CKR_IBM_WKID_MISMATCH, "the blob was not sealed under this instance's master key");
   }
 
+  private void requireLease() {
+    if (!available()) {
+      throw new HsmUnavailableException("the sealing keys could not be confirmed within the lease");
+    }
+  }
+
   private Generations generations(UUID instance) {
-    var generations = instances.get(instance);
+    requireLease();
+    var generations = living.instances().get(instance);
     if (generations == null) {
       throw new Pkcs11Exception(Ckr.CKR_IBM_WK_NOT_INITIALIZED, "unknown instance");
     }
     return generations;
   }
 
+  private long constantRoot(UUID instance, Generations generations) {
+    var session = hsm.session();
+    var roots = loaded(session).roots();
+    var name = new GenerationName(instance, generations.constantRoot());
+    var root = roots.get(name);
+    if (root == null) {
+      root =
+          SealingKeys.find(session, instance, "first derivation root", generations.constantRoot());
+      roots.put(name, root);
+    }
+    return root;
+  }
+
   private SealingKeys load(UUID instance, SealingKeyIds ids) {
     var session = hsm.session();
-    var current = loaded;
-    if (current == null || current.epoch() != session.epoch()) {
-      current = new Loaded(session.epoch(), new ConcurrentHashMap<>());
-      loaded = current;
-    }
-    var id = new Id(instance, ByteBuffer.wrap(ids.masterKeyId()));
-    var keys = current.keys().get(id);
+    var current = loaded(session);
+    var name = new GenerationName(instance, ByteBuffer.wrap(ids.masterKeyId()));
+    var keys = current.keys().get(name);
     if (keys == null) {
       keys = SealingKeys.load(session, instance, ids);
-      current.keys().put(id, keys);
+      current.keys().put(name, keys);
     }
     return keys;
+  }
+
+  private Loaded loaded(Session session) {
+    var current = loaded;
+    if (current == null || current.epoch() != session.epoch()) {
+      current = new Loaded(session.epoch(), new ConcurrentHashMap<>(), new ConcurrentHashMap<>());
+      loaded = current;
+    }
+    return current;
   }
 }

@@ -5,6 +5,7 @@ import com.github.benmanes.caffeine.cache.Caffeine;
 import com.github.benmanes.caffeine.cache.Scheduler;
 import dev.grep11.gateway.hsm.Epoch;
 import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.Session;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
@@ -66,7 +67,12 @@ public final class Keys {
     // A second round is needed only when eviction or the end of an epoch comes in between.
     for (int round = 0; round < 100; round++) {
       var epoch = hsm.session().epoch();
-      var key = cache.get(entry, ignored -> load(instance, blob, form));
+      // Null when the key is not there yet: opening its blob then counts as the use.
+      var present = cache.getIfPresent(entry);
+      var key = present != null ? present : cache.get(entry, ignored -> load(instance, blob, form));
+      if (present != null) {
+        sealer.requireLiving(present);
+      }
       if (key.epoch() != epoch || !epoch.live()) {
         cache.asMap().remove(entry, key);
         if (!epoch.live()) {
@@ -77,6 +83,20 @@ public final class Keys {
       }
     }
     throw new HsmUnavailableException("keys are evicted faster than they are used");
+  }
+
+  /**
+   * Forgets the keys of generations that live no more, and destroys in the token what nobody uses.
+   * May be called from any thread; a copy in use is destroyed by a later call.
+   */
+  public void purge() {
+    caches.values().forEach(cache -> cache.asMap().values().removeIf(key -> !sealer.lives(key)));
+    if (givenUpCount.get() > 0) {
+      hsm.withHolder(holder -> {
+        destroyGivenUp(holder, Integer.MAX_VALUE);
+        return true;
+      });
+    }
   }
 
   /** Whether a call with this blob finds its key loaded, so that it will be cheap. */
@@ -110,20 +130,24 @@ public final class Keys {
         watched = holder.epoch();
         watch(watched);
       }
-      for (int i = 0; i < DESTROYED_PER_LOAD; i++) {
-        var key = givenUp.poll();
-        if (key == null) {
-          break;
-        }
-        givenUpCount.decrementAndGet();
-        if (key.epoch() == holder.epoch()) {
-          holder.destroyObject(key.handle());
-        }
-      }
+      destroyGivenUp(holder, DESTROYED_PER_LOAD);
       loads.incrementAndGet();
       return new WorkingKey(
           sealer.load(holder, opened, form), opened, holder.epoch(), this::giveUp);
     });
+  }
+
+  private void destroyGivenUp(Session holder, int most) {
+    for (int i = 0; i < most; i++) {
+      var key = givenUp.poll();
+      if (key == null) {
+        break;
+      }
+      givenUpCount.decrementAndGet();
+      if (key.epoch() == holder.epoch()) {
+        holder.destroyObject(key.handle());
+      }
+    }
   }
 
   private void giveUp(WorkingKey key) {

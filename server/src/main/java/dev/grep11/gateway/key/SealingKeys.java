@@ -12,6 +12,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Set;
 import java.util.UUID;
+import java.util.stream.Stream;
 
 /**
  * One generation of an instance's sealing keys, found in the token: five objects, never one for two
@@ -84,6 +85,27 @@ public record SealingKeys(
         find(session, instance, "derivation root", ids.root()));
   }
 
+  /**
+   * Deletes what is there of a generation.
+   *
+   * @param keepRoot leaves the derivation root
+   */
+  public static void destroy(Session session, SealingKeyIds ids, boolean keepRoot) {
+    for (var id : List.of(ids.kekN(), ids.kekX(), ids.macKey(), ids.valueKey())) {
+      objects(session, id).forEach(session::destroyObject);
+    }
+    if (!keepRoot) {
+      objects(session, ids.root()).forEach(session::destroyObject);
+    }
+  }
+
+  /** How many of a generation's keys are in the token. */
+  public static int count(Session session, SealingKeyIds ids) {
+    return Stream.of(ids.kekN(), ids.kekX(), ids.macKey(), ids.valueKey(), ids.root())
+        .mapToInt(id -> objects(session, id).size())
+        .sum();
+  }
+
   /** An AES-256 token key without any usage. */
   public static Template.Builder aes(String label) {
     return tokenKey(Ckk.CKK_AES, label)
@@ -103,13 +125,7 @@ public record SealingKeys(
 
   /** The one object under an id, with its provenance checked; {@code role} is for the message. */
   public static long find(Session session, Object owner, String role, byte[] id) {
-    var found =
-        session.findObjects(
-            Template.builder()
-                .put(CKA_ID, id)
-                .put(CKA_CLASS, Cko.CKO_SECRET_KEY)
-                .put(CKA_TOKEN, true)
-                .build());
+    var found = objects(session, id);
     if (found.size() != 1) {
       throw new SealingKeyException(
           "%s of %s (CKA_ID %s): %d objects in the token, expected exactly one"
@@ -125,6 +141,15 @@ public record SealingKeys(
               .formatted(role, owner, HexFormat.of().formatHex(id)));
     }
     return handle;
+  }
+
+  private static List<Long> objects(Session session, byte[] id) {
+    return session.findObjects(
+        Template.builder()
+            .put(CKA_ID, id)
+            .put(CKA_CLASS, Cko.CKO_SECRET_KEY)
+            .put(CKA_TOKEN, true)
+            .build());
   }
 
   private static Template.Builder hmac(String label) {

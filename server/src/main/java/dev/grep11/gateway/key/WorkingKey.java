@@ -2,6 +2,7 @@ package dev.grep11.gateway.key;
 
 import dev.grep11.gateway.hsm.Epoch;
 import dev.grep11.gateway.pkcs11.Template;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
@@ -47,6 +48,11 @@ public final class WorkingKey implements AutoCloseable {
   /** Whether this is a public key without our MAC. */
   public boolean isBare() {
     return opened instanceof KeySealer.OpenedPublicKey publicKey && publicKey.bare();
+  }
+
+  /** What its blob was sealed with; empty for a bare public key. */
+  Optional<SealingKeys> sealedWith() {
+    return opened.keys();
   }
 
   Epoch epoch() {

@@ -254,6 +254,16 @@ public final class Operations {
     return sealer.reseal(by.instance(), opened, rules.changed(opened.attributes(), changes));
   }
 
+  /**
+   * The same key under a newer generation of the instance's sealing keys.
+   *
+   * @throws Pkcs11Exception CKR_IBM_WK_NOT_INITIALIZED when there is none that every gateway opens
+   */
+  public NewKey rewrap(Requester by, byte[] object) {
+    var opened = access.open(by, object);
+    return new NewKey(sealer.rewrap(opened), new byte[0], opened.attributes());
+  }
+
   /** A PIN blob, which no other call takes (semantics section 1, session binding). */
   public byte[] login(Requester by, byte[] pin) {
     if (pin.length < MIN_PIN || pin.length > MAX_PIN) {
@@ -295,6 +305,10 @@ public final class Operations {
         mechanism.isPresent()
             ? catalog.find(mechanism.getAsLong())
             : Optional.<MechanismRow>empty();
+    if (function.isPresent() && function.get() == CryptoFunction.UNWRAP && mechanism.isEmpty()) {
+      // RewrapKeyBlob, which opens and seals by mechanisms of the gateway's own.
+      return Optional.of(Lane.LOAD);
+    }
     if (function.isEmpty() || row.isEmpty()) {
       return Optional.of(Lane.USE);
     }

@@ -1,6 +1,5 @@
 package dev.grep11.gateway.rpc;
 
-import static dev.grep11.gateway.pkcs11.Ckr.CKR_IBM_WK_NOT_INITIALIZED;
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_KEY_HANDLE_INVALID;
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_UNWRAPPING_KEY_HANDLE_INVALID;
 import static dev.grep11.gateway.pkcs11.Ckr.CKR_WRAPPING_KEY_HANDLE_INVALID;
@@ -30,7 +29,6 @@ import dev.grep11.gateway.key.BlobDigest;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
-import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.proto.CryptoGrpc;
 import dev.grep11.proto.DecryptSingleResponse;
@@ -49,6 +47,7 @@ import dev.grep11.proto.Mechanism;
 import dev.grep11.proto.MechanismInfo;
 import dev.grep11.proto.ReencryptSingleRequest;
 import dev.grep11.proto.ReencryptSingleResponse;
+import dev.grep11.proto.RewrapKeyBlobResponse;
 import dev.grep11.proto.SetAttributeValueResponse;
 import dev.grep11.proto.SignSingleResponse;
 import dev.grep11.proto.UnwrapKeyResponse;
@@ -352,10 +351,17 @@ final class CryptoService {
 
     routes.unary(
         CryptoGrpc.getRewrapKeyBlobMethod(),
-        _ -> Workload.INFORMATION,
-        (_, r) -> {
-          requiredKey("WrappedKey", key("WrappedKey", r.getWrappedKeyBytes(), r.getWrappedKey()));
-          throw new Pkcs11Exception(CKR_IBM_WK_NOT_INITIALIZED, "no next master key is committed");
+        _ -> Workload.REWRAP,
+        (by, r) -> {
+          var made =
+              operations.rewrap(
+                  by,
+                  requiredKey(
+                      "WrappedKey", key("WrappedKey", r.getWrappedKeyBytes(), r.getWrappedKey())));
+          return RewrapKeyBlobResponse.newBuilder()
+              .setRewrappedKeyBytes(bytes(made.blob()))
+              .setRewrappedKey(keyBlob(made))
+              .build();
         });
 
     return routes.bind();

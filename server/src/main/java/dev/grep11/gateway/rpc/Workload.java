@@ -23,4 +23,9 @@ public record Workload(
 
   static final Workload INFORMATION =
       new Workload(Optional.empty(), OptionalLong.empty(), Optional.empty(), 0, false);
+
+  /** Opens and seals a key, by no mechanism of the client's. */
+  static final Workload REWRAP =
+      new Workload(
+          Optional.of(CryptoFunction.UNWRAP), OptionalLong.empty(), Optional.empty(), 0, false);
 }

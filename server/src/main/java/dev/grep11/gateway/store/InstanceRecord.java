@@ -1,6 +1,7 @@
 package dev.grep11.gateway.store;
 
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
@@ -43,11 +44,27 @@ public record InstanceRecord(
     }
   }
 
+  /** The generation in this state: the oldest, where several may be. */
+  public Optional<SealingKeyGeneration> first(SealingKeyGeneration.State state) {
+    return generations.stream().filter(g -> g.state() == state).findFirst();
+  }
+
+  /** The same with this generation: in the place of the one with its id, or as the newest. */
+  public InstanceRecord with(SealingKeyGeneration generation) {
+    var changed = new ArrayList<>(generations);
+    for (int i = 0; i < changed.size(); i++) {
+      if (changed.get(i).id().equals(generation.id())) {
+        changed.set(i, generation);
+        return new InstanceRecord(id, name, account, location, changed);
+      }
+    }
+    changed.add(generation);
+    return new InstanceRecord(id, name, account, location, changed);
+  }
+
   /** The generation that seals, if there is one. */
   public Optional<SealingKeyGeneration> active() {
-    return generations.stream()
-        .filter(g -> g.state() == SealingKeyGeneration.State.ACTIVE)
-        .findFirst();
+    return first(SealingKeyGeneration.State.ACTIVE);
   }
 
   /** The instance's cloud resource name (interfaces 3). */

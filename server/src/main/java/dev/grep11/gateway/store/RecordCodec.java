@@ -18,10 +18,12 @@ import java.util.UUID;
 
 /**
  * Records as bytes: a format number, then the fields in order, everything of variable length with
- * its length.
+ * its length. Format 2 is that of instances whose generations know since when they are in their
+ * state.
  */
 final class RecordCodec {
-  private static final int FORMAT = 1;
+  private static final int FIRST = 1;
+  private static final int GENERATIONS_SINCE = 2;
 
   private RecordCodec() {}
 
@@ -33,18 +35,25 @@ final class RecordCodec {
         case Grant grant -> grant(out, grant);
         case ApiKeyRecord apiKey -> uuid(out, apiKey.id());
         case RegistryRecord registry -> uuid(out, registry.instance());
+        case ReplicaRecord replica -> uuid(out, replica.id());
+        case SealingKeyUse use -> {
+          uuid(out, use.instance());
+          text(out, use.generation());
+        }
       }
     });
   }
 
   static byte[] encode(Stored record) {
     return bytes(out -> {
-      out.writeByte(FORMAT);
+      out.writeByte(format(Table.of(record)));
       switch (record) {
         case InstanceRecord instance -> instance(out, instance);
         case Grant grant -> grant(out, grant);
         case ApiKeyRecord apiKey -> apiKey(out, apiKey);
         case RegistryRecord registry -> registry(out, registry);
+        case ReplicaRecord replica -> replica(out, replica);
+        case SealingKeyUse use -> use(out, use);
       }
     });
   }
@@ -52,16 +61,18 @@ final class RecordCodec {
   static Stored decode(Table table, byte[] encoded) {
     try (var in = new DataInputStream(new ByteArrayInputStream(encoded))) {
       int format = in.readUnsignedByte();
-      if (format != FORMAT) {
+      if (format < FIRST || format > format(table)) {
         throw new StoreException(
-            "row of table " + table.sqlName() + " has format " + format + ", not " + FORMAT);
+            "row of table " + table.sqlName() + " has format " + format + ", not " + format(table));
       }
       Stored record =
           switch (table) {
-            case INSTANCE -> instance(in);
+            case INSTANCE -> instance(in, format);
             case GRANT -> grant(in);
             case API_KEY -> apiKey(in);
             case REGISTRY -> registry(in);
+            case REPLICA -> replica(in);
+            case SEALING_KEY_USE -> use(in);
           };
       if (in.available() != 0) {
         throw new StoreException("row of table " + table.sqlName() + " has bytes left over");
@@ -70,6 +81,13 @@ final class RecordCodec {
     } catch (IOException | IllegalArgumentException e) {
       throw new StoreException("row of table " + table.sqlName() + " does not decode", e);
     }
+  }
+
+  private static int format(Table table) {
+    return switch (table) {
+      case INSTANCE -> GENERATIONS_SINCE;
+      case GRANT, API_KEY, REGISTRY, REPLICA, SEALING_KEY_USE -> FIRST;
+    };
   }
 
   private static void instance(DataOutputStream out, InstanceRecord instance) throws IOException {
@@ -81,6 +99,7 @@ final class RecordCodec {
     for (SealingKeyGeneration generation : instance.generations()) {
       text(out, generation.state().name());
       instant(out, generation.created());
+      instant(out, generation.since());
       blob(out, generation.masterKeyId());
       blob(out, generation.kekN());
       blob(out, generation.kekX());
@@ -90,7 +109,7 @@ final class RecordCodec {
     }
   }
 
-  private static InstanceRecord instance(DataInputStream in) throws IOException {
+  private static InstanceRecord instance(DataInputStream in, int format) throws IOException {
     UUID id = uuid(in);
     String name = text(in);
     String account = text(in);
@@ -99,9 +118,10 @@ final class RecordCodec {
     for (int left = in.readInt(); left > 0; left--) {
       var state = SealingKeyGeneration.State.valueOf(text(in));
       Instant created = instant(in);
+      Instant since = format < GENERATIONS_SINCE ? created : instant(in);
       generations.add(
           new SealingKeyGeneration(
-              blob(in), state, blob(in), blob(in), blob(in), blob(in), blob(in), created));
+              blob(in), state, blob(in), blob(in), blob(in), blob(in), blob(in), created, since));
     }
     return new InstanceRecord(id, name, account, location, generations);
   }
@@ -116,10 +136,7 @@ final class RecordCodec {
       }
       case Entitlement.Actions actions -> {
         out.writeByte(1);
-        out.writeInt(actions.names().size());
-        for (String name : actions.names()) {
-          text(out, name);
-        }
+        texts(out, actions.names());
       }
     }
     out.writeBoolean(grant.resource().isPresent());
@@ -134,13 +151,7 @@ final class RecordCodec {
     Entitlement entitlement =
         switch (in.readByte()) {
           case 0 -> new Entitlement.Role(text(in));
-          case 1 -> {
-            Set<String> names = new TreeSet<>();
-            for (int left = in.readInt(); left > 0; left--) {
-              names.add(text(in));
-            }
-            yield new Entitlement.Actions(names);
-          }
+          case 1 -> new Entitlement.Actions(texts(in));
           default -> throw new IOException("unknown kind of entitlement");
         };
     Optional<String> resource = in.readBoolean() ? Optional.of(text(in)) : Optional.empty();
@@ -177,6 +188,47 @@ final class RecordCodec {
       entries.add(new RegistryRecord.Entry(text(in), blob(in)));
     }
     return new RegistryRecord(instance, generation, entries);
+  }
+
+  private static void replica(DataOutputStream out, ReplicaRecord replica) throws IOException {
+    uuid(out, replica.id());
+    text(out, replica.name());
+    instant(out, replica.seen());
+    instant(out, replica.until());
+    texts(out, replica.opens());
+    texts(out, replica.rewrapsUnder());
+    texts(out, replica.seals());
+  }
+
+  private static ReplicaRecord replica(DataInputStream in) throws IOException {
+    return new ReplicaRecord(
+        uuid(in), text(in), instant(in), instant(in), texts(in), texts(in), texts(in));
+  }
+
+  private static void use(DataOutputStream out, SealingKeyUse use) throws IOException {
+    uuid(out, use.instance());
+    text(out, use.generation());
+    out.writeLong(use.count());
+    instant(out, use.lastUsed());
+  }
+
+  private static SealingKeyUse use(DataInputStream in) throws IOException {
+    return new SealingKeyUse(uuid(in), text(in), in.readLong(), instant(in));
+  }
+
+  private static void texts(DataOutputStream out, Set<String> values) throws IOException {
+    out.writeInt(values.size());
+    for (String value : values) {
+      text(out, value);
+    }
+  }
+
+  private static Set<String> texts(DataInputStream in) throws IOException {
+    Set<String> values = new TreeSet<>();
+    for (int left = in.readInt(); left > 0; left--) {
+      values.add(text(in));
+    }
+    return values;
   }
 
   private static void subject(DataOutputStream out, Subject subject) throws IOException {

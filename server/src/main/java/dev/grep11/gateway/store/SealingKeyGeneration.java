@@ -16,6 +16,7 @@ import java.util.Objects;
  * @param macKey CKA_ID of the key that authenticates blobs
  * @param valueKey CKA_ID of the key that encrypts values of keys which the token cannot wrap
  * @param stateRoot CKA_ID of the key that state keys are derived from
+ * @param since when it came into its state
  */
 @SuppressWarnings("ArrayRecordComponent") // Copied in and out; equality is by content.
 public record SealingKeyGeneration(
@@ -26,19 +27,43 @@ public record SealingKeyGeneration(
     byte[] macKey,
     byte[] valueKey,
     byte[] stateRoot,
-    Instant created) {
+    Instant created,
+    Instant since) {
   static final int ID_LENGTH = 16;
 
   /** What a generation is used for (interfaces 5). */
   public enum State {
+    /** Opens, and takes blobs that are re-wrapped; sealing starts when it is activated. */
+    NEXT,
     /** Seals and opens. */
     ACTIVE,
-    /** Opens; sealing starts when it is activated. */
-    NEXT,
+    /** Was active: opens, and seals no more. */
+    PREVIOUS,
     /** Does nothing, and can come back. */
     RETIRED,
-    /** Gone from the token. */
-    DESTROYED
+    /** Never comes back: its keys are deleted, or about to be. */
+    DESTROYED;
+
+    /** Whether gateways open what was sealed under it. */
+    public boolean opens() {
+      return switch (this) {
+        case NEXT, ACTIVE, PREVIOUS -> true;
+        case RETIRED, DESTROYED -> false;
+      };
+    }
+  }
+
+  /** A generation just made. */
+  public SealingKeyGeneration(
+      byte[] masterKeyId,
+      State state,
+      byte[] kekN,
+      byte[] kekX,
+      byte[] macKey,
+      byte[] valueKey,
+      byte[] stateRoot,
+      Instant created) {
+    this(masterKeyId, state, kekN, kekX, macKey, valueKey, stateRoot, created, created);
   }
 
   public SealingKeyGeneration {
@@ -57,6 +82,17 @@ public record SealingKeyGeneration(
       throw new IllegalArgumentException(
           "no sealing key may serve two purposes (security rules 2.1)");
     }
+  }
+
+  /** The master-key id in hexadecimal: the name of the generation for people. */
+  public String id() {
+    return HexFormat.of().formatHex(masterKeyId);
+  }
+
+  /** The same in another state. */
+  public SealingKeyGeneration in(State next, Instant now) {
+    return new SealingKeyGeneration(
+        masterKeyId, next, kekN, kekX, macKey, valueKey, stateRoot, created, now);
   }
 
   private static byte[] checkedId(String what, byte[] id) {
@@ -102,6 +138,7 @@ public record SealingKeyGeneration(
     return other instanceof SealingKeyGeneration that
         && state == that.state
         && created.equals(that.created)
+        && since.equals(that.since)
         && Arrays.equals(masterKeyId, that.masterKeyId)
         && Arrays.equals(kekN, that.kekN)
         && Arrays.equals(kekX, that.kekX)
@@ -117,6 +154,6 @@ public record SealingKeyGeneration(
 
   @Override
   public String toString() {
-    return "SealingKeyGeneration[" + HexFormat.of().formatHex(masterKeyId) + ", " + state + "]";
+    return "SealingKeyGeneration[" + id() + ", " + state + "]";
   }
 }

@@ -1,5 +1,6 @@
 package dev.grep11.gateway.store;
 
+import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
@@ -16,13 +17,17 @@ public record Snapshot(
     List<InstanceRecord> instances,
     List<Grant> grants,
     List<ApiKeyRecord> apiKeys,
-    List<RegistryRecord> registries) {
+    List<RegistryRecord> registries,
+    List<ReplicaRecord> replicas,
+    List<SealingKeyUse> uses) {
 
   public Snapshot {
     instances = List.copyOf(instances);
     grants = List.copyOf(grants);
     apiKeys = List.copyOf(apiKeys);
     registries = List.copyOf(registries);
+    replicas = List.copyOf(replicas);
+    uses = List.copyOf(uses);
   }
 
   /** The instance with this id. */
@@ -38,6 +43,18 @@ public record Snapshot(
   /** The registry of client CAs of this instance; absent means refuse. */
   public Optional<RegistryRecord> registry(UUID instance) {
     return registries.stream().filter(r -> r.instance().equals(instance)).findFirst();
+  }
+
+  /** Gateways that may be serving at this time. */
+  public List<ReplicaRecord> live(Instant now) {
+    return replicas.stream().filter(replica -> replica.live(now)).toList();
+  }
+
+  /** What is recorded of the use of a generation. */
+  public Optional<SealingKeyUse> use(UUID instance, String generation) {
+    return uses.stream()
+        .filter(use -> use.instance().equals(instance) && use.generation().equals(generation))
+        .findFirst();
   }
 
   /** What this subject was granted, in any instance. */

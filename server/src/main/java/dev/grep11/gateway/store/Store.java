@@ -324,6 +324,50 @@ public final class Store implements AutoCloseable {
       return delete(apiKey);
     }
 
+    /** Puts an instance in the place of the one with its id; false when there is none. */
+    public boolean replace(InstanceRecord instance) {
+      return update(instance);
+    }
+
+    /** What a gateway says of itself now, in the place of what it said before. */
+    public void put(ReplicaRecord replica) {
+      if (!update(replica)) {
+        insert(replica);
+      }
+    }
+
+    /** False when there is no such record. */
+    public boolean remove(ReplicaRecord replica) {
+      return delete(replica);
+    }
+
+    /** Adds to what is recorded of the use of a generation. */
+    public void add(SealingKeyUse use) {
+      SealingKeyUse sum =
+          snapshot()
+              .use(use.instance(), use.generation())
+              .map(before -> before.plus(use))
+              .orElse(use);
+      if (!update(sum)) {
+        insert(sum);
+      }
+    }
+
+    private boolean update(Stored record) {
+      Table table = Table.of(record);
+      byte[] rowKey = seal.rowKey(table, RecordCodec.identity(record));
+      byte[] sealed = seal.sealRow(table, rowKey, generation, RecordCodec.encode(record));
+      int updated =
+          write(
+              "UPDATE " + table.sqlName() + " SET version = ?, sealed = ? WHERE row_key = ?",
+              List.of(generation, sealed, rowKey));
+      if (updated == 1) {
+        rows.of(table).put(rowKey, new Row(generation, sealed, record));
+        changed = true;
+      }
+      return updated == 1;
+    }
+
     private boolean insert(Stored record) {
       Table table = Table.of(record);
       byte[] rowKey = seal.rowKey(table, RecordCodec.identity(record));
@@ -354,7 +398,7 @@ public final class Store implements AutoCloseable {
 
     private int write(String sql, List<Object> values) {
       try {
-        return update(connection, sql, values);
+        return Store.update(connection, sql, values);
       } catch (SQLException e) {
         throw new StoreException("cannot change the store: " + e.getMessage(), e);
       }
@@ -478,6 +522,8 @@ public final class Store implements AutoCloseable {
       List<Grant> grants = new ArrayList<>();
       List<ApiKeyRecord> apiKeys = new ArrayList<>();
       List<RegistryRecord> registries = new ArrayList<>();
+      List<ReplicaRecord> replicas = new ArrayList<>();
+      List<SealingKeyUse> uses = new ArrayList<>();
       for (Table table : Table.values()) {
         for (Row row : of(table).values()) {
           switch (row.record()) {
@@ -485,22 +531,28 @@ public final class Store implements AutoCloseable {
             case Grant grant -> grants.add(grant);
             case ApiKeyRecord apiKey -> apiKeys.add(apiKey);
             case RegistryRecord registry -> registries.add(registry);
+            case ReplicaRecord replica -> replicas.add(replica);
+            case SealingKeyUse use -> uses.add(use);
           }
         }
       }
-      return new Snapshot(generation, instances, grants, apiKeys, registries);
+      return new Snapshot(generation, instances, grants, apiKeys, registries, replicas, uses);
     }
   }
 
   /**
    * SHA-256 over every table in its order: name and number of rows, then key, version and sealed
-   * bytes of each row, all with their lengths. It lives inside the sealed head, so it needs no key.
+   * bytes of each row, all with their lengths; a table that came later only when it has rows. It
+   * lives inside the sealed head, so it needs no key.
    */
   private static byte[] digest(Rows rows) {
     try {
       MessageDigest sha256 = MessageDigest.getInstance("SHA-256");
       for (Table table : Table.values()) {
         Map<byte[], Row> of = rows.of(table);
+        if (of.isEmpty() && !table.digestedWhenEmpty()) {
+          continue;
+        }
         sha256.update(
             RowSeal.concatenate(table.sqlName().getBytes(UTF_8), RowSeal.number(of.size())));
         of.forEach((rowKey, row) ->

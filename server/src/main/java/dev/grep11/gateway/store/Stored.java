@@ -1,4 +1,5 @@
 package dev.grep11.gateway.store;
 
 /** What a row can hold. */
-sealed interface Stored permits InstanceRecord, Grant, ApiKeyRecord, RegistryRecord {}
+sealed interface Stored
+    permits InstanceRecord, Grant, ApiKeyRecord, RegistryRecord, ReplicaRecord, SealingKeyUse {}

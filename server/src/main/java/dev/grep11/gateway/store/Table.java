@@ -5,15 +5,24 @@ package dev.grep11.gateway.store;
  * end.
  */
 enum Table {
-  INSTANCE("instance"),
-  GRANT("access_grant"),
-  API_KEY("api_key"),
-  REGISTRY("registry");
+  INSTANCE("instance", 1),
+  GRANT("access_grant", 1),
+  API_KEY("api_key", 1),
+  REGISTRY("registry", 1),
+  REPLICA("replica", 2),
+  SEALING_KEY_USE("sealing_key_use", 2);
 
   private final String sqlName;
+  private final int schemaVersion;
 
-  Table(String sqlName) {
+  Table(String sqlName, int schemaVersion) {
     this.sqlName = sqlName;
+    this.schemaVersion = schemaVersion;
+  }
+
+  /** Whether the head's digest covers it also without rows: so that a new table is no change. */
+  boolean digestedWhenEmpty() {
+    return schemaVersion == 1;
   }
 
   String sqlName() {
@@ -26,6 +35,8 @@ enum Table {
       case Grant grant -> GRANT;
       case ApiKeyRecord apiKey -> API_KEY;
       case RegistryRecord registry -> REGISTRY;
+      case ReplicaRecord replica -> REPLICA;
+      case SealingKeyUse use -> SEALING_KEY_USE;
     };
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Durable records: instances and their sealing-key generations, grants, API keys, the registry of
- * client CAs.
+ * client CAs, running gateways, and the use of sealing keys.
  *
  * <p>Whoever can write the database must not be able to grant anything unnoticed (security rules 1
  * and 6.7). Every row is AES-256-GCM under a data key that the HSM seals, its place in the database

@@ -7,3 +7,8 @@ CREATE TABLE instance (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, seale
 CREATE TABLE access_grant (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
 CREATE TABLE api_key (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
 CREATE TABLE registry (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
+
+-- version 2
+-- What running gateways say of themselves, and how much generations of sealing keys are used.
+CREATE TABLE replica (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
+CREATE TABLE sealing_key_use (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);

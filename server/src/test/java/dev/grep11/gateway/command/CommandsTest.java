@@ -97,6 +97,44 @@ class CommandsTest {
   }
 
   @Test
+  void masterKeysAreRotated() throws Exception {
+    var id = UUID.randomUUID().toString();
+    at("instance", "create", "--name", "rotated", "--id", id, "--output", "json").json();
+    var old = masterKey(id, "list").get(0);
+    assertThat(old.get("state").asText()).isEqualTo("active");
+    at("masterkey", "activate", "--instance", id).refused(1);
+
+    var next = masterKey(id, "create-next");
+    assertThat(next.get("state").asText()).isEqualTo("next");
+    assertThat(masterKey(id, "create-next").get("generation")).isEqualTo(next.get("generation"));
+    var active = masterKey(id, "activate");
+    assertThat(active.get("generation")).isEqualTo(next.get("generation"));
+    assertThat(active.get("state").asText()).isEqualTo("active");
+    at("masterkey", "retire", "--instance", id).refused(1);
+    at("masterkey", "retire", "--instance", id, "--unused-for", "soon").refused(2);
+    var retired = masterKey(id, "retire", "--unused-for", "0s");
+    assertThat(retired.get("generation")).isEqualTo(old.get("generation"));
+    assertThat(retired.get("state").asText()).isEqualTo("retired");
+    assertThat(at("masterkey", "destroy", "--instance", id).err())
+        .contains("can be destroyed from");
+    var generation = old.get("generation").asText();
+    assertThat(
+            masterKey(id, "reinstate", "--generation", generation.substring(0, 8))
+                .get("state")
+                .asText())
+        .isEqualTo("previous");
+    assertThat(masterKey(id, "list").findValuesAsText("state"))
+        .containsExactly("previous", "active");
+  }
+
+  private JsonNode masterKey(String instance, String... arguments) throws Exception {
+    var all = new ArrayList<>(List.of("masterkey"));
+    all.addAll(List.of(arguments));
+    all.addAll(List.of("--instance", instance, "--output", "json"));
+    return at(all.toArray(String[]::new)).json();
+  }
+
+  @Test
   void apiKeysAreMadeShownOnceListedAndDeleted() throws Exception {
     var made =
         at("apikey", "create", "--name", "app", "--role", "Writer", "--output", "json").json();

@@ -37,6 +37,18 @@ class StoreTest {
       new Subject("https://issuer.canary.example", "billing-service-canary");
   private static final Grant GRANT = Grant.ofRole(BILLING, INSTANCE, "Manager");
 
+  private static final Instant NOON = Instant.parse("2026-11-21T12:00:00Z");
+  private static final ReplicaRecord REPLICA =
+      new ReplicaRecord(
+          UUID.fromString("0d8f5b5e-0b1c-4a55-8a55-0f0e0d0c0b0a"),
+          "gateway-canary",
+          NOON,
+          NOON.plusSeconds(300),
+          Set.of("aa", "bb"),
+          Set.of("bb"),
+          Set.of("aa"));
+  private static final SealingKeyUse USE = new SealingKeyUse(INSTANCE, "aa", 7, NOON);
+
   private final SoftwareEnvelope envelope = new SoftwareEnvelope();
   @TempDir Path temporary;
 
@@ -66,6 +78,87 @@ class StoreTest {
       assertThat(store.findApiKey(apiKey.hash())).contains(apiKey);
       assertThat(store.findRegistry(INSTANCE)).contains(new RegistryRecord(INSTANCE, 0, List.of()));
     }
+  }
+
+  @Test
+  void keepsWhatGatewaysSayLastAndAddsUp() {
+    try (Store store = populated()) {
+      Instant later = NOON.plusSeconds(60);
+      ReplicaRecord again =
+          new ReplicaRecord(
+              REPLICA.id(),
+              REPLICA.name(),
+              later,
+              later.plusSeconds(300),
+              Set.of("bb"),
+              Set.of(),
+              Set.of("bb"));
+      store.change(change -> {
+        change.put(again);
+        change.add(new SealingKeyUse(INSTANCE, "aa", 3, later));
+        change.add(new SealingKeyUse(INSTANCE, "aa", 1, NOON));
+        return true;
+      });
+      Snapshot snapshot = store.snapshot();
+      assertThat(snapshot.replicas()).containsExactly(again);
+      assertThat(snapshot.use(INSTANCE, "aa"))
+          .contains(new SealingKeyUse(INSTANCE, "aa", 11, later));
+      assertThat(snapshot.live(later.plusSeconds(300))).containsExactly(again);
+      assertThat(snapshot.live(later.plusSeconds(301))).isEmpty();
+      assertThat(store.<Boolean>change(change -> change.remove(again))).isTrue();
+      assertThat(store.snapshot().replicas()).isEmpty();
+    }
+  }
+
+  @Test
+  void replacesAnInstanceThatIsThereAndNoOther() {
+    try (Store store = populated()) {
+      InstanceRecord instance = store.findInstance(INSTANCE).orElseThrow();
+      SealingKeyGeneration retired =
+          instance.generations().getFirst().in(SealingKeyGeneration.State.RETIRED, NOON);
+      InstanceRecord changed = instance.with(retired);
+      assertThat(store.<Boolean>change(change -> change.replace(changed))).isTrue();
+      assertThat(store.findInstance(INSTANCE)).contains(changed);
+      assertThat(changed.generations()).containsExactly(retired);
+      InstanceRecord unknown = instance(UUID.randomUUID(), "unknown");
+      assertThat(store.<Boolean>change(change -> change.replace(unknown))).isFalse();
+      assertThat(store.findInstance(unknown.id())).isEmpty();
+    }
+  }
+
+  @Test
+  void takesUpAStoreOfTheFirstSchemaVersion() throws SQLException {
+    try (Store store = Store.create(directory(), envelope)) {
+      store.createInstance(instance(INSTANCE, "payments"));
+      store.addGrant(GRANT);
+    }
+    plainSql(
+        "DROP TABLE replica; DROP TABLE sealing_key_use; DELETE FROM schema_version WHERE version = 2");
+    try (Store store = Store.open(directory(), envelope)) {
+      assertThat(store.grants()).containsExactly(GRANT);
+      store.change(change -> {
+        change.put(REPLICA);
+        return true;
+      });
+      assertThat(store.snapshot().replicas()).containsExactly(REPLICA);
+    }
+  }
+
+  @Test
+  void readsInstancesOfTheFirstFormat() {
+    InstanceRecord instance = instance(INSTANCE, "payments");
+    byte[] now = RecordCodec.encode(instance);
+    // The time of the last change stands before the six ids of the only generation.
+    int at = now.length - 6 * (Integer.BYTES + 16) - (Long.BYTES + Integer.BYTES);
+    byte[] first = new byte[now.length - (Long.BYTES + Integer.BYTES)];
+    System.arraycopy(now, 0, first, 0, at);
+    System.arraycopy(now, now.length - (first.length - at), first, at, first.length - at);
+    first[0] = 1;
+    assertThat(RecordCodec.decode(Table.INSTANCE, first)).isEqualTo(instance);
+    first[0] = 3;
+    assertThatThrownBy(() -> RecordCodec.decode(Table.INSTANCE, first))
+        .isInstanceOf(StoreException.class)
+        .hasMessageContaining("format 3");
   }
 
   @Test
@@ -186,6 +279,8 @@ class StoreTest {
         tampering(
             "a row copied",
             "INSERT INTO access_grant SELECT zeroblob(32), version, sealed FROM access_grant"),
+        tampering("a gateway's record removed", "DELETE FROM replica"),
+        tampering("the uses of a key removed", "DELETE FROM sealing_key_use"),
         tampering("a row of another table", "INSERT INTO access_grant SELECT * FROM api_key"),
         tampering("a row emptied", "UPDATE api_key SET sealed = zeroblob(0)"),
         tampering("the head removed", "DELETE FROM head"),
@@ -367,6 +462,11 @@ class StoreTest {
     store.createInstance(instance(INSTANCE, "payments"));
     store.addGrant(GRANT);
     store.addApiKey(apiKey("ci"));
+    store.change(change -> {
+      change.put(REPLICA);
+      change.add(USE);
+      return true;
+    });
     return store;
   }
 

@@ -1,0 +1,392 @@
+package dev.grep11.gateway;
+
+import dev.grep11.gateway.iam.GrantsSettings;
+import dev.grep11.gateway.key.Keyring;
+import dev.grep11.gateway.key.Keyring.GenerationName;
+import dev.grep11.gateway.key.Keys;
+import dev.grep11.gateway.key.SealingKeyException;
+import dev.grep11.gateway.key.SealingKeyIds;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.store.InstanceRecord;
+import dev.grep11.gateway.store.ReplicaRecord;
+import dev.grep11.gateway.store.SealingKeyGeneration;
+import dev.grep11.gateway.store.SealingKeyGeneration.State;
+import dev.grep11.gateway.store.SealingKeyUse;
+import dev.grep11.gateway.store.Snapshot;
+import dev.grep11.gateway.store.Store;
+import dev.grep11.gateway.store.StoreException;
+import dev.grep11.gateway.store.StoreTamperedException;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.UUID;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Keeps the keyring of a running gateway at what the store says, and says in the store which
+ * generations of sealing keys this gateway has shown to open. So no gateway seals under a new key
+ * before every living one opens it (security rules 9), in this order: a generation's keys are found
+ * in the token and tried; then the gateway opens with them; then it says so, in a transaction that
+ * sees the same generations; then its lease is renewed. A gateway that could not say so for as long
+ * as its lease refuses every call with a sealed key, and must find all keys before it goes on.
+ *
+ * <p>Uses are counted here too: written within seconds of the first use of a generation that no
+ * longer seals. One thread; safe for use by several.
+ */
+final class KeyringFollower implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(KeyringFollower.class);
+  private static final Duration LONGEST_POLL = Duration.ofMillis(500);
+
+  /** How long uses of a generation that still opens may wait to be written. */
+  static final Duration USES_WRITTEN_WITHIN = Duration.ofSeconds(5);
+
+  private static final int CONFIRMATIONS_PER_LEASE = 3;
+
+  private final Store store;
+  private final HsmCalls calls;
+  private final Keyring keyring;
+  private final Keys keys;
+  private final GrantsSettings settings;
+  private final String name;
+  private final LongSupplier nanoClock;
+  private final InstantSource clock;
+  private final UUID id = UUID.randomUUID();
+  private final ReentrantLock refreshing = new ReentrantLock();
+  private final Set<String> proven = new HashSet<>();
+  private final Set<String> missing = new HashSet<>();
+  private final Map<GenerationName, Long> unwritten = new HashMap<>();
+  private final Thread poller;
+  private @Nullable Snapshot seen;
+  private @Nullable ReplicaRecord said;
+  private long saidAt;
+  private volatile boolean closed;
+  private String trouble = "";
+
+  /**
+   * Reads the store, finds every key, and begins to follow.
+   *
+   * @param keyring a leased one
+   * @param settings how often to look, and how long what was read may be believed
+   * @param name of this gateway for people
+   * @throws SealingKeyException when a key of a generation that opens is not in the token
+   */
+  static KeyringFollower start(
+      Store store,
+      HsmCalls calls,
+      Keyring keyring,
+      Keys keys,
+      GrantsSettings settings,
+      String name) {
+    return new KeyringFollower(
+        store,
+        calls,
+        keyring,
+        keys,
+        settings,
+        name,
+        System::nanoTime,
+        InstantSource.system(),
+        true);
+  }
+
+  /**
+   * @param polls false leaves every look to {@link #refresh}
+   */
+  KeyringFollower(
+      Store store,
+      HsmCalls calls,
+      Keyring keyring,
+      Keys keys,
+      GrantsSettings settings,
+      String name,
+      LongSupplier nanoClock,
+      InstantSource clock,
+      boolean polls) {
+    this.store = store;
+    this.calls = calls;
+    this.keyring = keyring;
+    this.keys = keys;
+    this.settings = settings;
+    this.name = name;
+    this.nanoClock = nanoClock;
+    this.clock = clock;
+    refresh();
+    poller = Thread.ofPlatform().daemon().name("keyring-poller").unstarted(this::poll);
+    if (polls) {
+      poller.start();
+    }
+  }
+
+  /**
+   * Follows the store now instead of at the next poll.
+   *
+   * @throws StoreException when it cannot be read or written; the lease then is not renewed, and
+   *     ends at once if the store was tampered with
+   * @throws SealingKeyException when the lease has ended and a key is missing
+   */
+  void refresh() {
+    refreshing.lock();
+    try {
+      // The lease counts from before the read: what is committed meanwhile may not be in it.
+      long begin = nanoClock.getAsLong();
+      Instant now = clock.instant();
+      Snapshot snapshot = seen;
+      if (snapshot == null || store.generation() != snapshot.generation()) {
+        snapshot = store.snapshot();
+      }
+      while (snapshot != null) {
+        seen = snapshot;
+        prove(snapshot);
+        keyring.replace(living(snapshot, now));
+        keys.purge();
+        takeUses();
+        var saying = saying(snapshot, now);
+        snapshot = due(snapshot, saying, begin) ? confirm(snapshot, saying, begin) : null;
+      }
+    } catch (StoreTamperedException e) {
+      keyring.leaseUntil(nanoClock.getAsLong());
+      throw e;
+    } finally {
+      refreshing.unlock();
+    }
+  }
+
+  /** Finds the keys that this gateway has not found yet. */
+  private void prove(Snapshot snapshot) {
+    Set<String> open = new HashSet<>();
+    for (var instance : snapshot.instances()) {
+      for (var generation : instance.generations()) {
+        if (generation.state().opens()) {
+          open.add(generation.id());
+          if (!proven.contains(generation.id())) {
+            prove(instance, generation);
+          }
+        }
+      }
+    }
+    // One that comes back must be found again.
+    proven.retainAll(open);
+  }
+
+  private void prove(InstanceRecord instance, SealingKeyGeneration generation) {
+    try {
+      calls.call(session -> {
+        Keyring.requireOpens(session, instance.id(), ids(generation));
+        return true;
+      });
+      proven.add(generation.id());
+      missing.remove(generation.id());
+    } catch (SealingKeyException | Pkcs11Exception e) {
+      // Others may have gone on without this gateway, so that it must open everything.
+      if (!keyring.available()) {
+        throw e;
+      }
+      if (missing.add(generation.id())) {
+        LOG.error("master key {} is not confirmed: {}", generation.id(), e.getMessage());
+      }
+    }
+  }
+
+  private Map<UUID, Keyring.Generations> living(Snapshot snapshot, Instant now) {
+    Map<UUID, Keyring.Generations> living = new HashMap<>();
+    for (var instance : snapshot.instances()) {
+      var active = instance.active().filter(this::isProven);
+      if (active.isPresent()) {
+        var next = instance.first(State.NEXT).filter(this::isProven);
+        living.put(
+            instance.id(),
+            new Keyring.Generations(
+                ids(active.get()),
+                next.map(KeyringFollower::ids),
+                next.isPresent() && opensEverywhere(snapshot, next.get(), now),
+                instance.generations().stream()
+                    .filter(generation -> generation.state() == State.PREVIOUS)
+                    .filter(this::isProven)
+                    .map(KeyringFollower::ids)
+                    .toList(),
+                instance.generations().getFirst().stateRoot()));
+      }
+    }
+    return living;
+  }
+
+  private boolean isProven(SealingKeyGeneration generation) {
+    return proven.contains(generation.id());
+  }
+
+  private boolean opensEverywhere(Snapshot snapshot, SealingKeyGeneration generation, Instant now) {
+    return isProven(generation)
+        && snapshot.live(now).stream()
+            .allMatch(other -> other.id().equals(id) || other.opens().contains(generation.id()));
+  }
+
+  private ReplicaRecord saying(Snapshot snapshot, Instant now) {
+    Set<String> rewrapsUnder = new TreeSet<>();
+    Set<String> seals = new TreeSet<>();
+    for (var instance : snapshot.instances()) {
+      instance
+          .first(State.NEXT)
+          .filter(next -> opensEverywhere(snapshot, next, now))
+          .ifPresent(next -> rewrapsUnder.add(next.id()));
+      instance.active().filter(this::isProven).ifPresent(active -> seals.add(active.id()));
+    }
+    return new ReplicaRecord(
+        id, name, now, now.plus(settings.lease()), proven, rewrapsUnder, seals);
+  }
+
+  private boolean due(Snapshot snapshot, ReplicaRecord saying, long begin) {
+    var last = said;
+    if (last == null
+        || !keyring.available()
+        // Taken for dead, by a clock that jumped.
+        || snapshot.replicas().stream().noneMatch(each -> each.id().equals(id))
+        || !last.opens().equals(saying.opens())
+        || !last.rewrapsUnder().equals(saying.rewrapsUnder())
+        || !last.seals().equals(saying.seals())) {
+      return true;
+    }
+    var age = Duration.ofNanos(begin - saidAt);
+    return age.multipliedBy(CONFIRMATIONS_PER_LEASE).compareTo(settings.lease()) >= 0
+        || (age.compareTo(USES_WRITTEN_WITHIN) >= 0
+            && unwritten.keySet().stream().anyMatch(use -> !last.seals().contains(hex(use))));
+  }
+
+  /** Says what this gateway opens; or gives what the store holds, when that has moved. */
+  private @Nullable Snapshot confirm(Snapshot snapshot, ReplicaRecord saying, long begin) {
+    var moved =
+        store.change(change -> {
+          var current = change.snapshot();
+          if (!current.instances().equals(snapshot.instances())) {
+            return Optional.of(current);
+          }
+          change.put(saying);
+          writeUses(change);
+          forgetDead(change, clock.instant());
+          return Optional.<Snapshot>empty();
+        });
+    if (moved.isPresent()) {
+      return moved.get();
+    }
+    unwritten.clear();
+    said = saying;
+    saidAt = begin;
+    keyring.leaseUntil(begin + settings.lease().toNanos());
+    return null;
+  }
+
+  private void takeUses() {
+    keyring
+        .takeUses()
+        .forEach((generation, count) -> unwritten.merge(generation, count, Long::sum));
+  }
+
+  private void writeUses(Store.Change change) {
+    var until = clock.instant();
+    unwritten.forEach((generation, count) ->
+        change.add(new SealingKeyUse(generation.instance(), hex(generation), count, until)));
+  }
+
+  /**
+   * Forgets gateways that ended without a word. What they used since they last wrote is not known:
+   * it is taken for a use of everything they opened, until the end of their lease.
+   */
+  static void forgetDead(Store.Change change, Instant now) {
+    var snapshot = change.snapshot();
+    for (var replica : snapshot.replicas()) {
+      if (!replica.live(now)) {
+        for (var instance : snapshot.instances()) {
+          for (var generation : instance.generations()) {
+            if (replica.opens().contains(generation.id())) {
+              change.add(new SealingKeyUse(instance.id(), generation.id(), 0, replica.until()));
+            }
+          }
+        }
+        change.remove(replica);
+      }
+    }
+  }
+
+  private static String hex(GenerationName generation) {
+    ByteBuffer bytes = generation.masterKeyId().duplicate();
+    byte[] id = new byte[bytes.remaining()];
+    bytes.get(id);
+    return HexFormat.of().formatHex(id);
+  }
+
+  static SealingKeyIds ids(SealingKeyGeneration generation) {
+    return new SealingKeyIds(
+        generation.masterKeyId(),
+        generation.kekN(),
+        generation.kekX(),
+        generation.macKey(),
+        generation.valueKey(),
+        generation.stateRoot());
+  }
+
+  private void poll() {
+    var pause = LONGEST_POLL.compareTo(settings.poll()) < 0 ? LONGEST_POLL : settings.poll();
+    while (!closed) {
+      try {
+        Thread.sleep(pause);
+        refresh();
+        trouble = "";
+      } catch (InterruptedException e) {
+        return;
+      } catch (StoreTamperedException e) {
+        report("every call with a key is refused: " + e.getMessage());
+      } catch (RuntimeException e) {
+        report(
+            "sealing keys are not confirmed, and refused when the lease ends: " + e.getMessage());
+      }
+    }
+  }
+
+  /** Once, not at every poll. */
+  private void report(String problem) {
+    if (!trouble.equals(problem)) {
+      trouble = problem;
+      LOG.error("{}", problem);
+    }
+  }
+
+  /** Stops following, writes the last uses, and takes back what this gateway said of itself. */
+  @Override
+  public void close() {
+    closed = true;
+    poller.interrupt();
+    try {
+      poller.join();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    refreshing.lock();
+    try {
+      keyring.leaseUntil(nanoClock.getAsLong());
+      takeUses();
+      store.change(change -> {
+        writeUses(change);
+        List.copyOf(change.snapshot().replicas()).stream()
+            .filter(replica -> replica.id().equals(id))
+            .forEach(change::remove);
+        return true;
+      });
+    } catch (StoreException e) {
+      LOG.warn("others wait for this gateway until its lease ends: {}", e.getMessage());
+    } finally {
+      refreshing.unlock();
+    }
+  }
+}

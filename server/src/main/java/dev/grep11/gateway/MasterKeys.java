@@ -1,0 +1,470 @@
+package dev.grep11.gateway;
+
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.key.Keyring;
+import dev.grep11.gateway.key.SealingKeys;
+import dev.grep11.gateway.store.InstanceRecord;
+import dev.grep11.gateway.store.ReplicaRecord;
+import dev.grep11.gateway.store.SealingKeyGeneration;
+import dev.grep11.gateway.store.SealingKeyGeneration.State;
+import dev.grep11.gateway.store.SealingKeyUse;
+import dev.grep11.gateway.store.Snapshot;
+import dev.grep11.gateway.store.Store;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.function.Function;
+import java.util.function.Predicate;
+import java.util.stream.Collectors;
+
+/**
+ * The generations of sealing keys of instances, for commands on the host (interfaces 5). Every step
+ * is one transaction of the store, which sees what the running gateways have confirmed; token
+ * objects are made before it and deleted after it. So a command that is killed has either done its
+ * step or not begun it, and may be given again: named generations that are where they shall be are
+ * no error.
+ */
+public final class MasterKeys {
+  /** How long an answer waits for running gateways to follow (interfaces 7). */
+  static final Duration LONGEST_WAIT = Duration.ofSeconds(2);
+
+  private static final Duration LOOK = Duration.ofMillis(50);
+
+  private final Hsm hsm;
+  private final Store store;
+  private final Duration quarantine;
+  private final MasterKeyAudit audit;
+  private final InstantSource clock;
+  private final Duration wait;
+
+  MasterKeys(
+      Hsm hsm,
+      Store store,
+      Duration quarantine,
+      MasterKeyAudit audit,
+      InstantSource clock,
+      Duration wait) {
+    this.hsm = hsm;
+    this.store = store;
+    this.quarantine = quarantine;
+    this.audit = audit;
+    this.clock = clock;
+    this.wait = wait;
+  }
+
+  /**
+   * A generation as it stands.
+   *
+   * @param lastUsed as far as is known; empty when it never was
+   * @param confirmed running gateways that do with it what its state says
+   * @param waiting running gateways that do not yet
+   * @param tokenObjects how many of its keys are in the token
+   */
+  public record Standing(
+      SealingKeyGeneration generation,
+      long uses,
+      Optional<Instant> lastUsed,
+      List<ReplicaRecord> confirmed,
+      List<ReplicaRecord> waiting,
+      int tokenObjects) {}
+
+  /** All generations of an instance, oldest first. */
+  public List<Standing> list(UUID instance) {
+    var snapshot = store.snapshot();
+    return require(snapshot, instance).generations().stream()
+        .map(generation -> standing(snapshot, instance, generation))
+        .toList();
+  }
+
+  /** Makes the next generation, which gateways then open; or gives it when there is one. */
+  public Standing createNext(UUID instance) {
+    var request = "masterkey create-next";
+    var before = require(store.snapshot(), instance);
+    var existing = before.first(State.NEXT);
+    if (existing.isPresent()) {
+      return settled(instance, existing.get().id());
+    }
+    SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
+    var made = new HsmCalls(hsm).call(session -> SealingKeys.create(session, instance));
+    var next =
+        new SealingKeyGeneration(
+            made.masterKeyId(),
+            State.NEXT,
+            made.kekN(),
+            made.kekX(),
+            made.macKey(),
+            made.valueKey(),
+            made.root(),
+            now());
+    change(
+        "create-next",
+        request,
+        instance,
+        next.id(),
+        at -> {
+          if (at.instance().first(State.NEXT).isPresent()) {
+            throw new StartException("another command has just made a next generation");
+          }
+          at.put(next);
+        });
+    return settled(instance, next.id());
+  }
+
+  /**
+   * Makes the next generation the one that seals; the one before still opens.
+   *
+   * @param named empty for the next one
+   * @throws StartException when there is none, or a running gateway has not shown that it opens it
+   */
+  public Standing activate(UUID instance, Optional<String> named) {
+    var target = choose(instance, named, State.NEXT, State.ACTIVE, List.of());
+    if (target.state() == State.ACTIVE) {
+      return settled(instance, target.id());
+    }
+    requireInToken(instance, target);
+    change(
+        "activate",
+        "masterkey activate",
+        instance,
+        target.id(),
+        at -> {
+          var next = at.inState(State.NEXT);
+          at.requireNone(
+              at.live(replica -> !replica.opens().contains(next.id())),
+              "%s not shown to open master key " + next.id());
+          at.instance().active().ifPresent(old -> at.put(old.in(State.PREVIOUS, at.now())));
+          at.put(next.in(State.ACTIVE, at.now()));
+        });
+    return settled(instance, target.id());
+  }
+
+  /**
+   * Makes gateways refuse what was sealed under a generation; {@link #reinstate} undoes it.
+   *
+   * @param named empty for the one that is neither active, next nor retired
+   * @param unusedFor for how long it must not have been used; zero does not ask
+   * @param force does not ask either, and is recorded as such
+   * @throws StartException when it seals, or was used since
+   */
+  public Standing retire(UUID instance, Optional<String> named, Duration unusedFor, boolean force) {
+    // A next one, too, may turn out to be unwanted; it is retired by its name only.
+    var target = choose(instance, named, State.PREVIOUS, State.RETIRED, List.of(State.NEXT));
+    if (target.state() == State.RETIRED) {
+      return settled(instance, target.id());
+    }
+    change(
+        force ? "force-retire" : "retire",
+        "masterkey retire --unused-for %ds%s"
+            .formatted(unusedFor.toSeconds(), force ? " --force" : ""),
+        instance,
+        target.id(),
+        at -> {
+          var old = at.inState(State.PREVIOUS, State.NEXT);
+          at.requireNone(
+              at.live(replica -> replica.seals().contains(old.id())),
+              "%s not ceased to seal under master key " + old.id());
+          if (!force) {
+            requireUnused(at, old, unusedFor);
+          }
+          at.put(old.in(State.RETIRED, at.now()));
+        });
+    return settled(instance, target.id());
+  }
+
+  private static void requireUnused(Step at, SealingKeyGeneration old, Duration unusedFor) {
+    if (unusedFor.isZero()) {
+      return;
+    }
+    // Gateways write what they used within that time.
+    var since =
+        at.now().minus(unusedFor).minus(KeyringFollower.USES_WRITTEN_WITHIN.multipliedBy(2));
+    var used = lastUsed(at.snapshot(), at.instance().id(), old);
+    // Until it was replaced it sealed, whether anything was opened or not.
+    var last = used.filter(time -> time.isAfter(old.since())).orElse(old.since());
+    if (last.isAfter(since)) {
+      throw new StartException(
+          "master key %s was in use until %s, which is less than %s ago; what is still sealed under it would be refused (--force retires it all the same)"
+              .formatted(old.id(), last.truncatedTo(ChronoUnit.SECONDS), readable(unusedFor)));
+    }
+  }
+
+  private static String readable(Duration duration) {
+    return duration.toDaysPart() > 0 && duration.toSecondsPart() == 0
+        ? duration.toDays() + " days"
+        : duration.toSeconds() + " s";
+  }
+
+  /**
+   * Makes gateways open again what was sealed under a retired generation.
+   *
+   * @param named empty for the only retired one
+   */
+  public Standing reinstate(UUID instance, Optional<String> named) {
+    var target = choose(instance, named, State.RETIRED, State.PREVIOUS, List.of());
+    if (target.state() == State.PREVIOUS) {
+      return settled(instance, target.id());
+    }
+    requireInToken(instance, target);
+    change(
+        "reinstate",
+        "masterkey reinstate",
+        instance,
+        target.id(),
+        at -> at.put(at.inState(State.RETIRED).in(State.PREVIOUS, at.now())));
+    return settled(instance, target.id());
+  }
+
+  /**
+   * Deletes the keys of a generation that was retired long enough ago. The record stays. Of an
+   * instance's first generation the derivation root stays too: it opens nothing, and answers depend
+   * on it that must not change ({@link Keyring.Generations}).
+   *
+   * @param named empty for the only retired one
+   */
+  public Standing destroy(UUID instance, Optional<String> named) {
+    var target = choose(instance, named, State.RETIRED, State.DESTROYED, List.of());
+    if (target.state() == State.RETIRED) {
+      change(
+          "destroy",
+          "masterkey destroy",
+          instance,
+          target.id(),
+          at -> {
+            var old = at.inState(State.RETIRED);
+            var from = old.since().plus(quarantine);
+            if (at.now().isBefore(from)) {
+              throw new StartException(
+                  "master key %s was retired on %s and can be destroyed from %s on"
+                      .formatted(
+                          old.id(),
+                          old.since().truncatedTo(ChronoUnit.SECONDS),
+                          from.truncatedTo(ChronoUnit.SECONDS)));
+            }
+            at.requireNone(
+                at.live(replica -> replica.opens().contains(old.id())),
+                "%s not ceased to open what was sealed under master key " + old.id());
+            at.put(old.in(State.DESTROYED, at.now()));
+          });
+    }
+    // After the commit: a record that says destroyed while keys are left is finished by the next
+    // attempt, keys that are gone while the record says retired would be a loss.
+    var ids = KeyringFollower.ids(target);
+    var first = isFirst(require(store.snapshot(), instance), target);
+    new HsmCalls(hsm)
+        .call(session -> {
+          SealingKeys.destroy(session, ids, first);
+          return true;
+        });
+    return settled(instance, target.id());
+  }
+
+  private static boolean isFirst(InstanceRecord instance, SealingKeyGeneration generation) {
+    return instance.generations().getFirst().id().equals(generation.id());
+  }
+
+  // ---- What a step is
+
+  /** A transaction under way. */
+  private record Step(Store.Change change, UUID id, String generation, Instant now) {
+    Snapshot snapshot() {
+      return change.snapshot();
+    }
+
+    InstanceRecord instance() {
+      return require(snapshot(), id);
+    }
+
+    /** The generation that the step is about, which another command may have moved since. */
+    SealingKeyGeneration inState(State... states) {
+      var found =
+          instance().generations().stream()
+              .filter(each -> each.id().equals(generation))
+              .findFirst()
+              .orElseThrow(() -> new StartException("there is no master key " + generation));
+      if (!List.of(states).contains(found.state())) {
+        throw isIn(found);
+      }
+      return found;
+    }
+
+    void put(SealingKeyGeneration generation) {
+      change.replace(instance().with(generation));
+    }
+
+    List<ReplicaRecord> live(Predicate<ReplicaRecord> which) {
+      return snapshot().live(now).stream().filter(which).toList();
+    }
+
+    void requireNone(List<ReplicaRecord> replicas, String what) {
+      if (!replicas.isEmpty()) {
+        throw new StartException(
+            "%s; try again, or stop it: it counts until %s"
+                .formatted(
+                    what.formatted(
+                        replicas.stream()
+                                .map(replica -> "gateway " + replica.name())
+                                .collect(Collectors.joining(", "))
+                            + (replicas.size() == 1 ? " has" : " have")),
+                    replicas.stream()
+                        .map(ReplicaRecord::until)
+                        .max(Instant::compareTo)
+                        .orElseThrow()
+                        .truncatedTo(ChronoUnit.SECONDS)));
+      }
+    }
+  }
+
+  private interface Work {
+    void in(Step step);
+  }
+
+  private void change(String verb, String request, UUID instance, String generation, Work work) {
+    try {
+      store.change(change -> {
+        KeyringFollower.forgetDead(change, now());
+        var step = new Step(change, instance, generation, now());
+        work.in(step);
+        // Last, so that what is recorded is about to be committed; and before that, so that nothing
+        // is committed that is not recorded.
+        audit.done(verb, request, step.instance(), generation);
+        return true;
+      });
+    } catch (RuntimeException e) {
+      audit.refused(
+          verb,
+          request,
+          require(store.snapshot(), instance),
+          generation,
+          String.valueOf(e.getMessage()));
+      throw e;
+    }
+  }
+
+  private Instant now() {
+    return clock.instant();
+  }
+
+  private static InstanceRecord require(Snapshot snapshot, UUID instance) {
+    return snapshot
+        .instance(instance)
+        .orElseThrow(() -> new StartException("there is no instance " + instance));
+  }
+
+  /** The generation that is named, in full or by its beginning; else the only one in this state. */
+  private SealingKeyGeneration choose(
+      UUID instance, Optional<String> named, State from, State already, List<State> byName) {
+    var generations = require(store.snapshot(), instance).generations();
+    var candidates =
+        generations.stream()
+            .filter(
+                each -> named.map(name -> each.id().startsWith(name)).orElse(each.state() == from))
+            .toList();
+    if (candidates.size() == 1) {
+      var chosen = candidates.getFirst();
+      var state = chosen.state();
+      if (state != from && state != already && !byName.contains(state)) {
+        throw isIn(chosen);
+      }
+      return chosen;
+    }
+    if (named.isPresent()) {
+      throw new StartException(
+          candidates.isEmpty()
+              ? "there is no master key " + named.get()
+              : "several master keys begin with " + named.get());
+    }
+    throw new StartException(
+        candidates.isEmpty()
+            ? "there is no %s master key; those that are %s: %s"
+                .formatted(word(from), word(already), names(generations, already))
+            : "there are several %s master keys, name one by --generation: %s"
+                .formatted(word(from), names(generations, from)));
+  }
+
+  private static StartException isIn(SealingKeyGeneration generation) {
+    return new StartException(
+        "master key %s is %s".formatted(generation.id(), word(generation.state())));
+  }
+
+  private static String word(State state) {
+    return state.name().toLowerCase(Locale.ROOT);
+  }
+
+  private static String names(List<SealingKeyGeneration> generations, State state) {
+    var names = new ArrayList<String>();
+    generations.stream()
+        .filter(each -> each.state() == state)
+        .map(SealingKeyGeneration::id)
+        .forEach(names::add);
+    return names.isEmpty() ? "none" : String.join(", ", names);
+  }
+
+  private void requireInToken(UUID instance, SealingKeyGeneration generation) {
+    new HsmCalls(hsm)
+        .call(session -> {
+          Keyring.requireOpens(session, instance, KeyringFollower.ids(generation));
+          return true;
+        });
+  }
+
+  // ---- How a generation stands
+
+  /** Waits a little for running gateways to follow. */
+  private Standing settled(UUID instance, String generation) {
+    long limit = System.nanoTime() + wait.toNanos();
+    while (true) {
+      var snapshot = store.snapshot();
+      var standing =
+          require(snapshot, instance).generations().stream()
+              .filter(each -> each.id().equals(generation))
+              .findFirst()
+              .map(found -> standing(snapshot, instance, found))
+              .orElseThrow();
+      if (standing.waiting().isEmpty() || System.nanoTime() - limit > 0) {
+        return standing;
+      }
+      try {
+        Thread.sleep(LOOK);
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+        return standing;
+      }
+    }
+  }
+
+  private Standing standing(Snapshot snapshot, UUID instance, SealingKeyGeneration generation) {
+    var follows = followed(generation).apply(generation.id());
+    var live = snapshot.live(now());
+    return new Standing(
+        generation,
+        snapshot.use(instance, generation.id()).map(SealingKeyUse::count).orElse(0L),
+        lastUsed(snapshot, instance, generation),
+        live.stream().filter(follows).toList(),
+        live.stream().filter(follows.negate()).toList(),
+        new HsmCalls(hsm)
+            .call(session -> SealingKeys.count(session, KeyringFollower.ids(generation))));
+  }
+
+  private static Function<String, Predicate<ReplicaRecord>> followed(
+      SealingKeyGeneration generation) {
+    return switch (generation.state()) {
+      case NEXT -> id -> replica -> replica.rewrapsUnder().contains(id);
+      case PREVIOUS ->
+          id -> replica -> replica.opens().contains(id) && !replica.seals().contains(id);
+      case ACTIVE -> id -> replica -> replica.seals().contains(id);
+      case RETIRED, DESTROYED -> id -> replica -> !replica.opens().contains(id);
+    };
+  }
+
+  /** Uses of gateways that ended without a word count until the end of their lease. */
+  private static Optional<Instant> lastUsed(
+      Snapshot snapshot, UUID instance, SealingKeyGeneration generation) {
+    return snapshot.use(instance, generation.id()).map(SealingKeyUse::lastUsed);
+  }
+}

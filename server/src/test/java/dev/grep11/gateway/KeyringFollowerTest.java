@@ -1,0 +1,462 @@
+package dev.grep11.gateway;
+
+import static dev.grep11.gateway.pkcs11.Cka.CKA_CLASS;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_ENCRYPT;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_EXTRACTABLE;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_KEY_TYPE;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_SENSITIVE;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_TOKEN;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_VALUE_LEN;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.grep11.gateway.audit.AuditEvent;
+import dev.grep11.gateway.command.DemoData;
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.iam.GrantsSettings;
+import dev.grep11.gateway.key.KeyForm;
+import dev.grep11.gateway.key.KeySealer;
+import dev.grep11.gateway.key.Keyring;
+import dev.grep11.gateway.key.Keys;
+import dev.grep11.gateway.key.SealingKeyException;
+import dev.grep11.gateway.key.SealingKeys;
+import dev.grep11.gateway.key.StateSealer;
+import dev.grep11.gateway.pkcs11.Ckk;
+import dev.grep11.gateway.pkcs11.Ckm;
+import dev.grep11.gateway.pkcs11.Cko;
+import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.CryptoFunction;
+import dev.grep11.gateway.pkcs11.HsmUnavailableException;
+import dev.grep11.gateway.pkcs11.Mechanism;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.pkcs11.Template;
+import dev.grep11.gateway.store.SealingKeyGeneration;
+import dev.grep11.gateway.store.SealingKeyGeneration.State;
+import dev.grep11.gateway.store.Store;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.atomic.AtomicLong;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A gateway's keyring and the store, with clocks that the test moves, and commands cut short. */
+class KeyringFollowerTest {
+  private static final Duration LEASE = Duration.ofMinutes(5);
+  // The poller is not to interfere: the test says when to look.
+  private static final GrantsSettings SETTINGS = new GrantsSettings(Duration.ofSeconds(30), LEASE);
+  private static final Optional<String> ANY = Optional.empty();
+  private static final byte[] CONTENT = {1, 2, 3};
+
+  private final AtomicLong nanos = new AtomicLong(1);
+  private final Instant begin = Instant.parse("2026-11-21T10:00:00Z");
+  private final InstantSource clock = () -> begin.plusNanos(nanos.get());
+  private final List<AuditEvent> audited = new ArrayList<>();
+  private Hsm hsm;
+  private HsmCalls calls;
+  private Store store;
+  private UUID instance;
+  private MasterKeys masterKeys;
+
+  /** A gateway, as far as its sealing keys go. */
+  private final class Replica implements AutoCloseable {
+    final Keyring keyring = Keyring.leased(hsm, nanos::get);
+    final StateSealer states = new StateSealer(hsm, keyring);
+    final KeySealer sealer = new KeySealer(hsm, keyring, true, true);
+    final Keys keys = new Keys(hsm, sealer, 16);
+    final KeyringFollower follower;
+
+    Replica(String name) {
+      follower =
+          new KeyringFollower(
+              store, calls, keyring, keys, SETTINGS, name, nanos::get, clock, false);
+    }
+
+    byte[] seal() {
+      return calls.call(_ -> states.seal(instance, CryptoFunction.DIGEST, 1, new byte[0], CONTENT));
+    }
+
+    byte[] open(byte[] state) {
+      return calls.call(_ -> states.open(instance, CryptoFunction.DIGEST, state));
+    }
+
+    byte[] aesKey() {
+      var attributes =
+          Template.builder()
+              .put(CKA_CLASS, Cko.CKO_SECRET_KEY)
+              .put(CKA_KEY_TYPE, Ckk.CKK_AES)
+              .put(CKA_VALUE_LEN, 32)
+              .put(CKA_ENCRYPT, true)
+              .build();
+      return calls.call(session -> {
+        long object =
+            session.generateKey(
+                Mechanism.of(Ckm.CKM_AES_KEY_GEN),
+                attributes.toBuilder()
+                    .put(CKA_TOKEN, false)
+                    .put(CKA_SENSITIVE, true)
+                    .put(CKA_EXTRACTABLE, true)
+                    .build());
+        var blob =
+            sealer.seal(
+                instance, object, attributes.toBuilder().put(CKA_EXTRACTABLE, false).build());
+        session.destroyObject(object);
+        return blob;
+      });
+    }
+
+    void use(byte[] blob) {
+      calls.call(_ -> {
+        keys.borrow(instance, blob, KeyForm.USE).close();
+        return true;
+      });
+    }
+
+    @Override
+    public void close() {
+      follower.close();
+    }
+  }
+
+  @BeforeEach
+  void open(@TempDir Path parent) {
+    var demo = DemoData.open(parent.resolve("demo"));
+    var config = GatewayConfig.read(demo.config());
+    instance = config.instance().orElseThrow();
+    hsm = Hsm.open(config.hsm());
+    calls = new HsmCalls(hsm);
+    store = Store.open(config.store(), new HsmEnvelope(calls, TokenKeys.read(config.store())));
+    masterKeys = masterKeys(audited::add);
+  }
+
+  @AfterEach
+  void close() {
+    store.close();
+    hsm.close();
+  }
+
+  private MasterKeys masterKeys(MasterKeyAudit.Sink sink) {
+    return new MasterKeys(
+        hsm, store, Duration.ofDays(7), new MasterKeyAudit(sink), clock, Duration.ZERO);
+  }
+
+  private void pass(Duration time) {
+    nanos.addAndGet(time.toNanos());
+  }
+
+  private static String masterKeyOf(byte[] state) {
+    return HexFormat.of().formatHex(state, 24, 40);
+  }
+
+  private SealingKeyGeneration generation(String id) {
+    return store.findInstance(instance).orElseThrow().generations().stream()
+        .filter(each -> each.id().equals(id))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private String active() {
+    return store.findInstance(instance).orElseThrow().active().orElseThrow().id();
+  }
+
+  private String next() {
+    return masterKeys.createNext(instance).generation().id();
+  }
+
+  @Test
+  void aGatewayThatCouldNotConfirmWithinItsLeaseRefusesUntilItHas() {
+    try (var one = new Replica("one")) {
+      var state = one.seal();
+      pass(LEASE);
+
+      assertThatThrownBy(() -> one.open(state)).isInstanceOf(HsmUnavailableException.class);
+      assertThatThrownBy(one::seal).isInstanceOf(HsmUnavailableException.class);
+      assertThat(one.keyring.available()).isFalse();
+
+      one.follower.refresh();
+      assertThat(one.open(state)).isEqualTo(CONTENT);
+    }
+  }
+
+  @Test
+  void aGatewayThatWasTakenForDeadOrHadItsLeaseCutShortConfirmsAtItsNextLook() {
+    try (var one = new Replica("one")) {
+      var before = store.snapshot().replicas();
+      store.change(change -> change.remove(before.getFirst()));
+      one.follower.refresh();
+      assertThat(store.snapshot().replicas()).isEqualTo(before);
+
+      one.keyring.leaseUntil(nanos.get());
+      assertThatThrownBy(one::seal).isInstanceOf(HsmUnavailableException.class);
+      one.follower.refresh();
+      assertThat(one.open(one.seal())).isEqualTo(CONTENT);
+    }
+  }
+
+  @Test
+  void aGatewayThatIsCutOffIsWaitedForUntilItsLeaseEndsAndMustOpenTheNewKeyToComeBack() {
+    try (var one = new Replica("one");
+        var cutOff = new Replica("cut off")) {
+      var old = active();
+      var next = next();
+      one.follower.refresh();
+      assertThatThrownBy(() -> masterKeys.activate(instance, ANY))
+          .hasMessageContaining("gateway cut off has not shown to open master key " + next);
+      assertThat(active()).isEqualTo(old);
+
+      pass(LEASE.plusSeconds(2));
+      one.follower.refresh();
+      masterKeys.activate(instance, ANY);
+      one.follower.refresh();
+      var state = one.seal();
+      assertThat(masterKeyOf(state)).isEqualTo(next);
+      assertThatThrownBy(() -> cutOff.open(state)).isInstanceOf(HsmUnavailableException.class);
+
+      cutOff.follower.refresh();
+      assertThat(cutOff.open(state)).isEqualTo(CONTENT);
+      assertThat(masterKeyOf(cutOff.seal())).isEqualTo(next);
+    }
+  }
+
+  @Test
+  void aGatewayThatStartsLaterOpensEverythingBeforeItServesOrDoesNotStart() {
+    try (var one = new Replica("one")) {
+      var old = one.seal();
+      next();
+      one.follower.refresh();
+      masterKeys.activate(instance, ANY);
+      one.follower.refresh();
+      try (var later = new Replica("later")) {
+        assertThat(later.open(one.seal())).isEqualTo(CONTENT);
+        assertThat(later.open(old)).isEqualTo(CONTENT);
+        assertThat(masterKeyOf(later.seal())).isEqualTo(active());
+      }
+      calls.call(session -> {
+        SealingKeys.destroy(session, KeyringFollower.ids(generation(active())), false);
+        return true;
+      });
+      assertThatThrownBy(() -> new Replica("without keys"))
+          .isInstanceOf(SealingKeyException.class)
+          .hasMessageContaining("0 objects");
+      assertThat(store.snapshot().replicas()).hasSize(1);
+    }
+  }
+
+  @Test
+  void aNextKeyThatIsMissingHoldsUpTheRotationAndNoCall() {
+    try (var one = new Replica("one")) {
+      var state = one.seal();
+      var next = next();
+      calls.call(session -> {
+        SealingKeys.destroy(session, KeyringFollower.ids(generation(next)), false);
+        return true;
+      });
+
+      one.follower.refresh();
+
+      assertThat(one.open(state)).isEqualTo(CONTENT);
+      assertThatThrownBy(() -> masterKeys.activate(instance, ANY))
+          .isInstanceOf(SealingKeyException.class);
+      assertThat(one.open(one.seal())).isEqualTo(CONTENT);
+      masterKeys.retire(instance, Optional.of(next), Duration.ZERO, false);
+      assertThat(generation(next()).state()).isEqualTo(State.NEXT);
+    }
+  }
+
+  @Test
+  void retirementWaitsForAGatewayThatStillSealsAndThenBindsIt() {
+    try (var one = new Replica("one")) {
+      var old = active();
+      var state = one.seal();
+      next();
+      one.follower.refresh();
+      masterKeys.activate(instance, ANY);
+      assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ZERO, true))
+          .hasMessageContaining("gateway one has not ceased to seal");
+
+      one.follower.refresh();
+      assertThat(masterKeyOf(one.seal())).isNotEqualTo(old);
+      masterKeys.retire(instance, ANY, Duration.ZERO, false);
+      one.follower.refresh();
+      assertThatThrownBy(() -> one.open(state))
+          .isInstanceOfSatisfying(
+              Pkcs11Exception.class,
+              refusal -> assertThat(refusal.returnValue()).isEqualTo(Ckr.CKR_IBM_BLOB_ERROR));
+
+      masterKeys.reinstate(instance, ANY);
+      one.follower.refresh();
+      assertThat(one.open(state)).isEqualTo(CONTENT);
+    }
+  }
+
+  @Test
+  void retirementDestroysTheWorkingCopiesAndNoOthers() {
+    try (var one = new Replica("one")) {
+      var old = one.aesKey();
+      one.use(old);
+      var next = next();
+      one.follower.refresh();
+      masterKeys.activate(instance, ANY);
+      one.follower.refresh();
+      var fresh = one.aesKey();
+      one.use(fresh);
+      assertThat(one.keys.size()).isEqualTo(2);
+
+      masterKeys.retire(instance, ANY, Duration.ZERO, false);
+      one.follower.refresh();
+
+      assertThat(one.keys.size()).isEqualTo(1);
+      assertThatThrownBy(() -> one.use(old))
+          .isInstanceOfSatisfying(
+              Pkcs11Exception.class,
+              refusal -> assertThat(refusal.returnValue()).isEqualTo(Ckr.CKR_IBM_WKID_MISMATCH));
+      one.use(fresh);
+      assertThat(active()).isEqualTo(next);
+    }
+  }
+
+  @Test
+  void aCachedKeyIsRefusedWhenTheLeaseHasEnded() {
+    try (var one = new Replica("one")) {
+      var key = one.aesKey();
+      one.use(key);
+      pass(LEASE);
+      assertThatThrownBy(() -> one.use(key)).isInstanceOf(HsmUnavailableException.class);
+    }
+  }
+
+  @Test
+  void unusedForCountsFromTheLastUseOrFromTheActivationOfItsSuccessor() {
+    try (var one = new Replica("one")) {
+      var state = one.seal();
+      next();
+      one.follower.refresh();
+      masterKeys.activate(instance, ANY);
+      one.follower.refresh();
+      assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ofDays(1), false))
+          .hasMessageContaining("in use until");
+
+      pass(Duration.ofMinutes(2));
+      one.follower.refresh();
+      var _ = one.open(state);
+      pass(Duration.ofSeconds(6));
+      one.follower.refresh();
+      pass(Duration.ofHours(24));
+      one.follower.refresh();
+      assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ofDays(1), false))
+          .as("within what gateways may write late")
+          .hasMessageContaining("in use until 2026-11-21T10:02:06Z");
+      pass(Duration.ofSeconds(20));
+      one.follower.refresh();
+      masterKeys.retire(instance, ANY, Duration.ofDays(1), false);
+    }
+  }
+
+  @Test
+  void aGatewayThatEndsInOrderIsNotWaitedForAndLeavesItsUses() {
+    var old = active();
+    try (var one = new Replica("one")) {
+      var _ = one.open(one.seal());
+    }
+    assertThat(store.snapshot().replicas()).isEmpty();
+    assertThat(store.snapshot().use(instance, old).orElseThrow().count()).isEqualTo(1);
+  }
+
+  @Test
+  void destructionWaitsForTheQuarantineAndIsFinishedWhereItWasCutOff() {
+    var old = active();
+    next();
+    masterKeys.activate(instance, ANY);
+    masterKeys.retire(instance, ANY, Duration.ZERO, false);
+    pass(Duration.ofDays(6));
+    assertThatThrownBy(() -> masterKeys.destroy(instance, ANY))
+        .hasMessageContaining("can be destroyed from 2026-11-28T10:00:00Z on");
+    assertThat(masterKeys.list(instance).getFirst().tokenObjects()).isEqualTo(5);
+    pass(Duration.ofDays(1));
+    // As a process leaves it that is killed right after the commit.
+    store.change(change -> {
+      var record = change.snapshot().instance(instance).orElseThrow();
+      return change.replace(record.with(generation(old).in(State.DESTROYED, clock.instant())));
+    });
+
+    var destroyed = masterKeys.destroy(instance, Optional.of(old));
+
+    assertThat(destroyed.tokenObjects()).as("the first derivation root").isEqualTo(1);
+    assertThat(masterKeys.destroy(instance, Optional.of(old)).tokenObjects()).isEqualTo(1);
+    try (var one = new Replica("one")) {
+      assertThat(one.open(one.seal())).isEqualTo(CONTENT);
+    }
+  }
+
+  /** A command that dies before its commit: the record of it is the last thing before that. */
+  @Test
+  void everyStepThatIsCutOffHasDoneNothingAndCanBeRepeated() {
+    var killed = new Error("killed");
+    var cutOff =
+        masterKeys(event -> {
+          throw killed;
+        });
+    try (var one = new Replica("one")) {
+      var old = active();
+      var state = one.seal();
+
+      var before = store.instances();
+      assertThatThrownBy(() -> cutOff.createNext(instance)).isSameAs(killed);
+      assertThat(store.instances()).isEqualTo(before);
+      var next = next();
+      assertThat(next()).as("given again").isEqualTo(next);
+      one.follower.refresh();
+
+      before = store.instances();
+      assertThatThrownBy(() -> cutOff.activate(instance, ANY)).isSameAs(killed);
+      assertThat(store.instances()).isEqualTo(before);
+      masterKeys.activate(instance, ANY);
+      masterKeys.activate(instance, Optional.of(next));
+      one.follower.refresh();
+
+      before = store.instances();
+      assertThatThrownBy(() -> cutOff.retire(instance, ANY, Duration.ZERO, false)).isSameAs(killed);
+      assertThat(store.instances()).isEqualTo(before);
+      assertThat(one.open(state)).isEqualTo(CONTENT);
+      masterKeys.retire(instance, ANY, Duration.ZERO, false);
+      masterKeys.retire(instance, Optional.of(old), Duration.ZERO, false);
+      one.follower.refresh();
+
+      before = store.instances();
+      assertThatThrownBy(() -> cutOff.reinstate(instance, ANY)).isSameAs(killed);
+      assertThat(store.instances()).isEqualTo(before);
+      masterKeys.reinstate(instance, ANY);
+      masterKeys.reinstate(instance, Optional.of(old));
+      one.follower.refresh();
+      assertThat(one.open(state)).isEqualTo(CONTENT);
+
+      masterKeys.retire(instance, ANY, Duration.ZERO, false);
+      one.follower.refresh();
+      pass(Duration.ofDays(8));
+      one.follower.refresh();
+      before = store.instances();
+      assertThatThrownBy(() -> cutOff.destroy(instance, ANY)).isSameAs(killed);
+      assertThat(store.instances()).isEqualTo(before);
+      assertThat(masterKeys.list(instance).getFirst().tokenObjects()).isEqualTo(5);
+      masterKeys.destroy(instance, ANY);
+
+      assertThat(audited)
+          .extracting(AuditEvent::action)
+          .containsExactly(
+              "hs-crypto.masterkey.create-next",
+              "hs-crypto.masterkey.activate",
+              "hs-crypto.masterkey.retire",
+              "hs-crypto.masterkey.reinstate",
+              "hs-crypto.masterkey.retire",
+              "hs-crypto.masterkey.destroy");
+    }
+  }
+}
