@@ -147,6 +147,8 @@ public final class Fuzz implements Callable<Integer> {
                 "--reproducer_path=" + scratch,
                 "-artifact_prefix=" + findings + "/",
                 "-max_len=" + MAX_INPUT,
+                // Long inputs from the start: a blob is no text that grows from nothing.
+                "-len_control=0",
                 "-timeout=" + TIMEOUT,
                 "-print_final_stats=1"));
     seed.ifPresent(number -> command.add("-seed=" + number));

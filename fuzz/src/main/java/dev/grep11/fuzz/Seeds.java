@@ -33,7 +33,7 @@ final class Seeds {
           case MECHANISMS -> mechanisms();
           case TEMPLATES -> templates();
           case KEY_BLOBS -> edits(7);
-          case STATE_BLOBS -> edits(12);
+          case STATE_BLOBS -> edits(13);
           case PUBLIC_KEYS -> publicKeys();
         };
     for (int i = 0; i < seeds.size(); i++) {

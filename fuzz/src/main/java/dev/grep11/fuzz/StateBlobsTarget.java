@@ -8,12 +8,16 @@ import java.nio.ByteBuffer;
 import java.util.Arrays;
 
 /**
- * States of running operations: real ones edited, which must never continue; and content of the
- * input's own under a genuine seal, which only a gateway could make and which must not bring it
- * down either. The first byte chooses.
+ * States of running operations: real ones edited, which must never continue; and their content
+ * edited under a genuine seal, which only a gateway could make and which must not bring it down
+ * either. The first byte chooses.
  */
 public final class StateBlobsTarget {
-  private record Running(CryptoFunction function, byte[] state) {}
+  private record Running(CryptoFunction function, byte[] state) {
+    byte[] content() {
+      return Inside.GATEWAY.states.open(Inside.GATEWAY.by.instance(), function, state);
+    }
+  }
 
   private static final Running[] REAL = {
     begun(CryptoFunction.DIGEST, Mechanism.of(CKM_SHA256), new byte[0]),
@@ -52,19 +56,21 @@ public final class StateBlobsTarget {
     if (input.length < 2) {
       return;
     }
-    int choice = Byte.toUnsignedInt(input[0]) % (REAL.length + FUNCTIONS.length + 1);
+    int choice = Byte.toUnsignedInt(input[0]) % (2 * REAL.length + 1);
     var rest = Arrays.copyOfRange(input, 1, input.length);
+    if (choice == 2 * REAL.length) {
+      requireRefused(rest);
+      return;
+    }
+    var real = REAL[choice % REAL.length];
+    var other = REAL[(choice + 1) % REAL.length];
     if (choice < REAL.length) {
-      var real = REAL[choice];
-      var other = REAL[(choice + 1) % REAL.length].state();
-      var state = Edits.of(real.state(), other, ByteBuffer.wrap(rest));
+      var state = Edits.of(real.state(), other.state(), ByteBuffer.wrap(rest));
       if (Arrays.stream(REAL).noneMatch(made -> Arrays.equals(made.state(), state))) {
         requireRefused(state);
       }
-    } else if (choice < REAL.length + FUNCTIONS.length) {
-      sealed(FUNCTIONS[choice - REAL.length], rest);
     } else {
-      requireRefused(rest);
+      sealed(real.function(), Edits.of(real.content(), other.content(), ByteBuffer.wrap(rest)));
     }
   }
 
@@ -83,7 +89,7 @@ public final class StateBlobsTarget {
     parts.update(gateway.by, function, state, ByteBuffer.wrap(new byte[20]));
   }
 
-  /** Content that no gateway wrote; a number of the input is the mechanism of the header. */
+  /** Content that no gateway wrote. */
   private static void sealed(CryptoFunction function, byte[] content) {
     var gateway = Inside.GATEWAY;
     var parts = gateway.operations.parts();

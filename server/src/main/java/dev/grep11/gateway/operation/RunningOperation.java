@@ -35,6 +35,9 @@ record RunningOperation(
     Mechanism mechanism, byte[] key, long absorbed, byte[] chain, byte[] pending) {
   private static final byte[] NOTHING = {};
 
+  /** FIPS 180-4, 1: SHA-256 takes fewer than 2^64 bits. Nothing that runs here takes more. */
+  private static final long MAX_ABSORBED = 1L << 61;
+
   static RunningOperation begin(Mechanism mechanism, byte[] key, byte[] chain) {
     return new RunningOperation(mechanism, key, 0, chain, NOTHING);
   }
@@ -70,7 +73,7 @@ record RunningOperation(
       var mechanism = new Mechanism(in.readLong(), parameters(in));
       var operation =
           new RunningOperation(mechanism, bytes(in), in.readLong(), bytes(in), bytes(in));
-      if (in.read() >= 0) {
+      if (in.read() >= 0 || operation.absorbed < 0 || operation.absorbed > MAX_ABSORBED) {
         throw malformed();
       }
       return operation;
