@@ -277,6 +277,9 @@ class StatesTest {
     assertRefused(Ckr.CKR_SAVED_STATE_INVALID, () -> at.finish(client, state));
   }
 
+  /** Offset of the format number: another one is that of another version. */
+  private static final int FORMAT = 4;
+
   @ParameterizedTest
   @EnumSource
   void everyFlippedByteIsNoticed(Function function) {
@@ -287,7 +290,7 @@ class StatesTest {
       var altered = ByteString.copyFrom(flipped);
       assertThat(refusal(() -> function.finish(client, altered)))
           .as("byte %d of %d", i, state.size())
-          .isEqualTo("CKR_IBM_BLOB_ERROR");
+          .isEqualTo(i == FORMAT ? "CKR_SAVED_STATE_INVALID" : "CKR_IBM_BLOB_ERROR");
     }
   }
 
@@ -468,7 +471,11 @@ class StatesTest {
         catchThrowableOfType(
             StatusRuntimeException.class, () -> kind.function().update(client, full, ONE));
 
-    assertThat(refusal.getStatus().getDescription()).isEqualTo("CKR_DATA_LEN_RANGE");
+    assertThat(refusal.getStatus().getDescription())
+        .isEqualTo(
+            kind.function() == Function.DECRYPT
+                ? "CKR_ENCRYPTED_DATA_LEN_RANGE"
+                : "CKR_DATA_LEN_RANGE");
     assertThat(detail(refusal).getDetail()).contains("4096 bytes").contains("call for one part");
     assertThat(kind.function().update(client, full, ByteString.EMPTY).state().isEmpty()).isFalse();
   }

@@ -113,7 +113,7 @@ class ProcessTest {
       try (var client = new Client(made, ready)) {
         var key = client.aes();
         // Two at a time, so that the third still waits when the signal comes.
-        var calls = Stream.generate(client::rsa4096).limit(3).toList();
+        var calls = Stream.generate(client::rsa3072).limit(3).toList();
         Thread.sleep(100);
         assertThat(calls).anyMatch(call -> !call.isDone());
 
@@ -362,13 +362,13 @@ class ProcessTest {
       }
     }
 
-    ListenableFuture<GenerateKeyPairResponse> rsa4096() {
+    ListenableFuture<GenerateKeyPairResponse> rsa3072() {
       return CryptoGrpc.newFutureStub(channel)
           .withInterceptors(authorization)
           .generateKeyPair(
               GenerateKeyPairRequest.newBuilder()
                   .setMech(Mechanism.newBuilder().setMechanism(Ckm.CKM_RSA_PKCS_KEY_PAIR_GEN))
-                  .putPubKeyTemplate(Cka.CKA_MODULUS_BITS, number(4096))
+                  .putPubKeyTemplate(Cka.CKA_MODULUS_BITS, number(3072))
                   .putPubKeyTemplate(Cka.CKA_PUBLIC_EXPONENT, number(65537))
                   .build());
     }
