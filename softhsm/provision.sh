@@ -10,6 +10,7 @@ Makes a SoftHSM token with the label LABEL in DIR, which must not hold one yet:
 
   DIR/softhsm2.conf  set SOFTHSM2_CONF to it
   DIR/tokens/        the token's objects
+  DIR/token.object.kept  a copy of tokens/*/token.object; put it back should that be empty
   DIR/pin            the user PIN, random, mode 0600
   DIR/so-pin         the security officer's PIN, random, mode 0600: keep it elsewhere
 
@@ -72,6 +73,9 @@ if ! output=$(SOFTHSM2_CONF="$dir/softhsm2.conf" softhsm2-util --init-token --fr
   rm -rf "$dir/tokens" "$dir/softhsm2.conf" "$dir/pin" "$dir/so-pin"
   fail "softhsm2-util failed: $output"
 fi
+
+# SoftHSM writes this file at every login; a process killed meanwhile leaves it empty, and no key opens without it.
+cp "$dir"/tokens/*/token.object "$dir/token.object.kept"
 
 cat <<DONE
 module       $module

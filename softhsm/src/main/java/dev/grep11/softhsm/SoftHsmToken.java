@@ -14,6 +14,7 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.SecureRandom;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumSet;
@@ -48,6 +49,12 @@ public final class SoftHsmToken implements AutoCloseable {
       "install SoftHSM 2 (Debian, Ubuntu: apt-get install softhsm2; Fedora: dnf install softhsm)";
   private static final String SETTINGS = "softhsm2.conf";
   private static final String TOKENS = "tokens";
+
+  /** What SoftHSM keeps of the token itself: label, PINs, and the key of all other objects. */
+  private static final String TOKEN_OBJECT = "token.object";
+
+  private static final String KEPT = TOKEN_OBJECT + ".kept";
+  private static final Duration LOGIN = Duration.ofMillis(300);
   private static final Pattern TOKEN_DIRECTORY =
       Pattern.compile("\\s*directories\\.tokendir\\s*=\\s*(.*\\S)\\s*");
   private static final SecureRandom RANDOM = new SecureRandom();
@@ -112,6 +119,9 @@ public final class SoftHsmToken implements AutoCloseable {
     try {
       token.write(userPin);
       token.initialise(new String(userPin), new String(soPin));
+      writePrivately(
+          token.directory.resolve(KEPT),
+          ByteBuffer.wrap(Files.readAllBytes(tokenObject(token.directory).orElseThrow())));
       return token;
     } catch (IOException e) {
       token.undo();
@@ -174,6 +184,47 @@ public final class SoftHsmToken implements AutoCloseable {
   /** Makes the settings of a directory that was moved name the objects that are in it. */
   public static void settle(Path directory) throws IOException {
     replaceSettings(directory, directory.toAbsolutePath().resolve(TOKENS));
+  }
+
+  /**
+   * Puts back the copy of the token's own object that was kept when the token was made, where that
+   * object is empty. SoftHSM 2.6.1 writes it at every login, and a process that is killed meanwhile
+   * leaves it so: no key opens without it. PINs that were changed later are the old ones again.
+   *
+   * @return whether it was empty, and is not any more
+   */
+  public static boolean mend(Path directory) throws IOException {
+    var kept = directory.resolve(KEPT);
+    var object = tokenObject(directory);
+    if (object.isEmpty() || Files.size(object.get()) > 0 || !Files.exists(kept)) {
+      return false;
+    }
+    try {
+      // Empty for a moment in every login.
+      Thread.sleep(LOGIN);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      return false;
+    }
+    if (Files.size(object.get()) > 0) {
+      return false;
+    }
+    // Not by the name of an object, which SoftHSM would load.
+    var next = object.get().resolveSibling("mended");
+    Files.deleteIfExists(next);
+    writePrivately(next, ByteBuffer.wrap(Files.readAllBytes(kept)));
+    Files.move(next, object.get(), StandardCopyOption.ATOMIC_MOVE);
+    return true;
+  }
+
+  private static Optional<Path> tokenObject(Path directory) throws IOException {
+    var tokens = directory.resolve(TOKENS);
+    if (!Files.isDirectory(tokens)) {
+      return Optional.empty();
+    }
+    try (var found = Files.list(tokens)) {
+      return found.map(token -> token.resolve(TOKEN_OBJECT)).filter(Files::exists).findFirst();
+    }
   }
 
   /** At once, so that no moment is without settings. */
@@ -307,6 +358,7 @@ public final class SoftHsmToken implements AutoCloseable {
     delete(tokens());
     delete(configuration());
     delete(pinFile());
+    delete(directory.resolve(KEPT));
     close();
   }
 

@@ -56,6 +56,24 @@ class SoftHsmTokenTest {
   }
 
   @Test
+  void putsBackTheObjectThatAKilledLoginEmptied() throws Exception {
+    var token = SOFTHSM.token();
+    Path object;
+    try (var objects = Files.walk(token.tokens())) {
+      object = objects.filter(file -> file.endsWith("token.object")).findFirst().orElseThrow();
+    }
+    var before = Files.readAllBytes(object);
+    assertThat(SoftHsmToken.mend(token.directory())).isFalse();
+
+    Files.write(object, new byte[0]);
+
+    assertThat(SoftHsmToken.mend(token.directory())).isTrue();
+    assertThat(Files.readAllBytes(object)).isEqualTo(before);
+    assertThat(mode(object)).isEqualTo("rw-------");
+    assertThat(SoftHsmToken.mend(token.directory())).isFalse();
+  }
+
+  @Test
   void saysWhatSoftHsmRefused() {
     assertThatThrownBy(() ->
             SoftHsmToken.create(

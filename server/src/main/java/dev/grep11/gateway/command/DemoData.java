@@ -33,6 +33,8 @@ import java.util.UUID;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Everything a demo gateway needs, in one directory: a SoftHSM token, a CA and a server
@@ -40,6 +42,7 @@ import java.util.stream.Stream;
  * there is nothing yet.
  */
 public final class DemoData {
+  private static final Logger LOG = LoggerFactory.getLogger(DemoData.class);
   private static final String TOKEN_LABEL = "grep11-demo";
 
   /** Where everything is made at first, so that a creation that is cut off leaves no half demo. */
@@ -139,6 +142,12 @@ public final class DemoData {
         var text = Files.readString(config());
         replacePrivately(config(), text.replace(named.toString(), token().toString()));
       }
+    }
+    if (SoftHsmToken.mend(token())) {
+      LOG.warn(
+          "{}: the token's own object was empty, because a process was killed while it logged in;"
+              + " the copy that was kept is back",
+          token());
     }
   }
 

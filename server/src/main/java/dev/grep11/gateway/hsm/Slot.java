@@ -41,6 +41,8 @@ final class Slot implements Session.Token {
 
   private static final int LOGIN_ATTEMPTS = 5;
   private static final Duration LOGIN_PAUSE = Duration.ofMillis(50);
+  private static final int LOOKS = 5;
+  private static final Duration BETWEEN_LOOKS = Duration.ofMillis(40);
 
   private final Cryptoki cryptoki;
   private final long number;
@@ -185,17 +187,34 @@ final class Slot implements Session.Token {
     return returnValue;
   }
 
-  /** Whether the session is logged in and the token still is the one it was. */
+  /**
+   * Whether the session is logged in and the token still is the one it was. SoftHSM does not know
+   * its token for a moment while another process logs in: that alone is asked again.
+   */
   @Override
   public boolean answers(long session) {
     try (var arena = Arena.ofConfined()) {
       var state = arena.allocate(SESSION_INFO, Long.BYTES);
-      var token = arena.allocate(TOKEN_INFO, Long.BYTES);
-      return cryptoki.C_GetSessionInfo(session, state.address()) == CKR_OK
-          && state.get(JAVA_LONG, STATE_OFFSET) == CKS_RW_USER_FUNCTIONS
-          && cryptoki.C_GetTokenInfo(number, token.address()) == CKR_OK
-          && tokenInfo(token).equals(info);
+      for (int attempt = 1; ; attempt++) {
+        if (cryptoki.C_GetSessionInfo(session, state.address()) != CKR_OK
+            || state.get(JAVA_LONG, STATE_OFFSET) != CKS_RW_USER_FUNCTIONS) {
+          return false;
+        }
+        if (isTheOneItWas(arena)) {
+          return true;
+        }
+        if (attempt == LOOKS) {
+          return false;
+        }
+        LockSupport.parkNanos(BETWEEN_LOOKS.toNanos());
+      }
     }
+  }
+
+  private boolean isTheOneItWas(Arena arena) {
+    var token = arena.allocate(TOKEN_INFO, Long.BYTES);
+    return cryptoki.C_GetTokenInfo(number, token.address()) == CKR_OK
+        && tokenInfo(token).equals(info);
   }
 
   Map<Long, MechanismInfo> mechanisms() {

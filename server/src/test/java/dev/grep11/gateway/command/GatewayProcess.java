@@ -18,7 +18,7 @@ import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 
 /** The program as a process of its own, as the launcher starts it. */
-final class GatewayProcess implements AutoCloseable {
+public final class GatewayProcess implements AutoCloseable {
   private static final Duration PATIENCE = Duration.ofSeconds(60);
 
   private final Process process;
@@ -32,9 +32,11 @@ final class GatewayProcess implements AutoCloseable {
   }
 
   /**
+   * Starts the program.
+   *
    * @param output directory for what it prints
    */
-  static GatewayProcess start(Path output, String... arguments) throws IOException {
+  public static GatewayProcess start(Path output, String... arguments) throws IOException {
     // Tests have a logging configuration of their own.
     var classPath =
         Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator))
@@ -102,20 +104,25 @@ final class GatewayProcess implements AutoCloseable {
     process.destroy();
   }
 
-  void kill() {
+  public void kill() {
     process.destroyForcibly().onExit().join();
   }
 
-  int awaitExit() throws InterruptedException {
+  /** Whether it ends by itself within the time. */
+  public boolean endsWithin(Duration time) throws InterruptedException {
+    return process.waitFor(time.toMillis(), TimeUnit.MILLISECONDS);
+  }
+
+  public int awaitExit() throws InterruptedException {
     assertThat(process.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS)).isTrue();
     return process.exitValue();
   }
 
-  String stdout() {
+  public String stdout() {
     return read(stdout);
   }
 
-  String stderr() {
+  public String stderr() {
     return read(stderr);
   }
 
