@@ -10,7 +10,6 @@ import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.key.PublicKeyInfo;
 import dev.grep11.gateway.key.WorkingKey;
 import dev.grep11.gateway.pkcs11.Cka;
-import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.Cko;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.MechanismFamily;
@@ -101,22 +100,16 @@ final class KeyAccess {
     return sealer.open(by.instance(), blob).attributes().ulong(CKA_KEY_TYPE).orElseThrow();
   }
 
-  /**
-   * A key that authenticates attribute-bound payloads. It may not sign: a client that could would
-   * write its own attributes (security rule 2.9).
-   */
+  /** A key that authenticates attribute-bound payloads, also if its blob is of other times. */
   OpenedKey openMacKey(Requester by, byte[] blob) {
     requirePresent(blob, KeyRole.MAC_KEY);
     if (sealer.open(by.instance(), blob) instanceof OpenedKey key
-        && key.attributes().ulong(CKA_KEY_TYPE).orElseThrow() == Ckk.CKK_GENERIC_SECRET
-        && key.attributes().isTrue(CKA_IBM_ATTRBOUND)
-        && !key.attributes().isTrue(CKA_SIGN)
-        && !key.attributes().isTrue(CKA_VERIFY)) {
+        && AttributeRules.isMacKey(key.attributes())) {
       return key;
     }
     throw new Pkcs11Exception(
         KeyRole.MAC_KEY.wrongType(),
-        "a MAC key is a generic secret with CKA_IBM_ATTRBOUND that neither signs nor verifies");
+        "a MAC key is a generic secret with CKA_IBM_ATTRBOUND that does nothing else");
   }
 
   /** A key that is to be wrapped with its attributes. */
@@ -175,6 +168,12 @@ final class KeyAccess {
     }
     if (!attributes.isTrue(usage)) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_FUNCTION_NOT_PERMITTED, Cka.name(usage) + " is false");
+    }
+    if (usage == CKA_DERIVE && attributes.isTrue(CKA_IBM_ATTRBOUND)) {
+      // The new key is not bound. An extractable one would carry a function of the bound key's
+      // value to wherever the attributes do not follow.
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_FUNCTION_NOT_PERMITTED, "nothing is derived from an attribute-bound key");
     }
     boolean bound = row.family() == MechanismFamily.ATTRIBUTE_BOUND;
     if (role != KeyRole.KEY && attributes.isTrue(CKA_IBM_ATTRBOUND) != bound) {
