@@ -10,6 +10,7 @@ import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.key.PublicKeyInfo;
 import dev.grep11.gateway.key.WorkingKey;
 import dev.grep11.gateway.pkcs11.Cka;
+import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.Cko;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.MechanismFamily;
@@ -136,6 +137,11 @@ final class KeyAccess {
     }
     if (key.attributes().isTrue(CKA_IBM_ATTRBOUND) != bound) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_NOT_WRAPPABLE, BOUND_TOGETHER);
+    }
+    if (bound && key.attributes().ulong(CKA_KEY_TYPE).orElseThrow() == Ckk.CKK_GENERIC_SECRET) {
+      // Under policy compatible the wrapping key may decrypt too, and its holder read the MAC key.
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_NOT_WRAPPABLE, "a key for attribute-bound MACs stays where it was generated");
     }
     return key;
   }

@@ -132,8 +132,7 @@ class AttributeBoundTest {
     return Stream.of(
         new KeyRow("AES-128", () -> client.aes(16, with(labelled, CKA_WRAP, CKA_UNWRAP))),
         new KeyRow("AES-256", () -> boundAes(CKA_IBM_NEVER_MODIFIABLE, CKA_IBM_USE_AS_DATA)),
-        new KeyRow("generic secret of 13 bytes", () -> client.generic(13, bound)),
-        new KeyRow("generic secret of 256 bytes", () -> client.generic(256, labelled)),
+        new KeyRow("AES-192", () -> client.aes(24, bound)),
         new KeyRow("DES2", () -> client.generate(CKM_DES2_KEY_GEN, bound)),
         new KeyRow("DES3", () -> client.generate(CKM_DES3_KEY_GEN, with(bound, CKA_SIGN))),
         new KeyRow("RSA", () -> client.rsa(1024, flags(CKA_IBM_ATTRBOUND), bound).privateKey()),
@@ -438,6 +437,21 @@ class AttributeBoundTest {
     assertRefused(
         CKR_KEY_INDIGESTIBLE,
         () -> parts.digestKey(client.by, digest, ofOtherTimes(mac, CKA_IBM_USE_AS_DATA)));
+  }
+
+  /** A wrapping key that decrypts, as policy compatible lets one, would open it for its holder. */
+  @ParameterizedTest
+  @ValueSource(ints = {8, 32, 65, 256})
+  void aMacKeyStaysWhereItWasGenerated(int length) {
+    var mac = client.generic(length, flags(CKA_EXTRACTABLE, CKA_IBM_ATTRBOUND));
+    for (var kek : List.of(aes, rsa.publicKey())) {
+      for (var by : List.of(macKey, mac)) {
+        assertRefused(
+            CKR_KEY_NOT_WRAPPABLE, () -> client.wrapBound(mac.blob(), kek.blob(), by.blob()));
+      }
+      var old = ofOtherTimes(mac, CKA_DERIVE);
+      assertRefused(CKR_KEY_NOT_WRAPPABLE, () -> client.wrapBound(old, kek.blob(), macKey.blob()));
+    }
   }
 
   /** What the holder of the hash could write: before, it was the whole secret of a long key. */

@@ -859,7 +859,7 @@ class IndependentLibrariesTest {
             flags(CKA_IBM_ATTRBOUND, CKA_WRAP),
             flags(CKA_IBM_ATTRBOUND, CKA_UNWRAP, CKA_EXTRACTABLE));
     var aes = client.aes(32, flags(CKA_IBM_ATTRBOUND, CKA_EXTRACTABLE, CKA_WRAP, CKA_UNWRAP));
-    var key = client.generic(21, bound);
+    var key = client.aes(24, bound);
     for (boolean byRsa : new boolean[] {true, false}) {
       var kek = byRsa ? rsa.publicKey() : aes;
       var macKey = macKeys.get(byRsa ? 0 : 1);
@@ -903,7 +903,7 @@ class IndependentLibrariesTest {
           new SecretKeySpec(dataKey, "AES"),
           new GCMParameterSpec(128, new byte[12]));
       assertThat(dataKey).hasSize(32);
-      assertThat(gcm.doFinal(ciphered)).hasSize(21).isEqualTo(value(key));
+      assertThat(gcm.doFinal(ciphered)).hasSize(24).isEqualTo(value(key));
       // CKA_IBM_ATTRBOUND, true, among the attributes.
       assertThat(java.util.HexFormat.of().formatHex(attributes)).contains("000000008001000401");
     }
