@@ -22,7 +22,7 @@ import java.util.Arrays;
  * @param attributes what the key may do where it comes out
  * @param dataKey a fresh AES-256 key, wrapped
  * @param key the key's bytes or its PKCS #8, by AES-256-GCM under the data key
- * @param mac HMAC-SHA256 under the MAC key that both sides have
+ * @param mac HMAC-SHA256 under a key derived from the MAC key that both sides have
  */
 public record AttributeBoundKey(
     WrappingKey wrappingKey, Template attributes, byte[] dataKey, byte[] key, byte[] mac) {

@@ -3,6 +3,7 @@ package dev.grep11.gateway.operation;
 import static dev.grep11.gateway.pkcs11.Cka.*;
 
 import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.SecretBuffer;
 import dev.grep11.gateway.key.AttributeBoundKey;
 import dev.grep11.gateway.key.AttributeBoundKey.WrappingKey;
 import dev.grep11.gateway.key.KeyForm;
@@ -20,7 +21,9 @@ import dev.grep11.gateway.pkcs11.MechanismRow;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Template;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
+import java.util.Arrays;
 
 /**
  * CKM_IBM_ATTRIBUTEBOUND_WRAP: a key travels with its attributes, so that whoever unwraps it gets
@@ -37,6 +40,7 @@ final class AttributeBoundTransport {
       new Mechanism(Ckm.CKM_AES_GCM, new AesGcm(new byte[12], new byte[0], 128));
 
   private static final int DATA_KEY_LENGTH = 32;
+  private static final String MAC_SALT = "grep11-gateway attribute-bound wrap 1";
   private static final RsaOaep OAEP =
       new RsaOaep(Hash.SHA_1.mechanism(), Hash.SHA_1.mgf(), new byte[0]);
 
@@ -149,10 +153,27 @@ final class AttributeBoundTransport {
     }
   }
 
+  /**
+   * HMAC-SHA256 under HKDF-SHA256 of the client's MAC key (RFC 5869, one block, without info). The
+   * extraction takes the key as its message: no HMAC under the key itself is this MAC, and the hash
+   * of a key longer than a block, which HMAC takes for that key, is of no use.
+   */
   private byte[] mac(OpenedKey macKey, AttributeBoundKey bound) {
-    try (var value = values.open(macKey)) {
-      return SoftwareHmac.of(Hash.SHA256, value, ByteBuffer.wrap(bound.macInput()));
+    try (var value = values.open(macKey);
+        var salt = moved(MAC_SALT.getBytes(StandardCharsets.US_ASCII));
+        var extracted = moved(SoftwareHmac.of(Hash.SHA256, salt, value.readOnly()));
+        var expanded =
+            moved(SoftwareHmac.of(Hash.SHA256, extracted, ByteBuffer.wrap(new byte[] {1})))) {
+      return SoftwareHmac.of(Hash.SHA256, expanded, ByteBuffer.wrap(bound.macInput()));
     }
+  }
+
+  /** The bytes off-heap, wiped where they were. */
+  private static SecretBuffer moved(byte[] bytes) {
+    var secret = SecretBuffer.allocate(bytes.length);
+    secret.buffer().put(bytes);
+    Arrays.fill(bytes, (byte) 0);
+    return secret;
   }
 
   private WrappingKey kind(Requester by, MechanismRow row, byte[] kekBlob, KeyRole role) {

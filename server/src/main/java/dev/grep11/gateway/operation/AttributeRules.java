@@ -46,6 +46,9 @@ final class AttributeRules {
           CKA_IBM_RESTRICTABLE,
           CKA_IBM_NEVER_MODIFIABLE);
 
+  private static final List<Long> NOT_OF_MAC_KEYS =
+      List.of(CKA_SIGN, CKA_VERIFY, CKA_DERIVE, CKA_IBM_USE_AS_DATA);
+
   /** Accepted, echoed, without effect here: they matter to keystores. */
   private static final Set<Long> DESCRIPTIVE =
       Set.of(
@@ -199,6 +202,17 @@ final class AttributeRules {
     var out = attributes.toBuilder();
     COMPUTED.forEach(out::remove);
     return out.build();
+  }
+
+  /**
+   * Whether a key authenticates attribute-bound payloads, and does nothing else: whatever more it
+   * gave, be it a hash of its value, could help its holder to write attributes himself (security
+   * rule 2.9).
+   */
+  static boolean isMacKey(Template attributes) {
+    return attributes.isTrue(CKA_IBM_ATTRBOUND)
+        && attributes.ulong(CKA_KEY_TYPE).orElseThrow() == Ckk.CKK_GENERIC_SECRET
+        && NOT_OF_MAC_KEYS.stream().noneMatch(attributes::isTrue);
   }
 
   /**
@@ -383,9 +397,10 @@ final class AttributeRules {
     }
     if (built.isTrue(CKA_IBM_ATTRBOUND)
         && built.ulong(CKA_KEY_TYPE).orElseThrow() == Ckk.CKK_GENERIC_SECRET
-        && (built.isTrue(CKA_SIGN) || built.isTrue(CKA_VERIFY))) {
+        && !isMacKey(built)) {
       throw new Pkcs11Exception(
-          Ckr.CKR_TEMPLATE_INCONSISTENT, "a key for attribute-bound MACs may not sign");
+          Ckr.CKR_TEMPLATE_INCONSISTENT,
+          "a key for attribute-bound MACs neither signs nor verifies, derives or is data");
     }
     return attributes;
   }

@@ -1,6 +1,7 @@
 package dev.grep11.gateway.operation;
 
 import static dev.grep11.gateway.pkcs11.Cka.CKA_CLASS;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_IBM_ATTRBOUND;
 import static dev.grep11.gateway.pkcs11.Cka.CKA_IBM_USE_AS_DATA;
 
 import dev.grep11.gateway.key.KeySealer.OpenedKey;
@@ -9,9 +10,9 @@ import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 
 /**
- * DigestKey: a secret key's value as data of a digest. Only of keys that say CKA_IBM_USE_AS_DATA,
- * and only where softwareFallback lets the value into gateway memory, which it is in for Final
- * alone: a state carries the blob.
+ * DigestKey: a secret key's value as data of a digest. Only of keys that say CKA_IBM_USE_AS_DATA
+ * and are not attribute-bound, and only where softwareFallback lets the value into gateway memory,
+ * which it is in for Final alone: a state carries the blob.
  */
 final class DigestedKeys {
   private final KeyAccess access;
@@ -29,6 +30,9 @@ final class DigestedKeys {
     if (!(access.open(by, blob) instanceof OpenedKey key)
         || key.attributes().ulong(CKA_CLASS).orElseThrow() != Cko.CKO_SECRET_KEY) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_INDIGESTIBLE, "only a secret key can be digested");
+    }
+    if (key.attributes().isTrue(CKA_IBM_ATTRBOUND)) {
+      throw new Pkcs11Exception(Ckr.CKR_KEY_INDIGESTIBLE, "the key is attribute-bound");
     }
     if (!key.attributes().isTrue(CKA_IBM_USE_AS_DATA)) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_INDIGESTIBLE, "CKA_IBM_USE_AS_DATA is false");

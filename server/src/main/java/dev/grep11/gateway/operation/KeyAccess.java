@@ -101,22 +101,16 @@ final class KeyAccess {
     return sealer.open(by.instance(), blob).attributes().ulong(CKA_KEY_TYPE).orElseThrow();
   }
 
-  /**
-   * A key that authenticates attribute-bound payloads. It may not sign: a client that could would
-   * write its own attributes (security rule 2.9).
-   */
+  /** A key that authenticates attribute-bound payloads, also if its blob is of other times. */
   OpenedKey openMacKey(Requester by, byte[] blob) {
     requirePresent(blob, KeyRole.MAC_KEY);
     if (sealer.open(by.instance(), blob) instanceof OpenedKey key
-        && key.attributes().ulong(CKA_KEY_TYPE).orElseThrow() == Ckk.CKK_GENERIC_SECRET
-        && key.attributes().isTrue(CKA_IBM_ATTRBOUND)
-        && !key.attributes().isTrue(CKA_SIGN)
-        && !key.attributes().isTrue(CKA_VERIFY)) {
+        && AttributeRules.isMacKey(key.attributes())) {
       return key;
     }
     throw new Pkcs11Exception(
         KeyRole.MAC_KEY.wrongType(),
-        "a MAC key is a generic secret with CKA_IBM_ATTRBOUND that neither signs nor verifies");
+        "a MAC key is a generic secret with CKA_IBM_ATTRBOUND that does nothing else");
   }
 
   /** A key that is to be wrapped with its attributes. */
@@ -143,6 +137,11 @@ final class KeyAccess {
     }
     if (key.attributes().isTrue(CKA_IBM_ATTRBOUND) != bound) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_NOT_WRAPPABLE, BOUND_TOGETHER);
+    }
+    if (bound && key.attributes().ulong(CKA_KEY_TYPE).orElseThrow() == Ckk.CKK_GENERIC_SECRET) {
+      // Under policy compatible the wrapping key may decrypt too, and its holder read the MAC key.
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_NOT_WRAPPABLE, "a key for attribute-bound MACs stays where it was generated");
     }
     return key;
   }
@@ -175,6 +174,12 @@ final class KeyAccess {
     }
     if (!attributes.isTrue(usage)) {
       throw new Pkcs11Exception(Ckr.CKR_KEY_FUNCTION_NOT_PERMITTED, Cka.name(usage) + " is false");
+    }
+    if (usage == CKA_DERIVE && attributes.isTrue(CKA_IBM_ATTRBOUND)) {
+      // The new key is not bound. An extractable one would carry a function of the bound key's
+      // value to wherever the attributes do not follow.
+      throw new Pkcs11Exception(
+          Ckr.CKR_KEY_FUNCTION_NOT_PERMITTED, "nothing is derived from an attribute-bound key");
     }
     boolean bound = row.family() == MechanismFamily.ATTRIBUTE_BOUND;
     if (role != KeyRole.KEY && attributes.isTrue(CKA_IBM_ATTRBOUND) != bound) {

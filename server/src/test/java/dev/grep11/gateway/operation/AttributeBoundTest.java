@@ -10,26 +10,37 @@ import static dev.grep11.gateway.pkcs11.Ckr.*;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.grep11.gateway.key.AttributeBoundKey;
 import dev.grep11.gateway.key.KeySealer.OpenedKey;
+import dev.grep11.gateway.pkcs11.Cka;
 import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.Cko;
+import dev.grep11.gateway.pkcs11.CryptoFunction;
+import dev.grep11.gateway.pkcs11.Hash;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.NamedCurve;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.pkcs11.Template;
 import dev.grep11.softhsm.SoftHsmExtension;
+import java.security.GeneralSecurityException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
+import javax.crypto.KDF;
+import javax.crypto.Mac;
+import javax.crypto.spec.HKDFParameterSpec;
+import javax.crypto.spec.SecretKeySpec;
 import org.bouncycastle.crypto.agreement.DHStandardGroups;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -121,8 +132,7 @@ class AttributeBoundTest {
     return Stream.of(
         new KeyRow("AES-128", () -> client.aes(16, with(labelled, CKA_WRAP, CKA_UNWRAP))),
         new KeyRow("AES-256", () -> boundAes(CKA_IBM_NEVER_MODIFIABLE, CKA_IBM_USE_AS_DATA)),
-        new KeyRow("generic secret of 13 bytes", () -> client.generic(13, bound)),
-        new KeyRow("generic secret of 256 bytes", () -> client.generic(256, labelled)),
+        new KeyRow("AES-192", () -> client.aes(24, bound)),
         new KeyRow("DES2", () -> client.generate(CKM_DES2_KEY_GEN, bound)),
         new KeyRow("DES3", () -> client.generate(CKM_DES3_KEY_GEN, with(bound, CKA_SIGN))),
         new KeyRow("RSA", () -> client.rsa(1024, flags(CKA_IBM_ATTRBOUND), bound).privateKey()),
@@ -366,21 +376,177 @@ class AttributeBoundTest {
     assertRefused(
         CKR_KEY_HANDLE_INVALID,
         () -> client.unwrapBound(wrapped(key), aes.blob(), new byte[0], Client.aesTemplate(32)));
-    for (long flag : new long[] {CKA_SIGN, CKA_VERIFY}) {
+  }
+
+  static Stream<Arguments> usagesThatNoMacKeyHas() {
+    return Stream.of(CKA_SIGN, CKA_VERIFY, CKA_DERIVE, CKA_IBM_USE_AS_DATA)
+        .flatMap(
+            flag -> Stream.of(64, 65).map(length -> Arguments.of(Cka.name(flag), flag, length)));
+  }
+
+  /** HMAC takes the hash of a key longer than a block, 64 bytes here, for the key. */
+  @ParameterizedTest(name = "{0}, {2} bytes")
+  @MethodSource("usagesThatNoMacKeyHas")
+  void aMacKeyDoesNothingElse(String name, long flag, int length) {
+    var mac = client.generic(length, flags(CKA_IBM_ATTRBOUND));
+    var key = boundAes();
+    var wrapped = client.wrapBound(key.blob(), aes.blob(), mac.blob());
+    for (var policy : Policy.values()) {
+      var any = client.under(core.operations(policy, true));
       assertRefused(
-          CKR_TEMPLATE_INCONSISTENT, () -> client.generic(32, flags(CKA_IBM_ATTRBOUND, flag)));
+          CKR_TEMPLATE_INCONSISTENT, () -> any.generic(length, flags(CKA_IBM_ATTRBOUND, flag)));
+      // What only ever falls is refused for that already.
       assertRefused(
-          CKR_TEMPLATE_INCONSISTENT,
-          () -> client.operations.setAttributes(client.by, macKey.blob(), flags(flag)));
+          policy == Policy.STRICT || flag == CKA_IBM_USE_AS_DATA
+              ? CKR_ATTRIBUTE_READ_ONLY
+              : CKR_TEMPLATE_INCONSISTENT,
+          () -> any.operations.setAttributes(any.by, mac.blob(), flags(flag)));
     }
-    // A blob of other times that says both: sealed here, since nothing makes it.
-    var signing =
-        core.sealer.reseal(
-            Core.A,
-            core.sealer.open(Core.A, macKey.blob()),
-            macKey.attributes().toBuilder().put(CKA_SIGN, true).build());
+    var old = ofOtherTimes(mac, flag);
+    assertRefused(CKR_KEY_TYPE_INCONSISTENT, () -> client.wrapBound(key.blob(), aes.blob(), old));
     assertRefused(
-        CKR_KEY_TYPE_INCONSISTENT, () -> client.wrapBound(key.blob(), aes.blob(), signing));
+        CKR_KEY_TYPE_INCONSISTENT,
+        () -> client.unwrapBound(wrapped, aes.blob(), old, Client.aesTemplate(32)));
+  }
+
+  /** A blob that nothing makes any more, with a usage besides its attributes: sealed here. */
+  private static byte[] ofOtherTimes(NewKey key, long flag) {
+    return core.sealer.reseal(
+        Core.A,
+        core.sealer.open(Core.A, key.blob()),
+        key.attributes().toBuilder().put(flag, true).build());
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {64, 65})
+  void noHashOfAMacKeyComesOut(int length) {
+    var mac = client.generic(length, flags(CKA_IBM_ATTRBOUND));
+    var deriving = ofOtherTimes(mac, CKA_DERIVE);
+    var template =
+        Template.builder()
+            .put(CKA_KEY_TYPE, Ckk.CKK_GENERIC_SECRET)
+            .put(CKA_VALUE_LEN, 32)
+            .put(CKA_SIGN, true)
+            .build();
+    assertRefused(
+        CKR_KEY_FUNCTION_NOT_PERMITTED,
+        () -> client.derive(Mechanism.of(CKM_SHA256_KEY_DERIVATION), deriving, template));
+    var parts = client.operations.parts();
+    var digest =
+        parts.begin(client.by, CryptoFunction.DIGEST, Mechanism.of(CKM_SHA256), new byte[0]);
+    assertRefused(
+        CKR_KEY_INDIGESTIBLE,
+        () -> parts.digestKey(client.by, digest, ofOtherTimes(mac, CKA_IBM_USE_AS_DATA)));
+  }
+
+  /** A wrapping key that decrypts, as policy compatible lets one, would open it for its holder. */
+  @ParameterizedTest
+  @ValueSource(ints = {8, 32, 65, 256})
+  void aMacKeyStaysWhereItWasGenerated(int length) {
+    var mac = client.generic(length, flags(CKA_EXTRACTABLE, CKA_IBM_ATTRBOUND));
+    for (var kek : List.of(aes, rsa.publicKey())) {
+      for (var by : List.of(macKey, mac)) {
+        assertRefused(
+            CKR_KEY_NOT_WRAPPABLE, () -> client.wrapBound(mac.blob(), kek.blob(), by.blob()));
+      }
+      var old = ofOtherTimes(mac, CKA_DERIVE);
+      assertRefused(CKR_KEY_NOT_WRAPPABLE, () -> client.wrapBound(old, kek.blob(), macKey.blob()));
+    }
+  }
+
+  /** What the holder of the hash could write: before, it was the whole secret of a long key. */
+  @ParameterizedTest
+  @ValueSource(ints = {64, 65})
+  void aPayloadForgedByTheHashOfTheMacKeyIsRefused(int length) throws GeneralSecurityException {
+    var mac = client.generic(length, flags(CKA_IBM_ATTRBOUND));
+    var made = AttributeBoundKey.parse(client.wrapBound(boundAes().blob(), aes.blob(), mac.blob()));
+    var raised =
+        new AttributeBoundKey(
+            made.wrappingKey(), with(made.attributes(), CKA_DERIVE), made.dataKey(), made.key());
+    var key = value(core, mac.blob());
+    var hash = Hash.SHA256.newDigest().digest(key);
+    for (var known : List.of(hash, hkdf(hash), key)) {
+      var forged = raised.withMac(hmac(known, raised.macInput())).encoded();
+      assertRefused(
+          CKR_WRAPPED_KEY_INVALID,
+          () -> client.unwrapBound(forged, aes.blob(), mac.blob(), Client.aesTemplate(32)));
+    }
+    // The same by the right key is believed, or the refusals would mean nothing.
+    var right = raised.withMac(hmac(hkdf(key), raised.macInput())).encoded();
+    assertThat(
+            client
+                .unwrapBound(right, aes.blob(), mac.blob(), Client.aesTemplate(32))
+                .attributes()
+                .isTrue(CKA_DERIVE))
+        .isTrue();
+  }
+
+  private static byte[] hkdf(byte[] key) throws GeneralSecurityException {
+    return KDF.getInstance("HKDF-SHA256")
+        .deriveData(
+            HKDFParameterSpec.ofExtract()
+                .addSalt("grep11-gateway attribute-bound wrap 1".getBytes(UTF_8))
+                .addIKM(key)
+                .thenExpand(new byte[0], 32));
+  }
+
+  private static byte[] hmac(byte[] key, byte[] data) throws GeneralSecurityException {
+    var mac = Mac.getInstance("HmacSHA256");
+    mac.init(new SecretKeySpec(key, "HmacSHA256"));
+    return mac.doFinal(data);
+  }
+
+  static Stream<Arguments> bases() {
+    var group = DHStandardGroups.rfc2409_1024;
+    return Stream.of(
+        base("ECDH", CKM_ECDH1_DERIVE, more -> agreeing(NamedCurve.P_256, more)),
+        base("X25519", CKM_IBM_EC_X25519, more -> agreeing(NamedCurve.X25519, more)),
+        base(
+            "DH",
+            CKM_DH_PKCS_DERIVE,
+            more ->
+                new Base(
+                    client
+                        .inGroup(
+                            CKM_DH_PKCS_KEY_PAIR_GEN,
+                            Client.group(group.getP(), group.getG()),
+                            flags(more),
+                            with(flags(more), CKA_DERIVE))
+                        .privateKey(),
+                    new byte[] {5})),
+        base(
+            "DES3",
+            CKM_DES3_ECB_ENCRYPT_DATA,
+            more ->
+                new Base(
+                    client.generate(CKM_DES3_KEY_GEN, with(flags(more), CKA_DERIVE)),
+                    new byte[32])));
+  }
+
+  private static Arguments base(String name, long mechanism, Function<long[], Base> made) {
+    return Arguments.of(name, mechanism, made);
+  }
+
+  private static Base agreeing(NamedCurve curve, long... more) {
+    var pair = client.ec(curve, flags(more), with(flags(more), CKA_DERIVE));
+    return new Base(pair.privateKey(), Client.spki(pair));
+  }
+
+  /** A key to derive from, and a parameter for it. */
+  record Base(NewKey key, byte[] parameter) {
+    NewKey derive(long mechanism) {
+      return client.derive(
+          Mechanism.of(mechanism, parameter), key.blob(), Client.aesTemplate(32, CKA_EXTRACTABLE));
+    }
+  }
+
+  /** The new key would not be bound, and may be a function of the bound key's value. */
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("bases")
+  void nothingIsDerivedFromABoundKey(String name, long mechanism, Function<long[], Base> made) {
+    assertThat(made.apply(new long[0]).derive(mechanism).blob()).isNotEmpty();
+    var bound = made.apply(new long[] {CKA_IBM_ATTRBOUND});
+    assertRefused(CKR_KEY_FUNCTION_NOT_PERMITTED, () -> bound.derive(mechanism));
   }
 
   @Test

@@ -423,8 +423,6 @@ class AttributesTest {
     assertRefused(
         CKR_KEY_FUNCTION_NOT_PERMITTED,
         () -> client.sign(Mechanism.of(CKM_SHA256_HMAC), mac.blob(), MESSAGE));
-    assertRefused(
-        CKR_TEMPLATE_INCONSISTENT, () -> client.generic(32, flags(CKA_IBM_ATTRBOUND, CKA_SIGN)));
   }
 
   @Test

@@ -45,10 +45,12 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Stream;
 import javax.crypto.Cipher;
+import javax.crypto.KDF;
 import javax.crypto.KeyAgreement;
 import javax.crypto.Mac;
 import javax.crypto.spec.DHParameterSpec;
 import javax.crypto.spec.GCMParameterSpec;
+import javax.crypto.spec.HKDFParameterSpec;
 import javax.crypto.spec.IvParameterSpec;
 import javax.crypto.spec.OAEPParameterSpec;
 import javax.crypto.spec.PSource;
@@ -849,16 +851,18 @@ class IndependentLibrariesTest {
   @Test
   void opensAnAttributeBoundKeyByWhatIsWrittenDown() throws GeneralSecurityException {
     var bound = flags(CKA_IBM_ATTRBOUND, CKA_EXTRACTABLE);
-    var macKey = client.generic(16, bound);
+    // Longer than a block of SHA-256, and shorter.
+    var macKeys = List.of(client.generic(65, bound), client.generic(16, bound));
     var rsa =
         client.rsa(
             2048,
             flags(CKA_IBM_ATTRBOUND, CKA_WRAP),
             flags(CKA_IBM_ATTRBOUND, CKA_UNWRAP, CKA_EXTRACTABLE));
     var aes = client.aes(32, flags(CKA_IBM_ATTRBOUND, CKA_EXTRACTABLE, CKA_WRAP, CKA_UNWRAP));
-    var key = client.generic(21, bound);
+    var key = client.aes(24, bound);
     for (boolean byRsa : new boolean[] {true, false}) {
       var kek = byRsa ? rsa.publicKey() : aes;
+      var macKey = macKeys.get(byRsa ? 0 : 1);
       var wrapped = client.wrapBound(key.blob(), kek.blob(), macKey.blob());
       var in = java.nio.ByteBuffer.wrap(wrapped);
       assertThat(take(in, 4)).isEqualTo("G11B".getBytes(UTF_8));
@@ -867,7 +871,14 @@ class IndependentLibrariesTest {
       var wrappedDataKey = take(in, in.getShort());
       var ciphered = take(in, in.getShort());
       var mac = Mac.getInstance("HmacSHA256");
-      mac.init(new SecretKeySpec(value(macKey), "HmacSHA256"));
+      mac.init(
+          KDF.getInstance("HKDF-SHA256")
+              .deriveKey(
+                  "HmacSHA256",
+                  HKDFParameterSpec.ofExtract()
+                      .addSalt("grep11-gateway attribute-bound wrap 1".getBytes(UTF_8))
+                      .addIKM(value(macKey))
+                      .thenExpand(new byte[0], 32)));
       mac.update("grep11-gateway attribute-bound key 1\0".getBytes(UTF_8));
       mac.update(wrapped, 0, in.position());
       assertThat(take(in, 32)).isEqualTo(mac.doFinal());
@@ -892,7 +903,7 @@ class IndependentLibrariesTest {
           new SecretKeySpec(dataKey, "AES"),
           new GCMParameterSpec(128, new byte[12]));
       assertThat(dataKey).hasSize(32);
-      assertThat(gcm.doFinal(ciphered)).hasSize(21).isEqualTo(value(key));
+      assertThat(gcm.doFinal(ciphered)).hasSize(24).isEqualTo(value(key));
       // CKA_IBM_ATTRBOUND, true, among the attributes.
       assertThat(java.util.HexFormat.of().formatHex(attributes)).contains("000000008001000401");
     }

@@ -170,7 +170,11 @@ class PartedOperationsTest {
     assertRefused(
         CKR_OPERATION_ACTIVE,
         () -> parts.whole(client.by, DIGEST, withKey, ByteBuffer.wrap(MESSAGE)));
-    for (var refused : List.of(client.generic(32, flags(CKA_SIGN)).blob(), publicKey())) {
+    for (var refused :
+        List.of(
+            client.generic(32, flags(CKA_SIGN)).blob(),
+            client.aes(32, flags(CKA_IBM_USE_AS_DATA, CKA_IBM_ATTRBOUND)).blob(),
+            publicKey())) {
       assertRefused(CKR_KEY_INDIGESTIBLE, () -> parts.digestKey(client.by, state, refused));
     }
     var strict = new Client(core.operations(Policy.COMPATIBLE, false), Core.A);
