@@ -40,8 +40,9 @@ import org.slf4j.LoggerFactory;
  * generations of sealing keys this gateway has shown to open. So no gateway seals under a new key
  * before every living one opens it (security rules 9), in this order: a generation's keys are found
  * in the token and tried; then the gateway opens with them; then it says so, in a transaction that
- * sees the same generations; then its lease is renewed. A gateway that could not say so for as long
- * as its lease refuses every call with a sealed key, and must find all keys before it goes on.
+ * sees the same generations; then its lease is renewed. Re-wrapping under a next one begins after
+ * it was said, and ends before that is taken back. A gateway that could not say so for as long as
+ * its lease refuses every call with a sealed key, and must find all keys before it goes on.
  *
  * <p>Uses are counted here too: written within seconds of the first use of a generation that no
  * longer seals. One thread; safe for use by several.
@@ -154,7 +155,12 @@ final class KeyringFollower implements AutoCloseable {
         keys.purge();
         takeUses();
         var saying = saying(snapshot, now);
-        snapshot = due(snapshot, saying, begin) ? confirm(snapshot, saying, begin) : null;
+        var moved = due(snapshot, saying, begin) ? confirm(snapshot, saying, begin) : null;
+        if (moved == null) {
+          // What was just said may be done from now on.
+          keyring.replace(living(snapshot, now));
+        }
+        snapshot = moved;
       }
     } catch (StoreTamperedException e) {
       keyring.leaseUntil(nanoClock.getAsLong());
@@ -211,7 +217,8 @@ final class KeyringFollower implements AutoCloseable {
             new Keyring.Generations(
                 ids(active.get()),
                 next.map(KeyringFollower::ids),
-                next.isPresent() && opensEverywhere(snapshot, next.get(), now),
+                next.filter(each -> saidToRewrapUnder(each) && opensEverywhere(snapshot, each, now))
+                    .isPresent(),
                 instance.generations().stream()
                     .filter(generation -> generation.state() == State.PREVIOUS)
                     .filter(this::isProven)
@@ -225,6 +232,12 @@ final class KeyringFollower implements AutoCloseable {
 
   private boolean isProven(SealingKeyGeneration generation) {
     return proven.contains(generation.id());
+  }
+
+  /** Said before it is done, since a next one is retired when nobody says so. */
+  private boolean saidToRewrapUnder(SealingKeyGeneration next) {
+    var last = said;
+    return last != null && last.rewrapsUnder().contains(next.id());
   }
 
   private boolean opensEverywhere(Snapshot snapshot, SealingKeyGeneration generation, Instant now) {

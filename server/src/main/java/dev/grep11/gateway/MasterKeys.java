@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
@@ -42,6 +43,12 @@ public final class MasterKeys {
   private final MasterKeyAudit audit;
   private final InstantSource clock;
   private final Duration wait;
+  private final Pause pause;
+
+  /** What happens between two looks at the store while gateways are waited for. */
+  interface Pause {
+    void between() throws InterruptedException;
+  }
 
   MasterKeys(
       Hsm hsm,
@@ -50,12 +57,24 @@ public final class MasterKeys {
       MasterKeyAudit audit,
       InstantSource clock,
       Duration wait) {
+    this(hsm, store, quarantine, audit, clock, wait, () -> Thread.sleep(LOOK));
+  }
+
+  MasterKeys(
+      Hsm hsm,
+      Store store,
+      Duration quarantine,
+      MasterKeyAudit audit,
+      InstantSource clock,
+      Duration wait,
+      Pause pause) {
     this.hsm = hsm;
     this.store = store;
     this.quarantine = quarantine;
     this.audit = audit;
     this.clock = clock;
     this.wait = wait;
+    this.pause = pause;
   }
 
   /**
@@ -145,18 +164,24 @@ public final class MasterKeys {
   }
 
   /**
-   * Makes gateways refuse what was sealed under a generation; {@link #reinstate} undoes it.
+   * Makes gateways refuse what was sealed under a generation; {@link #reinstate} undoes it. A next
+   * one is withdrawn first, so that it opens only: whoever still re-wrapped under it would give out
+   * blobs that others refuse already. When a gateway has not followed in time, the step ends there,
+   * and is given again.
    *
    * @param named empty for the one that is neither active, next nor retired
    * @param unusedFor for how long it must not have been used; zero does not ask
    * @param force does not ask either, and is recorded as such
-   * @throws StartException when it seals, or was used since
+   * @throws StartException when something is still sealed under it, or it was used since
    */
   public Standing retire(UUID instance, Optional<String> named, Duration unusedFor, boolean force) {
     // A next one, too, may turn out to be unwanted; it is retired by its name only.
     var target = choose(instance, named, State.PREVIOUS, State.RETIRED, List.of(State.NEXT));
     if (target.state() == State.RETIRED) {
       return settled(instance, target.id());
+    }
+    if (target.state() == State.NEXT) {
+      withdraw(instance, target);
     }
     change(
         force ? "force-retire" : "retire",
@@ -165,9 +190,9 @@ public final class MasterKeys {
         instance,
         target.id(),
         at -> {
-          var old = at.inState(State.PREVIOUS, State.NEXT);
+          var old = at.inState(State.PREVIOUS);
           at.requireNone(
-              at.live(replica -> replica.seals().contains(old.id())),
+              at.live(replica -> makesBlobs(replica, old.id())),
               "%s not ceased to seal under master key " + old.id());
           if (!force) {
             requireUnused(at, old, unusedFor);
@@ -175,6 +200,23 @@ public final class MasterKeys {
           at.put(old.in(State.RETIRED, at.now()));
         });
     return settled(instance, target.id());
+  }
+
+  private void withdraw(UUID instance, SealingKeyGeneration next) {
+    change(
+        "withdraw-next",
+        "masterkey retire",
+        instance,
+        next.id(),
+        at -> at.put(at.inState(State.NEXT).in(State.PREVIOUS, at.now())));
+    var _ =
+        await(() ->
+            store.snapshot().live(now()).stream()
+                .noneMatch(replica -> makesBlobs(replica, next.id())));
+  }
+
+  private static boolean makesBlobs(ReplicaRecord replica, String generation) {
+    return replica.seals().contains(generation) || replica.rewrapsUnder().contains(generation);
   }
 
   private static void requireUnused(Step at, SealingKeyGeneration old, Duration unusedFor) {
@@ -417,25 +459,34 @@ public final class MasterKeys {
 
   /** Waits a little for running gateways to follow. */
   private Standing settled(UUID instance, String generation) {
+    var _ = await(() -> standing(instance, generation).waiting().isEmpty());
+    return standing(instance, generation);
+  }
+
+  /** Looks again and again, for a bounded time; false when it did not come true. */
+  private boolean await(BooleanSupplier condition) {
     long limit = System.nanoTime() + wait.toNanos();
-    while (true) {
-      var snapshot = store.snapshot();
-      var standing =
-          require(snapshot, instance).generations().stream()
-              .filter(each -> each.id().equals(generation))
-              .findFirst()
-              .map(found -> standing(snapshot, instance, found))
-              .orElseThrow();
-      if (standing.waiting().isEmpty() || System.nanoTime() - limit > 0) {
-        return standing;
+    while (!condition.getAsBoolean()) {
+      if (System.nanoTime() - limit >= 0) {
+        return false;
       }
       try {
-        Thread.sleep(LOOK);
+        pause.between();
       } catch (InterruptedException e) {
         Thread.currentThread().interrupt();
-        return standing;
+        return false;
       }
     }
+    return true;
+  }
+
+  private Standing standing(UUID instance, String generation) {
+    var snapshot = store.snapshot();
+    return require(snapshot, instance).generations().stream()
+        .filter(each -> each.id().equals(generation))
+        .findFirst()
+        .map(found -> standing(snapshot, instance, found))
+        .orElseThrow();
   }
 
   private Standing standing(Snapshot snapshot, UUID instance, SealingKeyGeneration generation) {

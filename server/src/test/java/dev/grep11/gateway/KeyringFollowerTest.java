@@ -53,6 +53,7 @@ class KeyringFollowerTest {
   private static final Duration LEASE = Duration.ofMinutes(5);
   // The poller is not to interfere: the test says when to look.
   private static final GrantsSettings SETTINGS = new GrantsSettings(Duration.ofSeconds(30), LEASE);
+  private static final Duration WAIT = Duration.ofMillis(20);
   private static final Optional<String> ANY = Optional.empty();
   private static final byte[] CONTENT = {1, 2, 3};
 
@@ -65,6 +66,8 @@ class KeyringFollowerTest {
   private Store store;
   private UUID instance;
   private MasterKeys masterKeys;
+  // They look while a command waits for gateways.
+  private final List<Replica> following = new ArrayList<>();
 
   /** A gateway, as far as its sealing keys go. */
   private final class Replica implements AutoCloseable {
@@ -113,6 +116,10 @@ class KeyringFollowerTest {
       });
     }
 
+    byte[] rewrap(byte[] blob) {
+      return calls.call(_ -> sealer.rewrap(sealer.open(instance, blob)));
+    }
+
     void use(byte[] blob) {
       calls.call(_ -> {
         keys.borrow(instance, blob, KeyForm.USE).close();
@@ -145,7 +152,16 @@ class KeyringFollowerTest {
 
   private MasterKeys masterKeys(MasterKeyAudit.Sink sink) {
     return new MasterKeys(
-        hsm, store, Duration.ofDays(7), new MasterKeyAudit(sink), clock, Duration.ZERO);
+        hsm,
+        store,
+        Duration.ofDays(7),
+        new MasterKeyAudit(sink),
+        clock,
+        WAIT,
+        () -> {
+          following.forEach(replica -> replica.follower.refresh());
+          Thread.sleep(1);
+        });
   }
 
   private void pass(Duration time) {
@@ -268,6 +284,43 @@ class KeyringFollowerTest {
       assertThat(one.open(one.seal())).isEqualTo(CONTENT);
       masterKeys.retire(instance, Optional.of(next), Duration.ZERO, false);
       assertThat(generation(next()).state()).isEqualTo(State.NEXT);
+    }
+  }
+
+  @Test
+  void aNextKeyIsRetiredOnlyWhenNoGatewayRewrapsUnderIt() {
+    try (var one = new Replica("one")) {
+      var old = one.aesKey();
+      var next = next();
+      one.follower.refresh();
+      assertThat(store.snapshot().replicas().getFirst().rewrapsUnder()).containsExactly(next);
+
+      assertThatThrownBy(() -> masterKeys.retire(instance, Optional.of(next), Duration.ZERO, true))
+          .hasMessageContaining("gateway one has not ceased to seal under master key " + next);
+      assertThat(generation(next).state()).as("withdrawn").isEqualTo(State.PREVIOUS);
+      var late = one.rewrap(old);
+      assertThat(masterKeyOf(late)).isEqualTo(next);
+
+      one.follower.refresh();
+      assertThatThrownBy(() -> one.rewrap(old))
+          .isInstanceOfSatisfying(
+              Pkcs11Exception.class,
+              refusal ->
+                  assertThat(refusal.returnValue()).isEqualTo(Ckr.CKR_IBM_WK_NOT_INITIALIZED));
+      assertThat(masterKeyOf(one.rewrap(late))).as("back").isEqualTo(active());
+      masterKeys.retire(instance, Optional.of(next), Duration.ZERO, true);
+      assertThat(generation(next).state()).isEqualTo(State.RETIRED);
+    }
+  }
+
+  @Test
+  void aNextKeyIsWithdrawnAndRetiredInOneStepWhenGatewaysFollow() {
+    try (var one = new Replica("one")) {
+      var next = next();
+      one.follower.refresh();
+      following.add(one);
+      masterKeys.retire(instance, Optional.of(next), Duration.ZERO, true);
+      assertThat(generation(next).state()).isEqualTo(State.RETIRED);
     }
   }
 
