@@ -222,6 +222,7 @@ public final class Keyring {
    * Chosen again when what lives has changed meanwhile. So whoever replaces what lives, and then
    * takes the uses, has every use by a choice that was made before.
    */
+  @SuppressWarnings("ReferenceEquality") // Whether it was replaced, by an equal one or not.
   private SealingKeys toSeal(UUID instance, Function<Generations, SealingKeyIds> choice) {
     while (true) {
       var before = living;
