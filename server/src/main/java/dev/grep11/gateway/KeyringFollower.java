@@ -40,8 +40,9 @@ import org.slf4j.LoggerFactory;
  * generations of sealing keys this gateway has shown to open. So no gateway seals under a new key
  * before every living one opens it (security rules 9), in this order: a generation's keys are found
  * in the token and tried; then the gateway opens with them; then it says so, in a transaction that
- * sees the same generations; then its lease is renewed. A gateway that could not say so for as long
- * as its lease refuses every call with a sealed key, and must find all keys before it goes on.
+ * sees the same generations; then its lease is renewed. Re-wrapping under a next one begins after
+ * it was said, and ends before that is taken back. A gateway that could not say so for as long as
+ * its lease refuses every call with a sealed key, and must find all keys before it goes on.
  *
  * <p>Uses are counted here too: written within seconds of the first use of a generation that no
  * longer seals. One thread; safe for use by several.
@@ -154,10 +155,15 @@ final class KeyringFollower implements AutoCloseable {
         keys.purge();
         takeUses();
         var saying = saying(snapshot, now);
-        snapshot = due(snapshot, saying, begin) ? confirm(snapshot, saying, begin) : null;
+        var moved = due(snapshot, saying, begin) ? confirm(snapshot, saying, begin) : null;
+        if (moved == null) {
+          // What was just said may be done from now on.
+          keyring.replace(living(snapshot, now));
+        }
+        snapshot = moved;
       }
     } catch (StoreTamperedException e) {
-      keyring.leaseUntil(nanoClock.getAsLong());
+      keyring.endLease();
       throw e;
     } finally {
       refreshing.unlock();
@@ -211,7 +217,8 @@ final class KeyringFollower implements AutoCloseable {
             new Keyring.Generations(
                 ids(active.get()),
                 next.map(KeyringFollower::ids),
-                next.isPresent() && opensEverywhere(snapshot, next.get(), now),
+                next.filter(each -> saidToRewrapUnder(each) && opensEverywhere(snapshot, each, now))
+                    .isPresent(),
                 instance.generations().stream()
                     .filter(generation -> generation.state() == State.PREVIOUS)
                     .filter(this::isProven)
@@ -225,6 +232,12 @@ final class KeyringFollower implements AutoCloseable {
 
   private boolean isProven(SealingKeyGeneration generation) {
     return proven.contains(generation.id());
+  }
+
+  /** Said before it is done, since a next one is retired when nobody says so. */
+  private boolean saidToRewrapUnder(SealingKeyGeneration next) {
+    var last = said;
+    return last != null && last.rewrapsUnder().contains(next.id());
   }
 
   private boolean opensEverywhere(Snapshot snapshot, SealingKeyGeneration generation, Instant now) {
@@ -251,8 +264,10 @@ final class KeyringFollower implements AutoCloseable {
     var last = said;
     if (last == null
         || !keyring.available()
-        // Taken for dead, by a clock that jumped.
-        || snapshot.replicas().stream().noneMatch(each -> each.id().equals(id))
+        // Taken for dead, by a clock that jumped; or asked to say it again.
+        || own(snapshot)
+            .filter(record -> record.equals(last) && record.live(clock.instant()))
+            .isEmpty()
         || !last.opens().equals(saying.opens())
         || !last.rewrapsUnder().equals(saying.rewrapsUnder())
         || !last.seals().equals(saying.seals())) {
@@ -264,12 +279,19 @@ final class KeyringFollower implements AutoCloseable {
             && unwritten.keySet().stream().anyMatch(use -> !last.seals().contains(hex(use))));
   }
 
+  /** What others read of this gateway. */
+  private Optional<ReplicaRecord> own(Snapshot snapshot) {
+    return snapshot.replicas().stream().filter(each -> each.id().equals(id)).findFirst();
+  }
+
   /** Says what this gateway opens; or gives what the store holds, when that has moved. */
   private @Nullable Snapshot confirm(Snapshot snapshot, ReplicaRecord saying, long begin) {
     var moved =
         store.change(change -> {
           var current = change.snapshot();
-          if (!current.instances().equals(snapshot.instances())) {
+          // A command that asks means the uses until now, and these were taken before.
+          if (!current.instances().equals(snapshot.instances())
+              || !own(current).equals(own(snapshot))) {
             return Optional.of(current);
           }
           change.put(saying);
@@ -283,7 +305,7 @@ final class KeyringFollower implements AutoCloseable {
     unwritten.clear();
     said = saying;
     saidAt = begin;
-    keyring.leaseUntil(begin + settings.lease().toNanos());
+    keyring.leaseUntil(begin + settings.lease().toNanos(), saying.until());
     return null;
   }
 
@@ -374,7 +396,7 @@ final class KeyringFollower implements AutoCloseable {
     }
     refreshing.lock();
     try {
-      keyring.leaseUntil(nanoClock.getAsLong());
+      keyring.endLease();
       takeUses();
       store.change(change -> {
         writeUses(change);

@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
@@ -42,6 +43,12 @@ public final class MasterKeys {
   private final MasterKeyAudit audit;
   private final InstantSource clock;
   private final Duration wait;
+  private final Pause pause;
+
+  /** What happens between two looks at the store while gateways are waited for. */
+  interface Pause {
+    void between() throws InterruptedException;
+  }
 
   MasterKeys(
       Hsm hsm,
@@ -50,12 +57,24 @@ public final class MasterKeys {
       MasterKeyAudit audit,
       InstantSource clock,
       Duration wait) {
+    this(hsm, store, quarantine, audit, clock, wait, () -> Thread.sleep(LOOK));
+  }
+
+  MasterKeys(
+      Hsm hsm,
+      Store store,
+      Duration quarantine,
+      MasterKeyAudit audit,
+      InstantSource clock,
+      Duration wait,
+      Pause pause) {
     this.hsm = hsm;
     this.store = store;
     this.quarantine = quarantine;
     this.audit = audit;
     this.clock = clock;
     this.wait = wait;
+    this.pause = pause;
   }
 
   /**
@@ -145,18 +164,29 @@ public final class MasterKeys {
   }
 
   /**
-   * Makes gateways refuse what was sealed under a generation; {@link #reinstate} undoes it.
+   * Makes gateways refuse what was sealed under a generation; {@link #reinstate} undoes it. A next
+   * one is withdrawn first, so that it opens only: whoever still re-wrapped under it would give out
+   * blobs that others refuse already. When a gateway has not followed in time, the step ends there,
+   * and is given again.
    *
    * @param named empty for the one that is neither active, next nor retired
-   * @param unusedFor for how long it must not have been used; zero does not ask
+   * @param unusedFor for how long it must not have been used, by what every running gateway wrote
+   *     after this was called; zero does not ask. Of one that never was active it is asked whether
+   *     anything was ever sealed under it
    * @param force does not ask either, and is recorded as such
-   * @throws StartException when it seals, or was used since
+   * @throws StartException when something is still sealed under it, or it was used since
    */
   public Standing retire(UUID instance, Optional<String> named, Duration unusedFor, boolean force) {
     // A next one, too, may turn out to be unwanted; it is retired by its name only.
     var target = choose(instance, named, State.PREVIOUS, State.RETIRED, List.of(State.NEXT));
     if (target.state() == State.RETIRED) {
       return settled(instance, target.id());
+    }
+    if (target.state() == State.NEXT) {
+      withdraw(instance, target, force);
+    }
+    if (!force) {
+      collectUses(target.id());
     }
     change(
         force ? "force-retire" : "retire",
@@ -165,11 +195,15 @@ public final class MasterKeys {
         instance,
         target.id(),
         at -> {
-          var old = at.inState(State.PREVIOUS, State.NEXT);
+          var old = at.inState(State.PREVIOUS);
           at.requireNone(
-              at.live(replica -> replica.seals().contains(old.id())),
+              at.live(replica -> makesBlobs(replica, old.id())),
               "%s not ceased to seal under master key " + old.id());
           if (!force) {
+            // One that was killed is waited for until its lease ends; then it counts as a use.
+            at.requireNone(
+                at.live(replica -> owesUses(replica, old.id())),
+                "%s not written what was used of master key " + old.id());
             requireUnused(at, old, unusedFor);
           }
           at.put(old.in(State.RETIRED, at.now()));
@@ -177,7 +211,72 @@ public final class MasterKeys {
     return settled(instance, target.id());
   }
 
+  private void withdraw(UUID instance, SealingKeyGeneration next, boolean force) {
+    change(
+        "withdraw-next",
+        "masterkey retire",
+        instance,
+        next.id(),
+        at -> {
+          var withdrawn = at.inState(State.NEXT);
+          if (!force) {
+            requireNothingSealed(at, withdrawn);
+          }
+          at.put(withdrawn.in(State.PREVIOUS, at.now()));
+        });
+    var _ =
+        await(() ->
+            store.snapshot().live(now()).stream()
+                .noneMatch(replica -> makesBlobs(replica, next.id())));
+  }
+
+  /** Asks running gateways that open a generation to write their uses, and waits a little. */
+  private void collectUses(String generation) {
+    store.change(change -> {
+      change.snapshot().live(now()).stream()
+          .filter(replica -> replica.opens().contains(generation))
+          .map(ReplicaRecord::asked)
+          .forEach(change::put);
+      return true;
+    });
+    var _ =
+        await(() ->
+            store.snapshot().live(now()).stream()
+                .noneMatch(replica -> owesUses(replica, generation)));
+  }
+
+  private static boolean owesUses(ReplicaRecord replica, String generation) {
+    return replica.isAsked() && replica.opens().contains(generation);
+  }
+
+  private static boolean makesBlobs(ReplicaRecord replica, String generation) {
+    return replica.seals().contains(generation) || replica.rewrapsUnder().contains(generation);
+  }
+
+  private static boolean neverWasActive(InstanceRecord instance, SealingKeyGeneration generation) {
+    // Generations become active in their order.
+    var ids = instance.generations().stream().map(SealingKeyGeneration::id).toList();
+    return instance
+        .active()
+        .filter(active -> ids.indexOf(active.id()) < ids.indexOf(generation.id()))
+        .isPresent();
+  }
+
+  /** What was re-wrapped under a next one has no use before it is opened, whenever that will be. */
+  private static void requireNothingSealed(Step at, SealingKeyGeneration next) {
+    lastUsed(at.snapshot(), at.instance().id(), next)
+        .ifPresent(last -> {
+          throw new StartException(
+              "blobs were re-wrapped under master key %s, or may have been, until %s; they would be refused (activate it, or --force retires it all the same)"
+                  .formatted(next.id(), last.truncatedTo(ChronoUnit.SECONDS)));
+        });
+  }
+
   private static void requireUnused(Step at, SealingKeyGeneration old, Duration unusedFor) {
+    if (neverWasActive(at.instance(), old)) {
+      requireNothingSealed(at, old);
+      return;
+    }
     if (unusedFor.isZero()) {
       return;
     }
@@ -226,6 +325,7 @@ public final class MasterKeys {
    * on it that must not change ({@link Keyring.Generations}).
    *
    * @param named empty for the only retired one
+   * @throws StartException when it was retired too lately, or used after that
    */
   public Standing destroy(UUID instance, Optional<String> named) {
     var target = choose(instance, named, State.RETIRED, State.DESTROYED, List.of());
@@ -246,6 +346,16 @@ public final class MasterKeys {
                           old.since().truncatedTo(ChronoUnit.SECONDS),
                           from.truncatedTo(ChronoUnit.SECONDS)));
             }
+            lastUsed(at.snapshot(), instance, old)
+                .filter(last -> last.isAfter(old.since()))
+                .ifPresent(last -> {
+                  throw new StartException(
+                      "master key %s was retired on %s and still used until %s, or may have been; reinstate it, have what it sealed re-wrapped, and retire it again"
+                          .formatted(
+                              old.id(),
+                              old.since().truncatedTo(ChronoUnit.SECONDS),
+                              last.truncatedTo(ChronoUnit.SECONDS)));
+                });
             at.requireNone(
                 at.live(replica -> replica.opens().contains(old.id())),
                 "%s not ceased to open what was sealed under master key " + old.id());
@@ -417,25 +527,34 @@ public final class MasterKeys {
 
   /** Waits a little for running gateways to follow. */
   private Standing settled(UUID instance, String generation) {
+    var _ = await(() -> standing(instance, generation).waiting().isEmpty());
+    return standing(instance, generation);
+  }
+
+  /** Looks again and again, for a bounded time; false when it did not come true. */
+  private boolean await(BooleanSupplier condition) {
     long limit = System.nanoTime() + wait.toNanos();
-    while (true) {
-      var snapshot = store.snapshot();
-      var standing =
-          require(snapshot, instance).generations().stream()
-              .filter(each -> each.id().equals(generation))
-              .findFirst()
-              .map(found -> standing(snapshot, instance, found))
-              .orElseThrow();
-      if (standing.waiting().isEmpty() || System.nanoTime() - limit > 0) {
-        return standing;
+    while (!condition.getAsBoolean()) {
+      if (System.nanoTime() - limit >= 0) {
+        return false;
       }
       try {
-        Thread.sleep(LOOK);
+        pause.between();
       } catch (InterruptedException e) {
         Thread.currentThread().interrupt();
-        return standing;
+        return false;
       }
     }
+    return true;
+  }
+
+  private Standing standing(UUID instance, String generation) {
+    var snapshot = store.snapshot();
+    return require(snapshot, instance).generations().stream()
+        .filter(each -> each.id().equals(generation))
+        .findFirst()
+        .map(found -> standing(snapshot, instance, found))
+        .orElseThrow();
   }
 
   private Standing standing(Snapshot snapshot, UUID instance, SealingKeyGeneration generation) {

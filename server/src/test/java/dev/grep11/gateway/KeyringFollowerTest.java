@@ -53,22 +53,26 @@ class KeyringFollowerTest {
   private static final Duration LEASE = Duration.ofMinutes(5);
   // The poller is not to interfere: the test says when to look.
   private static final GrantsSettings SETTINGS = new GrantsSettings(Duration.ofSeconds(30), LEASE);
+  private static final Duration WAIT = Duration.ofMillis(20);
   private static final Optional<String> ANY = Optional.empty();
   private static final byte[] CONTENT = {1, 2, 3};
 
   private final AtomicLong nanos = new AtomicLong(1);
   private final Instant begin = Instant.parse("2026-11-21T10:00:00Z");
-  private final InstantSource clock = () -> begin.plusNanos(nanos.get());
+  private final AtomicLong jumped = new AtomicLong();
+  private final InstantSource clock = () -> begin.plusNanos(nanos.get() + jumped.get());
   private final List<AuditEvent> audited = new ArrayList<>();
   private Hsm hsm;
   private HsmCalls calls;
   private Store store;
   private UUID instance;
   private MasterKeys masterKeys;
+  // They look while a command waits for gateways.
+  private final List<Replica> following = new ArrayList<>();
 
   /** A gateway, as far as its sealing keys go. */
   private final class Replica implements AutoCloseable {
-    final Keyring keyring = Keyring.leased(hsm, nanos::get);
+    final Keyring keyring = Keyring.leased(hsm, nanos::get, clock);
     final StateSealer states = new StateSealer(hsm, keyring);
     final KeySealer sealer = new KeySealer(hsm, keyring, true, true);
     final Keys keys = new Keys(hsm, sealer, 16);
@@ -113,6 +117,10 @@ class KeyringFollowerTest {
       });
     }
 
+    byte[] rewrap(byte[] blob) {
+      return calls.call(_ -> sealer.rewrap(sealer.open(instance, blob)));
+    }
+
     void use(byte[] blob) {
       calls.call(_ -> {
         keys.borrow(instance, blob, KeyForm.USE).close();
@@ -145,7 +153,16 @@ class KeyringFollowerTest {
 
   private MasterKeys masterKeys(MasterKeyAudit.Sink sink) {
     return new MasterKeys(
-        hsm, store, Duration.ofDays(7), new MasterKeyAudit(sink), clock, Duration.ZERO);
+        hsm,
+        store,
+        Duration.ofDays(7),
+        new MasterKeyAudit(sink),
+        clock,
+        WAIT,
+        () -> {
+          following.forEach(replica -> replica.follower.refresh());
+          Thread.sleep(1);
+        });
   }
 
   private void pass(Duration time) {
@@ -187,6 +204,24 @@ class KeyringFollowerTest {
   }
 
   @Test
+  void theLeaseEndsByTheClockThatOthersTakeForIt() {
+    try (var one = new Replica("one")) {
+      var state = one.seal();
+      // A machine that slept: only the clock on the wall went on.
+      jumped.set(LEASE.toNanos());
+      assertThatThrownBy(() -> one.open(state)).isInstanceOf(HsmUnavailableException.class);
+
+      one.follower.refresh();
+      assertThat(one.open(state)).isEqualTo(CONTENT);
+      assertThat(store.snapshot().live(clock.instant())).hasSize(1);
+
+      jumped.set(0);
+      pass(LEASE);
+      assertThatThrownBy(() -> one.open(state)).isInstanceOf(HsmUnavailableException.class);
+    }
+  }
+
+  @Test
   void aGatewayThatWasTakenForDeadOrHadItsLeaseCutShortConfirmsAtItsNextLook() {
     try (var one = new Replica("one")) {
       var before = store.snapshot().replicas();
@@ -194,7 +229,7 @@ class KeyringFollowerTest {
       one.follower.refresh();
       assertThat(store.snapshot().replicas()).isEqualTo(before);
 
-      one.keyring.leaseUntil(nanos.get());
+      one.keyring.endLease();
       assertThatThrownBy(one::seal).isInstanceOf(HsmUnavailableException.class);
       one.follower.refresh();
       assertThat(one.open(one.seal())).isEqualTo(CONTENT);
@@ -261,6 +296,7 @@ class KeyringFollowerTest {
       });
 
       one.follower.refresh();
+      following.add(one);
 
       assertThat(one.open(state)).isEqualTo(CONTENT);
       assertThatThrownBy(() -> masterKeys.activate(instance, ANY))
@@ -268,6 +304,73 @@ class KeyringFollowerTest {
       assertThat(one.open(one.seal())).isEqualTo(CONTENT);
       masterKeys.retire(instance, Optional.of(next), Duration.ZERO, false);
       assertThat(generation(next()).state()).isEqualTo(State.NEXT);
+    }
+  }
+
+  @Test
+  void aNextKeyIsRetiredOnlyWhenNoGatewayRewrapsUnderIt() {
+    try (var one = new Replica("one")) {
+      var old = one.aesKey();
+      var next = next();
+      one.follower.refresh();
+      assertThat(store.snapshot().replicas().getFirst().rewrapsUnder()).containsExactly(next);
+
+      assertThatThrownBy(() -> masterKeys.retire(instance, Optional.of(next), Duration.ZERO, true))
+          .hasMessageContaining("gateway one has not ceased to seal under master key " + next);
+      assertThat(generation(next).state()).as("withdrawn").isEqualTo(State.PREVIOUS);
+      var late = one.rewrap(old);
+      assertThat(masterKeyOf(late)).isEqualTo(next);
+
+      one.follower.refresh();
+      assertThatThrownBy(() -> one.rewrap(old))
+          .isInstanceOfSatisfying(
+              Pkcs11Exception.class,
+              refusal ->
+                  assertThat(refusal.returnValue()).isEqualTo(Ckr.CKR_IBM_WK_NOT_INITIALIZED));
+      assertThat(masterKeyOf(one.rewrap(late))).as("back").isEqualTo(active());
+      masterKeys.retire(instance, Optional.of(next), Duration.ZERO, true);
+      assertThat(generation(next).state()).isEqualTo(State.RETIRED);
+    }
+  }
+
+  @Test
+  void aNextKeyIsWithdrawnAndRetiredInOneStepWhenGatewaysFollow() {
+    try (var one = new Replica("one")) {
+      var next = next();
+      one.follower.refresh();
+      following.add(one);
+      masterKeys.retire(instance, Optional.of(next), Duration.ZERO, true);
+      assertThat(generation(next).state()).isEqualTo(State.RETIRED);
+    }
+  }
+
+  @Test
+  void aNextKeyUnderWhichSomethingWasSealedIsRetiredByForceOnly() {
+    try (var one = new Replica("one")) {
+      var old = one.aesKey();
+      var next = next();
+      one.follower.refresh();
+      var _ = one.rewrap(old);
+      pass(Duration.ofSeconds(6));
+      one.follower.refresh();
+      following.add(one);
+
+      assertThatThrownBy(() -> masterKeys.retire(instance, Optional.of(next), Duration.ZERO, false))
+          .hasMessageContaining("blobs were re-wrapped under master key " + next);
+      assertThat(generation(next).state()).isEqualTo(State.NEXT);
+      masterKeys.retire(instance, Optional.of(next), Duration.ZERO, true);
+      assertThat(generation(next).state()).isEqualTo(State.RETIRED);
+    }
+  }
+
+  @Test
+  void aNextKeyUnderWhichNothingWasSealedIsRetiredAtOnce() {
+    try (var one = new Replica("one")) {
+      var next = next();
+      one.follower.refresh();
+      following.add(one);
+      masterKeys.retire(instance, Optional.of(next), Duration.ofDays(30), false);
+      assertThat(generation(next).state()).isEqualTo(State.RETIRED);
     }
   }
 
@@ -283,6 +386,7 @@ class KeyringFollowerTest {
           .hasMessageContaining("gateway one has not ceased to seal");
 
       one.follower.refresh();
+      following.add(one);
       assertThat(masterKeyOf(one.seal())).isNotEqualTo(old);
       masterKeys.retire(instance, ANY, Duration.ZERO, false);
       one.follower.refresh();
@@ -309,6 +413,7 @@ class KeyringFollowerTest {
       var fresh = one.aesKey();
       one.use(fresh);
       assertThat(one.keys.size()).isEqualTo(2);
+      following.add(one);
 
       masterKeys.retire(instance, ANY, Duration.ZERO, false);
       one.follower.refresh();
@@ -341,6 +446,7 @@ class KeyringFollowerTest {
       one.follower.refresh();
       masterKeys.activate(instance, ANY);
       one.follower.refresh();
+      following.add(one);
       assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ofDays(1), false))
           .hasMessageContaining("in use until");
 
@@ -360,6 +466,69 @@ class KeyringFollowerTest {
     }
   }
 
+  /** A day after a rotation, of which one state is left. */
+  private byte[] rotatedADayAgo(Replica one) {
+    var state = one.seal();
+    next();
+    one.follower.refresh();
+    masterKeys.activate(instance, ANY);
+    one.follower.refresh();
+    pass(Duration.ofDays(2));
+    one.follower.refresh();
+    return state;
+  }
+
+  @Test
+  void whatWasUsedAMomentAgoKeepsAGenerationFromBeingRetired() {
+    try (var one = new Replica("one")) {
+      var _ = one.open(rotatedADayAgo(one));
+      assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ofDays(1), false))
+          .hasMessageContaining("gateway one has not written what was used of master key");
+      following.add(one);
+      assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ofDays(1), false))
+          .hasMessageContaining("in use until 2026-11-23T10:00:00Z");
+    }
+  }
+
+  @Test
+  void aGatewayThatWasKilledIsWaitedForAndThenCountsAsAUse() {
+    try (var killed = new Replica("killed")) {
+      var _ = killed.open(rotatedADayAgo(killed));
+      for (int attempt = 0; attempt < 2; attempt++) {
+        assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ofDays(1), false))
+            .hasMessageContaining("gateway killed has not written");
+      }
+      pass(LEASE.plusSeconds(2));
+      assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ofDays(1), false))
+          .hasMessageContaining("in use until 2026-11-23T10:05:00Z");
+    }
+  }
+
+  @Test
+  void whatWasUsedAfterItsRetirementIsNotDestroyed() {
+    try (var one = new Replica("one")) {
+      var state = rotatedADayAgo(one);
+      var old = generation(store.instances().getFirst().generations().getFirst().id()).id();
+      masterKeys.retire(instance, ANY, Duration.ZERO, true);
+      pass(Duration.ofSeconds(1));
+      assertThat(one.open(state)).as("not followed yet").isEqualTo(CONTENT);
+      one.follower.refresh();
+      pass(Duration.ofDays(8));
+      one.follower.refresh();
+
+      assertThatThrownBy(() -> masterKeys.destroy(instance, ANY))
+          .hasMessageContaining("still used until 2026-11-23T10:00:01Z");
+      masterKeys.reinstate(instance, ANY);
+      one.follower.refresh();
+      following.add(one);
+      masterKeys.retire(instance, ANY, Duration.ZERO, false);
+      pass(Duration.ofDays(8));
+      one.follower.refresh();
+      masterKeys.destroy(instance, ANY);
+      assertThat(generation(old).state()).isEqualTo(State.DESTROYED);
+    }
+  }
+
   @Test
   void aGatewayThatEndsInOrderIsNotWaitedForAndLeavesItsUses() {
     var old = active();
@@ -367,7 +536,9 @@ class KeyringFollowerTest {
       var _ = one.open(one.seal());
     }
     assertThat(store.snapshot().replicas()).isEmpty();
-    assertThat(store.snapshot().use(instance, old).orElseThrow().count()).isEqualTo(1);
+    assertThat(store.snapshot().use(instance, old).orElseThrow().count())
+        .as("sealed once, opened once")
+        .isEqualTo(2);
   }
 
   @Test
@@ -423,6 +594,7 @@ class KeyringFollowerTest {
       one.follower.refresh();
 
       before = store.instances();
+      following.add(one);
       assertThatThrownBy(() -> cutOff.retire(instance, ANY, Duration.ZERO, false)).isSameAs(killed);
       assertThat(store.instances()).isEqualTo(before);
       assertThat(one.open(state)).isEqualTo(CONTENT);
