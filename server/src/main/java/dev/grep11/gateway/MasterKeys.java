@@ -170,7 +170,8 @@ public final class MasterKeys {
    * and is given again.
    *
    * @param named empty for the one that is neither active, next nor retired
-   * @param unusedFor for how long it must not have been used; zero does not ask
+   * @param unusedFor for how long it must not have been used; zero does not ask. Of one that never
+   *     was active it is asked whether anything was ever sealed under it
    * @param force does not ask either, and is recorded as such
    * @throws StartException when something is still sealed under it, or it was used since
    */
@@ -181,7 +182,7 @@ public final class MasterKeys {
       return settled(instance, target.id());
     }
     if (target.state() == State.NEXT) {
-      withdraw(instance, target);
+      withdraw(instance, target, force);
     }
     change(
         force ? "force-retire" : "retire",
@@ -202,13 +203,19 @@ public final class MasterKeys {
     return settled(instance, target.id());
   }
 
-  private void withdraw(UUID instance, SealingKeyGeneration next) {
+  private void withdraw(UUID instance, SealingKeyGeneration next, boolean force) {
     change(
         "withdraw-next",
         "masterkey retire",
         instance,
         next.id(),
-        at -> at.put(at.inState(State.NEXT).in(State.PREVIOUS, at.now())));
+        at -> {
+          var withdrawn = at.inState(State.NEXT);
+          if (!force) {
+            requireNothingSealed(at, withdrawn);
+          }
+          at.put(withdrawn.in(State.PREVIOUS, at.now()));
+        });
     var _ =
         await(() ->
             store.snapshot().live(now()).stream()
@@ -219,7 +226,30 @@ public final class MasterKeys {
     return replica.seals().contains(generation) || replica.rewrapsUnder().contains(generation);
   }
 
+  private static boolean neverWasActive(InstanceRecord instance, SealingKeyGeneration generation) {
+    // Generations become active in their order.
+    var ids = instance.generations().stream().map(SealingKeyGeneration::id).toList();
+    return instance
+        .active()
+        .filter(active -> ids.indexOf(active.id()) < ids.indexOf(generation.id()))
+        .isPresent();
+  }
+
+  /** What was re-wrapped under a next one has no use before it is opened, whenever that will be. */
+  private static void requireNothingSealed(Step at, SealingKeyGeneration next) {
+    lastUsed(at.snapshot(), at.instance().id(), next)
+        .ifPresent(last -> {
+          throw new StartException(
+              "blobs were re-wrapped under master key %s, or may have been, until %s; they would be refused (activate it, or --force retires it all the same)"
+                  .formatted(next.id(), last.truncatedTo(ChronoUnit.SECONDS)));
+        });
+  }
+
   private static void requireUnused(Step at, SealingKeyGeneration old, Duration unusedFor) {
+    if (neverWasActive(at.instance(), old)) {
+      requireNothingSealed(at, old);
+      return;
+    }
     if (unusedFor.isZero()) {
       return;
     }

@@ -325,6 +325,37 @@ class KeyringFollowerTest {
   }
 
   @Test
+  void aNextKeyUnderWhichSomethingWasSealedIsRetiredByForceOnly() {
+    try (var one = new Replica("one")) {
+      var old = one.aesKey();
+      var next = next();
+      one.follower.refresh();
+      var _ = one.rewrap(old);
+      pass(Duration.ofSeconds(6));
+      one.follower.refresh();
+      following.add(one);
+
+      assertThatThrownBy(
+              () -> masterKeys.retire(instance, Optional.of(next), Duration.ZERO, false))
+          .hasMessageContaining("blobs were re-wrapped under master key " + next);
+      assertThat(generation(next).state()).isEqualTo(State.NEXT);
+      masterKeys.retire(instance, Optional.of(next), Duration.ZERO, true);
+      assertThat(generation(next).state()).isEqualTo(State.RETIRED);
+    }
+  }
+
+  @Test
+  void aNextKeyUnderWhichNothingWasSealedIsRetiredAtOnce() {
+    try (var one = new Replica("one")) {
+      var next = next();
+      one.follower.refresh();
+      following.add(one);
+      masterKeys.retire(instance, Optional.of(next), Duration.ofDays(30), false);
+      assertThat(generation(next).state()).isEqualTo(State.RETIRED);
+    }
+  }
+
+  @Test
   void retirementWaitsForAGatewayThatStillSealsAndThenBindsIt() {
     try (var one = new Replica("one")) {
       var old = active();
@@ -420,7 +451,9 @@ class KeyringFollowerTest {
       var _ = one.open(one.seal());
     }
     assertThat(store.snapshot().replicas()).isEmpty();
-    assertThat(store.snapshot().use(instance, old).orElseThrow().count()).isEqualTo(1);
+    assertThat(store.snapshot().use(instance, old).orElseThrow().count())
+        .as("sealed once, opened once")
+        .isEqualTo(2);
   }
 
   @Test

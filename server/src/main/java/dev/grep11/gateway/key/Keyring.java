@@ -15,6 +15,7 @@ import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.Function;
 import java.util.function.LongSupplier;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -190,33 +191,58 @@ public final class Keyring {
     return taken;
   }
 
-  /** The keys that seal new blobs. */
+  /** The keys that seal new blobs; counts as a use. */
   SealingKeys active(UUID instance) {
-    return load(instance, generations(instance).active());
+    return toSeal(instance, Generations::active);
+  }
+
+  /**
+   * Chosen again when what lives has changed meanwhile. So whoever replaces what lives, and then
+   * takes the uses, has every use by a choice that was made before.
+   */
+  @SuppressWarnings("ReferenceEquality") // Whether it was replaced, by an equal one or not.
+  private SealingKeys toSeal(UUID instance, Function<Generations, SealingKeyIds> choice) {
+    while (true) {
+      var before = living;
+      var ids = choice.apply(generations(before, instance));
+      var keys = load(instance, ids);
+      var counter = before.uses().get(name(keys));
+      if (counter != null) {
+        counter.increment();
+      }
+      if (living == before) {
+        return keys;
+      }
+    }
   }
 
   /**
    * The keys that a blob is sealed with again when its attributes change: a blob that was
-   * re-wrapped under the next generation stays there.
+   * re-wrapped under the next generation stays there. Counts as a use.
    */
   SealingKeys activeOrNewer(SealingKeys ofBlob) {
-    var generations = generations(ofBlob.instance());
-    return generations.isNext(ofBlob) ? ofBlob : load(ofBlob.instance(), generations.active());
+    return toSeal(
+        ofBlob.instance(),
+        generations ->
+            generations.next().filter(_ -> generations.isNext(ofBlob)).orElse(generations.active()));
   }
 
   /**
-   * The keys of a newer generation than the blob's, which every gateway opens.
+   * The keys of a newer generation than the blob's, which every gateway opens; counts as a use.
    *
    * @throws Pkcs11Exception CKR_IBM_WK_NOT_INITIALIZED when there is none
    */
   SealingKeys newer(SealingKeys ofBlob) {
-    var generations = generations(ofBlob.instance());
+    return toSeal(ofBlob.instance(), generations -> newer(generations, ofBlob));
+  }
+
+  private static SealingKeyIds newer(Generations generations, SealingKeys ofBlob) {
     boolean old = !generations.isNext(ofBlob);
     if (old && generations.next().isPresent() && generations.nextOpensEverywhere()) {
-      return load(ofBlob.instance(), generations.next().get());
+      return generations.next().get();
     }
     if (old && !Generations.is(generations.active(), ofBlob.masterKeyId())) {
-      return load(ofBlob.instance(), generations.active());
+      return generations.active();
     }
     throw new Pkcs11Exception(
         Ckr.CKR_IBM_WK_NOT_INITIALIZED,
@@ -283,6 +309,10 @@ public final class Keyring {
   }
 
   private Generations generations(UUID instance) {
+    return generations(living, instance);
+  }
+
+  private Generations generations(Living living, UUID instance) {
     requireLease();
     var generations = living.instances().get(instance);
     if (generations == null) {

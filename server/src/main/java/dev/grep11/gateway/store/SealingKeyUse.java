@@ -4,7 +4,8 @@ import java.time.Instant;
 import java.util.UUID;
 
 /**
- * How much a generation of sealing keys was used: blobs and states opened, and working copies lent.
+ * How much a generation of sealing keys was used: blobs and states sealed and opened, and working
+ * copies lent.
  *
  * @param generation its id
  * @param count so far; what a crash lost is missing
