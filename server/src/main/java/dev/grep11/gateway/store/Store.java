@@ -25,6 +25,7 @@ import java.util.Optional;
 import java.util.TreeMap;
 import java.util.UUID;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
@@ -48,6 +49,13 @@ public final class Store implements AutoCloseable {
 
   /** A database put back under a running gateway shows as a lower generation. */
   private final AtomicLong highestSeen = new AtomicLong();
+
+  /**
+   * The first sign of tampering. Whoever can put an old database in place can put the new one back:
+   * what this process did with the old one would then pass for good.
+   */
+  private final AtomicReference<@Nullable StoreTamperedException> tampered =
+      new AtomicReference<>();
 
   private Store(Path directory, RowSeal seal, Connection reader) {
     this.directory = directory;
@@ -160,7 +168,7 @@ public final class Store implements AutoCloseable {
    * Everything, verified.
    *
    * @throws StoreTamperedException when rows and head do not belong together, or are older than
-   *     what was seen before
+   *     what was seen before; and ever after, whatever the store then holds
    */
   public Snapshot snapshot() {
     return read(connection -> readVerified(connection).snapshot());
@@ -174,6 +182,7 @@ public final class Store implements AutoCloseable {
    *     it is
    */
   public <T> T change(Function<Change, T> work) {
+    requireUntampered();
     writing.lock();
     try (Connection writer = Sqlite.writer(directory)) {
       Verified before = readVerified(writer);
@@ -198,6 +207,8 @@ public final class Store implements AutoCloseable {
       Sqlite.commit(writer);
       highestSeen.accumulateAndGet(change.generation(), Math::max);
       return result;
+    } catch (StoreTamperedException e) {
+      throw latched(e);
     } catch (SQLException e) {
       throw new StoreException("cannot change the store: " + e.getMessage(), e);
     } finally {
@@ -421,7 +432,22 @@ public final class Store implements AutoCloseable {
     T on(Connection connection) throws SQLException;
   }
 
+  private void requireUntampered() {
+    var first = tampered.get();
+    if (first != null) {
+      throw new StoreTamperedException(
+          "the store was tampered with, and is not believed again before a restart: "
+              + first.getMessage());
+    }
+  }
+
+  private StoreTamperedException latched(StoreTamperedException sign) {
+    tampered.compareAndSet(null, sign);
+    return sign;
+  }
+
   private <T> T read(Query<T> query) {
+    requireUntampered();
     reading.lock();
     try {
       try {
@@ -429,6 +455,8 @@ public final class Store implements AutoCloseable {
       } finally {
         reader.rollback();
       }
+    } catch (StoreTamperedException e) {
+      throw latched(e);
     } catch (SQLException e) {
       throw new StoreException("cannot read the store: " + e.getMessage(), e);
     } finally {

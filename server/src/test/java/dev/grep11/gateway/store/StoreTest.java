@@ -333,6 +333,23 @@ class StoreTest {
   }
 
   @Test
+  void believesNothingUntilARestartOnceItWasTamperedWith() throws SQLException {
+    try (Store store = populated()) {
+      plainSql("CREATE TABLE kept AS SELECT * FROM access_grant; DELETE FROM access_grant");
+      assertThatThrownBy(store::snapshot).isInstanceOf(StoreTamperedException.class);
+      plainSql("INSERT INTO access_grant SELECT * FROM kept");
+
+      assertThatThrownBy(store::snapshot).hasMessageContaining("before a restart");
+      assertThatThrownBy(store::generation).isInstanceOf(StoreTamperedException.class);
+      assertThatThrownBy(() -> store.removeGrant(GRANT))
+          .isInstanceOf(StoreTamperedException.class);
+    }
+    try (Store restarted = Store.open(directory(), envelope)) {
+      assertThat(restarted.grants()).contains(GRANT);
+    }
+  }
+
+  @Test
   void noticesAnOlderDatabasePutBackUnderARunningProcess() throws SQLException {
     try (Store store = populated()) {
       plainSql(
