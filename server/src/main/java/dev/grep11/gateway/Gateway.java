@@ -25,6 +25,7 @@ import dev.grep11.gateway.tls.ServerTls;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.time.Duration;
+import java.time.InstantSource;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -91,7 +92,7 @@ public final class Gateway implements AutoCloseable {
     StartSteps.requireInstance(instances, config.instance());
 
     SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
-    var keyring = Keyring.leased(hsm, System::nanoTime);
+    var keyring = Keyring.leased(hsm, System::nanoTime, InstantSource.system());
     var privateObjects = config.privateObjects() || !hsm.publicSessionObjects();
     var sealer = new KeySealer(hsm, keyring, privateObjects, config.softwareFallback());
     var keys = new Keys(hsm, sealer, config.cachedKeys());

@@ -163,7 +163,7 @@ final class KeyringFollower implements AutoCloseable {
         snapshot = moved;
       }
     } catch (StoreTamperedException e) {
-      keyring.leaseUntil(nanoClock.getAsLong());
+      keyring.endLease();
       throw e;
     } finally {
       refreshing.unlock();
@@ -265,7 +265,7 @@ final class KeyringFollower implements AutoCloseable {
     if (last == null
         || !keyring.available()
         // Taken for dead, by a clock that jumped.
-        || snapshot.replicas().stream().noneMatch(each -> each.id().equals(id))
+        || own(snapshot).filter(record -> record.live(clock.instant())).isEmpty()
         || !last.opens().equals(saying.opens())
         || !last.rewrapsUnder().equals(saying.rewrapsUnder())
         || !last.seals().equals(saying.seals())) {
@@ -275,6 +275,11 @@ final class KeyringFollower implements AutoCloseable {
     return age.multipliedBy(CONFIRMATIONS_PER_LEASE).compareTo(settings.lease()) >= 0
         || (age.compareTo(USES_WRITTEN_WITHIN) >= 0
             && unwritten.keySet().stream().anyMatch(use -> !last.seals().contains(hex(use))));
+  }
+
+  /** What others read of this gateway. */
+  private Optional<ReplicaRecord> own(Snapshot snapshot) {
+    return snapshot.replicas().stream().filter(each -> each.id().equals(id)).findFirst();
   }
 
   /** Says what this gateway opens; or gives what the store holds, when that has moved. */
@@ -296,7 +301,7 @@ final class KeyringFollower implements AutoCloseable {
     unwritten.clear();
     said = saying;
     saidAt = begin;
-    keyring.leaseUntil(begin + settings.lease().toNanos());
+    keyring.leaseUntil(begin + settings.lease().toNanos(), saying.until());
     return null;
   }
 
@@ -387,7 +392,7 @@ final class KeyringFollower implements AutoCloseable {
     }
     refreshing.lock();
     try {
-      keyring.leaseUntil(nanoClock.getAsLong());
+      keyring.endLease();
       takeUses();
       store.change(change -> {
         writeUses(change);

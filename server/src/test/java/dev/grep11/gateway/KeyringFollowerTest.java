@@ -59,7 +59,8 @@ class KeyringFollowerTest {
 
   private final AtomicLong nanos = new AtomicLong(1);
   private final Instant begin = Instant.parse("2026-11-21T10:00:00Z");
-  private final InstantSource clock = () -> begin.plusNanos(nanos.get());
+  private final AtomicLong jumped = new AtomicLong();
+  private final InstantSource clock = () -> begin.plusNanos(nanos.get() + jumped.get());
   private final List<AuditEvent> audited = new ArrayList<>();
   private Hsm hsm;
   private HsmCalls calls;
@@ -71,7 +72,7 @@ class KeyringFollowerTest {
 
   /** A gateway, as far as its sealing keys go. */
   private final class Replica implements AutoCloseable {
-    final Keyring keyring = Keyring.leased(hsm, nanos::get);
+    final Keyring keyring = Keyring.leased(hsm, nanos::get, clock);
     final StateSealer states = new StateSealer(hsm, keyring);
     final KeySealer sealer = new KeySealer(hsm, keyring, true, true);
     final Keys keys = new Keys(hsm, sealer, 16);
@@ -203,6 +204,24 @@ class KeyringFollowerTest {
   }
 
   @Test
+  void theLeaseEndsByTheClockThatOthersTakeForIt() {
+    try (var one = new Replica("one")) {
+      var state = one.seal();
+      // A machine that slept: only the clock on the wall went on.
+      jumped.set(LEASE.toNanos());
+      assertThatThrownBy(() -> one.open(state)).isInstanceOf(HsmUnavailableException.class);
+
+      one.follower.refresh();
+      assertThat(one.open(state)).isEqualTo(CONTENT);
+      assertThat(store.snapshot().live(clock.instant())).hasSize(1);
+
+      jumped.set(0);
+      pass(LEASE);
+      assertThatThrownBy(() -> one.open(state)).isInstanceOf(HsmUnavailableException.class);
+    }
+  }
+
+  @Test
   void aGatewayThatWasTakenForDeadOrHadItsLeaseCutShortConfirmsAtItsNextLook() {
     try (var one = new Replica("one")) {
       var before = store.snapshot().replicas();
@@ -210,7 +229,7 @@ class KeyringFollowerTest {
       one.follower.refresh();
       assertThat(store.snapshot().replicas()).isEqualTo(before);
 
-      one.keyring.leaseUntil(nanos.get());
+      one.keyring.endLease();
       assertThatThrownBy(one::seal).isInstanceOf(HsmUnavailableException.class);
       one.follower.refresh();
       assertThat(one.open(one.seal())).isEqualTo(CONTENT);
@@ -335,8 +354,7 @@ class KeyringFollowerTest {
       one.follower.refresh();
       following.add(one);
 
-      assertThatThrownBy(
-              () -> masterKeys.retire(instance, Optional.of(next), Duration.ZERO, false))
+      assertThatThrownBy(() -> masterKeys.retire(instance, Optional.of(next), Duration.ZERO, false))
           .hasMessageContaining("blobs were re-wrapped under master key " + next);
       assertThat(generation(next).state()).isEqualTo(State.NEXT);
       masterKeys.retire(instance, Optional.of(next), Duration.ZERO, true);

@@ -7,6 +7,8 @@ import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import java.nio.ByteBuffer;
+import java.time.Instant;
+import java.time.InstantSource;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -101,31 +103,39 @@ public final class Keyring {
   /** What lives, with a counter of uses for each generation. */
   private record Living(Map<UUID, Generations> instances, Map<GenerationName, LongAdder> uses) {}
 
+  /**
+   * Ends by whichever clock comes first: others take a gateway for dead by the wall clock, which
+   * may jump; and the one that counts may stand still while the machine sleeps.
+   */
+  private record Lease(long untilNanos, long untilMillis) {}
+
   private final Hsm hsm;
   private final LongSupplier nanoClock;
+  private final InstantSource clock;
   private final boolean leased;
   private volatile Living living = new Living(Map.of(), Map.of());
   // Counters outlive their generation, so that no use is lost when it is retired.
   private final Map<GenerationName, LongAdder> uses = new ConcurrentHashMap<>();
-  private volatile long leaseEnds;
+  private volatile Lease lease;
   private volatile @Nullable Loaded loaded;
 
   /** A keyring that stays as it is. */
   public Keyring(Hsm hsm, Map<UUID, Generations> instances) {
-    this(hsm, System::nanoTime, false);
+    this(hsm, System::nanoTime, InstantSource.system(), false);
     replace(instances);
   }
 
   /** A keyring that is empty, and refuses, until it is told what lives and for how long. */
-  public static Keyring leased(Hsm hsm, LongSupplier nanoClock) {
-    return new Keyring(hsm, nanoClock, true);
+  public static Keyring leased(Hsm hsm, LongSupplier nanoClock, InstantSource clock) {
+    return new Keyring(hsm, nanoClock, clock, true);
   }
 
-  private Keyring(Hsm hsm, LongSupplier nanoClock, boolean leased) {
+  private Keyring(Hsm hsm, LongSupplier nanoClock, InstantSource clock, boolean leased) {
     this.hsm = hsm;
     this.nanoClock = nanoClock;
+    this.clock = clock;
     this.leased = leased;
-    this.leaseEnds = nanoClock.getAsLong();
+    this.lease = new Lease(nanoClock.getAsLong(), clock.millis());
   }
 
   /** What lives from now on. Handles of generations that do not are forgotten. */
@@ -145,14 +155,26 @@ public final class Keyring {
     }
   }
 
-  /** Calls are served until then, by the clock of this keyring. */
-  public void leaseUntil(long nanos) {
-    leaseEnds = nanos;
+  /**
+   * Calls are served as long as neither clock of this keyring has come that far.
+   *
+   * @param nanos by the clock that counts
+   * @param wall by the clock on the wall
+   */
+  public void leaseUntil(long nanos, Instant wall) {
+    lease = new Lease(nanos, wall.toEpochMilli());
+  }
+
+  /** No call is served until there is another lease. */
+  public void endLease() {
+    leaseUntil(nanoClock.getAsLong(), Instant.EPOCH);
   }
 
   /** Whether the lease lasts. */
   public boolean available() {
-    return !leased || nanoClock.getAsLong() - leaseEnds < 0;
+    var now = lease;
+    return !leased
+        || (nanoClock.getAsLong() - now.untilNanos() < 0 && clock.millis() < now.untilMillis());
   }
 
   /**
@@ -224,7 +246,10 @@ public final class Keyring {
     return toSeal(
         ofBlob.instance(),
         generations ->
-            generations.next().filter(_ -> generations.isNext(ofBlob)).orElse(generations.active()));
+            generations
+                .next()
+                .filter(_ -> generations.isNext(ofBlob))
+                .orElse(generations.active()));
   }
 
   /**

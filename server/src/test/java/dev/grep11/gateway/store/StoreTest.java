@@ -341,8 +341,7 @@ class StoreTest {
 
       assertThatThrownBy(store::snapshot).hasMessageContaining("before a restart");
       assertThatThrownBy(store::generation).isInstanceOf(StoreTamperedException.class);
-      assertThatThrownBy(() -> store.removeGrant(GRANT))
-          .isInstanceOf(StoreTamperedException.class);
+      assertThatThrownBy(() -> store.removeGrant(GRANT)).isInstanceOf(StoreTamperedException.class);
     }
     try (Store restarted = Store.open(directory(), envelope)) {
       assertThat(restarted.grants()).contains(GRANT);
