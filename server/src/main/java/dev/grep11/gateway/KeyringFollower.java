@@ -264,8 +264,10 @@ final class KeyringFollower implements AutoCloseable {
     var last = said;
     if (last == null
         || !keyring.available()
-        // Taken for dead, by a clock that jumped.
-        || own(snapshot).filter(record -> record.live(clock.instant())).isEmpty()
+        // Taken for dead, by a clock that jumped; or asked to say it again.
+        || own(snapshot)
+            .filter(record -> record.equals(last) && record.live(clock.instant()))
+            .isEmpty()
         || !last.opens().equals(saying.opens())
         || !last.rewrapsUnder().equals(saying.rewrapsUnder())
         || !last.seals().equals(saying.seals())) {
@@ -287,7 +289,9 @@ final class KeyringFollower implements AutoCloseable {
     var moved =
         store.change(change -> {
           var current = change.snapshot();
-          if (!current.instances().equals(snapshot.instances())) {
+          // A command that asks means the uses until now, and these were taken before.
+          if (!current.instances().equals(snapshot.instances())
+              || !own(current).equals(own(snapshot))) {
             return Optional.of(current);
           }
           change.put(saying);

@@ -170,8 +170,9 @@ public final class MasterKeys {
    * and is given again.
    *
    * @param named empty for the one that is neither active, next nor retired
-   * @param unusedFor for how long it must not have been used; zero does not ask. Of one that never
-   *     was active it is asked whether anything was ever sealed under it
+   * @param unusedFor for how long it must not have been used, by what every running gateway wrote
+   *     after this was called; zero does not ask. Of one that never was active it is asked whether
+   *     anything was ever sealed under it
    * @param force does not ask either, and is recorded as such
    * @throws StartException when something is still sealed under it, or it was used since
    */
@@ -183,6 +184,9 @@ public final class MasterKeys {
     }
     if (target.state() == State.NEXT) {
       withdraw(instance, target, force);
+    }
+    if (!force) {
+      collectUses(target.id());
     }
     change(
         force ? "force-retire" : "retire",
@@ -196,6 +200,10 @@ public final class MasterKeys {
               at.live(replica -> makesBlobs(replica, old.id())),
               "%s not ceased to seal under master key " + old.id());
           if (!force) {
+            // One that was killed is waited for until its lease ends; then it counts as a use.
+            at.requireNone(
+                at.live(replica -> owesUses(replica, old.id())),
+                "%s not written what was used of master key " + old.id());
             requireUnused(at, old, unusedFor);
           }
           at.put(old.in(State.RETIRED, at.now()));
@@ -220,6 +228,25 @@ public final class MasterKeys {
         await(() ->
             store.snapshot().live(now()).stream()
                 .noneMatch(replica -> makesBlobs(replica, next.id())));
+  }
+
+  /** Asks running gateways that open a generation to write their uses, and waits a little. */
+  private void collectUses(String generation) {
+    store.change(change -> {
+      change.snapshot().live(now()).stream()
+          .filter(replica -> replica.opens().contains(generation))
+          .map(ReplicaRecord::asked)
+          .forEach(change::put);
+      return true;
+    });
+    var _ =
+        await(() ->
+            store.snapshot().live(now()).stream()
+                .noneMatch(replica -> owesUses(replica, generation)));
+  }
+
+  private static boolean owesUses(ReplicaRecord replica, String generation) {
+    return replica.isAsked() && replica.opens().contains(generation);
   }
 
   private static boolean makesBlobs(ReplicaRecord replica, String generation) {
@@ -298,6 +325,7 @@ public final class MasterKeys {
    * on it that must not change ({@link Keyring.Generations}).
    *
    * @param named empty for the only retired one
+   * @throws StartException when it was retired too lately, or used after that
    */
   public Standing destroy(UUID instance, Optional<String> named) {
     var target = choose(instance, named, State.RETIRED, State.DESTROYED, List.of());
@@ -318,6 +346,16 @@ public final class MasterKeys {
                           old.since().truncatedTo(ChronoUnit.SECONDS),
                           from.truncatedTo(ChronoUnit.SECONDS)));
             }
+            lastUsed(at.snapshot(), instance, old)
+                .filter(last -> last.isAfter(old.since()))
+                .ifPresent(last -> {
+                  throw new StartException(
+                      "master key %s was retired on %s and still used until %s, or may have been; reinstate it, have what it sealed re-wrapped, and retire it again"
+                          .formatted(
+                              old.id(),
+                              old.since().truncatedTo(ChronoUnit.SECONDS),
+                              last.truncatedTo(ChronoUnit.SECONDS)));
+                });
             at.requireNone(
                 at.live(replica -> replica.opens().contains(old.id())),
                 "%s not ceased to open what was sealed under master key " + old.id());

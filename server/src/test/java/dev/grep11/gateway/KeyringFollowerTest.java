@@ -296,6 +296,7 @@ class KeyringFollowerTest {
       });
 
       one.follower.refresh();
+      following.add(one);
 
       assertThat(one.open(state)).isEqualTo(CONTENT);
       assertThatThrownBy(() -> masterKeys.activate(instance, ANY))
@@ -385,6 +386,7 @@ class KeyringFollowerTest {
           .hasMessageContaining("gateway one has not ceased to seal");
 
       one.follower.refresh();
+      following.add(one);
       assertThat(masterKeyOf(one.seal())).isNotEqualTo(old);
       masterKeys.retire(instance, ANY, Duration.ZERO, false);
       one.follower.refresh();
@@ -411,6 +413,7 @@ class KeyringFollowerTest {
       var fresh = one.aesKey();
       one.use(fresh);
       assertThat(one.keys.size()).isEqualTo(2);
+      following.add(one);
 
       masterKeys.retire(instance, ANY, Duration.ZERO, false);
       one.follower.refresh();
@@ -443,6 +446,7 @@ class KeyringFollowerTest {
       one.follower.refresh();
       masterKeys.activate(instance, ANY);
       one.follower.refresh();
+      following.add(one);
       assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ofDays(1), false))
           .hasMessageContaining("in use until");
 
@@ -459,6 +463,69 @@ class KeyringFollowerTest {
       pass(Duration.ofSeconds(20));
       one.follower.refresh();
       masterKeys.retire(instance, ANY, Duration.ofDays(1), false);
+    }
+  }
+
+  /** A day after a rotation, of which one state is left. */
+  private byte[] rotatedADayAgo(Replica one) {
+    var state = one.seal();
+    next();
+    one.follower.refresh();
+    masterKeys.activate(instance, ANY);
+    one.follower.refresh();
+    pass(Duration.ofDays(2));
+    one.follower.refresh();
+    return state;
+  }
+
+  @Test
+  void whatWasUsedAMomentAgoKeepsAGenerationFromBeingRetired() {
+    try (var one = new Replica("one")) {
+      var _ = one.open(rotatedADayAgo(one));
+      assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ofDays(1), false))
+          .hasMessageContaining("gateway one has not written what was used of master key");
+      following.add(one);
+      assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ofDays(1), false))
+          .hasMessageContaining("in use until 2026-11-23T10:00:00Z");
+    }
+  }
+
+  @Test
+  void aGatewayThatWasKilledIsWaitedForAndThenCountsAsAUse() {
+    try (var killed = new Replica("killed")) {
+      var _ = killed.open(rotatedADayAgo(killed));
+      for (int attempt = 0; attempt < 2; attempt++) {
+        assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ofDays(1), false))
+            .hasMessageContaining("gateway killed has not written");
+      }
+      pass(LEASE.plusSeconds(2));
+      assertThatThrownBy(() -> masterKeys.retire(instance, ANY, Duration.ofDays(1), false))
+          .hasMessageContaining("in use until 2026-11-23T10:05:00Z");
+    }
+  }
+
+  @Test
+  void whatWasUsedAfterItsRetirementIsNotDestroyed() {
+    try (var one = new Replica("one")) {
+      var state = rotatedADayAgo(one);
+      var old = generation(store.instances().getFirst().generations().getFirst().id()).id();
+      masterKeys.retire(instance, ANY, Duration.ZERO, true);
+      pass(Duration.ofSeconds(1));
+      assertThat(one.open(state)).as("not followed yet").isEqualTo(CONTENT);
+      one.follower.refresh();
+      pass(Duration.ofDays(8));
+      one.follower.refresh();
+
+      assertThatThrownBy(() -> masterKeys.destroy(instance, ANY))
+          .hasMessageContaining("still used until 2026-11-23T10:00:01Z");
+      masterKeys.reinstate(instance, ANY);
+      one.follower.refresh();
+      following.add(one);
+      masterKeys.retire(instance, ANY, Duration.ZERO, false);
+      pass(Duration.ofDays(8));
+      one.follower.refresh();
+      masterKeys.destroy(instance, ANY);
+      assertThat(generation(old).state()).isEqualTo(State.DESTROYED);
     }
   }
 
@@ -527,6 +594,7 @@ class KeyringFollowerTest {
       one.follower.refresh();
 
       before = store.instances();
+      following.add(one);
       assertThatThrownBy(() -> cutOff.retire(instance, ANY, Duration.ZERO, false)).isSameAs(killed);
       assertThat(store.instances()).isEqualTo(before);
       assertThat(one.open(state)).isEqualTo(CONTENT);

@@ -13,7 +13,8 @@ import java.util.UUID;
  *
  * @param id of the process, drawn when it starts
  * @param name for people
- * @param seen when this was written
+ * @param seen when this was written; the epoch in a record that a command put in its place, until
+ *     the gateway answers
  * @param until when its lease ends: a gateway that wrote nothing later serves nothing then
  * @param opens ids of the generations whose blobs it opens
  * @param rewrapsUnder ids of next generations under which it re-wraps blobs, because it has seen
@@ -41,6 +42,16 @@ public record ReplicaRecord(
     opens = Collections.unmodifiableSet(new TreeSet<>(opens));
     rewrapsUnder = Collections.unmodifiableSet(new TreeSet<>(rewrapsUnder));
     seals = Collections.unmodifiableSet(new TreeSet<>(seals));
+  }
+
+  /** The same, asked to say all this again and to write what it used until then. */
+  public ReplicaRecord asked() {
+    return new ReplicaRecord(id, name, Instant.EPOCH, until, opens, rewrapsUnder, seals);
+  }
+
+  /** Whether it was asked, and has not answered yet. */
+  public boolean isAsked() {
+    return seen.equals(Instant.EPOCH);
   }
 
   /** Whether it may be serving at this time. */
