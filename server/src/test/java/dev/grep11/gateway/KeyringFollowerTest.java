@@ -18,6 +18,7 @@ import dev.grep11.gateway.key.KeyForm;
 import dev.grep11.gateway.key.KeySealer;
 import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keys;
+import dev.grep11.gateway.key.PublicKeyInfo;
 import dev.grep11.gateway.key.SealingKeyException;
 import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.key.StateSealer;
@@ -34,15 +35,22 @@ import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.SealingKeyGeneration.State;
 import dev.grep11.gateway.store.Store;
 import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.KeyPairGenerator;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.LongSupplier;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -93,28 +101,7 @@ class KeyringFollowerTest {
     }
 
     byte[] aesKey() {
-      var attributes =
-          Template.builder()
-              .put(CKA_CLASS, Cko.CKO_SECRET_KEY)
-              .put(CKA_KEY_TYPE, Ckk.CKK_AES)
-              .put(CKA_VALUE_LEN, 32)
-              .put(CKA_ENCRYPT, true)
-              .build();
-      return calls.call(session -> {
-        long object =
-            session.generateKey(
-                Mechanism.of(Ckm.CKM_AES_KEY_GEN),
-                attributes.toBuilder()
-                    .put(CKA_TOKEN, false)
-                    .put(CKA_SENSITIVE, true)
-                    .put(CKA_EXTRACTABLE, true)
-                    .build());
-        var blob =
-            sealer.seal(
-                instance, object, attributes.toBuilder().put(CKA_EXTRACTABLE, false).build());
-        session.destroyObject(object);
-        return blob;
-      });
+      return calls.call(_ -> KeyringFollowerTest.this.aesKey(sealer));
     }
 
     byte[] rewrap(byte[] blob) {
@@ -131,6 +118,31 @@ class KeyringFollowerTest {
     @Override
     public void close() {
       follower.close();
+    }
+  }
+
+  private byte[] aesKey(KeySealer sealer) {
+    var attributes =
+        Template.builder()
+            .put(CKA_CLASS, Cko.CKO_SECRET_KEY)
+            .put(CKA_KEY_TYPE, Ckk.CKK_AES)
+            .put(CKA_VALUE_LEN, 32)
+            .put(CKA_ENCRYPT, true)
+            .build();
+    var session = hsm.session();
+    long object =
+        session.generateKey(
+            Mechanism.of(Ckm.CKM_AES_KEY_GEN),
+            attributes.toBuilder()
+                .put(CKA_TOKEN, false)
+                .put(CKA_SENSITIVE, true)
+                .put(CKA_EXTRACTABLE, true)
+                .build());
+    try {
+      return sealer.seal(
+          instance, object, attributes.toBuilder().put(CKA_EXTRACTABLE, false).build());
+    } finally {
+      session.destroyObject(object);
     }
   }
 
@@ -398,6 +410,50 @@ class KeyringFollowerTest {
       masterKeys.reinstate(instance, ANY);
       one.follower.refresh();
       assertThat(one.open(state)).isEqualTo(CONTENT);
+    }
+  }
+
+  @Test
+  void whatWasSealedWhileItsGenerationWasRetiredIsNotGivenAway() {
+    var generations =
+        Map.of(
+            instance, new Keyring.Generations(List.of(KeyringFollower.ids(generation(active())))));
+    var readings = new AtomicInteger();
+    var keyring = new AtomicReference<Keyring>();
+    // Looked at when the keys are chosen, and again when the token has sealed.
+    LongSupplier retiring =
+        () -> {
+          if (readings.incrementAndGet() == 2) {
+            keyring.get().replace(Map.of());
+          }
+          return 0;
+        };
+    keyring.set(Keyring.leased(hsm, retiring, clock));
+    keyring.get().leaseUntil(1, begin.plus(LEASE));
+    var states = new StateSealer(hsm, keyring.get());
+    var keys = new KeySealer(hsm, keyring.get(), true, true);
+    var rsa = PublicKeyInfo.parse(rsaKey());
+    List<Supplier<byte[]>> sealings =
+        List.of(
+            () -> states.seal(instance, CryptoFunction.DIGEST, 1, new byte[0], CONTENT),
+            () -> keys.sealPublic(instance, rsa, Template.builder().put(CKA_ENCRYPT, true).build()),
+            () -> aesKey(keys));
+    for (var sealing : sealings) {
+      keyring.get().replace(generations);
+      readings.set(0);
+      assertThatThrownBy(() -> calls.call(_ -> sealing.get()))
+          .isInstanceOf(HsmUnavailableException.class)
+          .hasMessageContaining("retired while");
+    }
+  }
+
+  private static byte[] rsaKey() {
+    try {
+      var generator = KeyPairGenerator.getInstance("RSA");
+      generator.initialize(1024);
+      return generator.generateKeyPair().getPublic().getEncoded();
+    } catch (GeneralSecurityException e) {
+      throw new IllegalStateException("RSA is part of every JDK", e);
     }
   }
 

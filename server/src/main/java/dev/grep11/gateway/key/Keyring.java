@@ -305,6 +305,20 @@ public final class Keyring {
     count(keys);
   }
 
+  /**
+   * Asked after something was sealed and before it is given away: a call may have waited for the
+   * token since it chose the keys.
+   *
+   * @throws HsmUnavailableException when nothing says that it would open; the call may be repeated
+   */
+  void requireStillOpens(SealingKeys keys) {
+    requireLease();
+    if (!lives(keys)) {
+      throw new HsmUnavailableException(
+          "the master key was retired while the call sealed under it");
+    }
+  }
+
   /** Whether blobs of this generation open. */
   boolean lives(SealingKeys keys) {
     return living.uses().containsKey(name(keys));
