@@ -294,6 +294,7 @@ final class KeyringFollower implements AutoCloseable {
               || !own(current).equals(own(snapshot))) {
             return Optional.of(current);
           }
+          requireEverythingOpens(current);
           change.put(saying);
           writeUses(change);
           forgetDead(change, clock.instant());
@@ -307,6 +308,22 @@ final class KeyringFollower implements AutoCloseable {
     saidAt = begin;
     keyring.leaseUntil(begin + settings.lease().toNanos(), saying.until());
     return null;
+  }
+
+  /** Others may have gone on without a gateway that they took for dead: it must open everything. */
+  private void requireEverythingOpens(Snapshot current) {
+    if (own(current).filter(record -> record.live(clock.instant())).isPresent()) {
+      return;
+    }
+    for (var instance : current.instances()) {
+      for (var generation : instance.generations()) {
+        if (generation.state().opens() && !isProven(generation)) {
+          throw new SealingKeyException(
+              "master key %s is not confirmed, and others may use it already"
+                  .formatted(generation.id()));
+        }
+      }
+    }
   }
 
   private void takeUses() {

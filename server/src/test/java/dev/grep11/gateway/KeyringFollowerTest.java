@@ -387,6 +387,25 @@ class KeyringFollowerTest {
   }
 
   @Test
+  void aGatewayThatWasTakenForDeadMustOpenEverythingBeforeItIsBelievedAgain() {
+    try (var one = new Replica("one")) {
+      var next = next();
+      calls.call(session -> {
+        SealingKeys.destroy(session, KeyringFollower.ids(generation(next)), false);
+        return true;
+      });
+      one.follower.refresh();
+      var dead = store.snapshot().replicas().getFirst();
+      store.change(change -> change.remove(dead));
+
+      assertThatThrownBy(one.follower::refresh)
+          .isInstanceOf(SealingKeyException.class)
+          .hasMessageContaining(next);
+      assertThat(store.snapshot().replicas()).isEmpty();
+    }
+  }
+
+  @Test
   void retirementWaitsForAGatewayThatStillSealsAndThenBindsIt() {
     try (var one = new Replica("one")) {
       var old = active();
