@@ -1,5 +1,6 @@
 package dev.grep11.gateway;
 
+import dev.grep11.gateway.hsm.Session;
 import dev.grep11.gateway.iam.GrantsSettings;
 import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keyring.GenerationName;
@@ -190,7 +191,7 @@ final class KeyringFollower implements AutoCloseable {
   private void prove(InstanceRecord instance, SealingKeyGeneration generation) {
     try {
       calls.call(session -> {
-        Keyring.requireOpens(session, instance.id(), ids(generation));
+        requireOpens(session, instance, generation);
         return true;
       });
       proven.add(generation.id());
@@ -204,6 +205,17 @@ final class KeyringFollower implements AutoCloseable {
         LOG.error("master key {} is not confirmed: {}", generation.id(), e.getMessage());
       }
     }
+  }
+
+  /**
+   * Shows that a generation opens, and that the root which the instance's answers are drawn from is
+   * there: that of its first generation, also when that one is destroyed.
+   */
+  static void requireOpens(
+      Session session, InstanceRecord instance, SealingKeyGeneration generation) {
+    Keyring.requireOpens(session, instance.id(), ids(generation));
+    Keyring.requireConstantRoot(
+        session, instance.id(), instance.generations().getFirst().stateRoot());
   }
 
   private Map<UUID, Keyring.Generations> living(Snapshot snapshot, Instant now) {

@@ -642,6 +642,26 @@ class KeyringFollowerTest {
     }
   }
 
+  @Test
+  void aGatewayDoesNotStartWithoutTheFirstRootAlsoWhenItsGenerationIsDestroyed() {
+    var first = generation(active());
+    next();
+    masterKeys.activate(instance, ANY);
+    masterKeys.retire(instance, ANY, Duration.ZERO, false);
+    new Replica("with it").close();
+    calls.call(session -> {
+      SealingKeys.destroy(session, KeyringFollower.ids(first), false);
+      return true;
+    });
+
+    assertThatThrownBy(() -> new Replica("without it"))
+        .isInstanceOf(SealingKeyException.class)
+        .hasMessageContaining("first derivation root");
+    assertThatThrownBy(() -> StartSteps.requireSealingKeys(calls, store.instances()))
+        .isInstanceOf(SealingKeyException.class)
+        .hasMessageContaining("first derivation root");
+  }
+
   /** A command that dies before its commit: the record of it is the last thing before that. */
   @Test
   void everyStepThatIsCutOffHasDoneNothingAndCanBeRepeated() {
