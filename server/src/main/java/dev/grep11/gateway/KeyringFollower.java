@@ -30,6 +30,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.UUID;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
@@ -54,6 +55,9 @@ final class KeyringFollower implements AutoCloseable {
 
   /** How long uses of a generation that still opens may wait to be written. */
   static final Duration USES_WRITTEN_WITHIN = Duration.ofSeconds(5);
+
+  /** How long the end waits for a look under way, and then for its lock. */
+  private static final Duration CLOSE_WITHIN = Duration.ofSeconds(2);
 
   private static final int CONFIRMATIONS_PER_LEASE = 3;
 
@@ -298,6 +302,10 @@ final class KeyringFollower implements AutoCloseable {
 
   /** Says what this gateway opens; or gives what the store holds, when that has moved. */
   private @Nullable Snapshot confirm(Snapshot snapshot, ReplicaRecord saying, long begin) {
+    if (closed) {
+      // A look that hung until now: nothing is served any more.
+      return null;
+    }
     var moved =
         store.change(change -> {
           var current = change.snapshot();
@@ -418,12 +426,20 @@ final class KeyringFollower implements AutoCloseable {
   public void close() {
     closed = true;
     poller.interrupt();
+    keyring.endLease();
+    boolean quiet = false;
     try {
-      poller.join();
+      // A look that hangs in the token or the store is not to keep a gateway from stopping.
+      poller.join(CLOSE_WITHIN.toMillis());
+      quiet = refreshing.tryLock(CLOSE_WITHIN.toMillis(), TimeUnit.MILLISECONDS);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
-    refreshing.lock();
+    if (!quiet) {
+      LOG.warn(
+          "others wait for this gateway until its lease ends: it hangs in a look at the store");
+      return;
+    }
     try {
       keyring.endLease();
       takeUses();

@@ -9,6 +9,7 @@ import static dev.grep11.gateway.pkcs11.Cka.CKA_TOKEN;
 import static dev.grep11.gateway.pkcs11.Cka.CKA_VALUE_LEN;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 
 import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.command.DemoData;
@@ -46,6 +47,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
@@ -75,6 +77,7 @@ class KeyringFollowerTest {
   private Store store;
   private UUID instance;
   private MasterKeys masterKeys;
+  private volatile Runnable onLook = () -> {};
   // They look while a command waits for gateways.
   private final List<Replica> following = new ArrayList<>();
 
@@ -89,7 +92,12 @@ class KeyringFollowerTest {
     Replica(String name) {
       follower =
           new KeyringFollower(
-              store, calls, keyring, keys, SETTINGS, name, nanos::get, clock, false);
+              store, calls, keyring, keys, SETTINGS, name, this::look, clock, false);
+    }
+
+    private long look() {
+      onLook.run();
+      return nanos.get();
     }
 
     byte[] seal() {
@@ -614,6 +622,32 @@ class KeyringFollowerTest {
     assertThat(store.snapshot().use(instance, old).orElseThrow().count())
         .as("sealed once, opened once")
         .isEqualTo(2);
+  }
+
+  @Test
+  void aGatewayThatHangsInALookStopsAllTheSameAndSaysNothingLater() throws Exception {
+    var hangs = new CountDownLatch(1);
+    var goesOn = new CountDownLatch(1);
+    var one = new Replica("one");
+    onLook =
+        () -> {
+          hangs.countDown();
+          try {
+            goesOn.await();
+          } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+          }
+        };
+    var look = Thread.ofPlatform().start(one.follower::refresh);
+    hangs.await();
+    try {
+      assertTimeoutPreemptively(Duration.ofSeconds(20), one::close);
+    } finally {
+      goesOn.countDown();
+      look.join();
+    }
+    assertThat(one.keyring.available()).isFalse();
+    assertThatThrownBy(one::seal).isInstanceOf(HsmUnavailableException.class);
   }
 
   @Test
