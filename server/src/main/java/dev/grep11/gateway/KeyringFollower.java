@@ -1,5 +1,6 @@
 package dev.grep11.gateway;
 
+import dev.grep11.gateway.hsm.Session;
 import dev.grep11.gateway.iam.GrantsSettings;
 import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keyring.GenerationName;
@@ -29,6 +30,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.UUID;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
@@ -53,6 +55,9 @@ final class KeyringFollower implements AutoCloseable {
 
   /** How long uses of a generation that still opens may wait to be written. */
   static final Duration USES_WRITTEN_WITHIN = Duration.ofSeconds(5);
+
+  /** How long the end waits for a look under way, and then for its lock. */
+  private static final Duration CLOSE_WITHIN = Duration.ofSeconds(2);
 
   private static final int CONFIRMATIONS_PER_LEASE = 3;
 
@@ -190,7 +195,7 @@ final class KeyringFollower implements AutoCloseable {
   private void prove(InstanceRecord instance, SealingKeyGeneration generation) {
     try {
       calls.call(session -> {
-        Keyring.requireOpens(session, instance.id(), ids(generation));
+        requireOpens(session, instance, generation);
         return true;
       });
       proven.add(generation.id());
@@ -204,6 +209,17 @@ final class KeyringFollower implements AutoCloseable {
         LOG.error("master key {} is not confirmed: {}", generation.id(), e.getMessage());
       }
     }
+  }
+
+  /**
+   * Shows that a generation opens, and that the root which the instance's answers are drawn from is
+   * there: that of its first generation, also when that one is destroyed.
+   */
+  static void requireOpens(
+      Session session, InstanceRecord instance, SealingKeyGeneration generation) {
+    Keyring.requireOpens(session, instance.id(), ids(generation));
+    Keyring.requireConstantRoot(
+        session, instance.id(), instance.generations().getFirst().stateRoot());
   }
 
   private Map<UUID, Keyring.Generations> living(Snapshot snapshot, Instant now) {
@@ -286,6 +302,10 @@ final class KeyringFollower implements AutoCloseable {
 
   /** Says what this gateway opens; or gives what the store holds, when that has moved. */
   private @Nullable Snapshot confirm(Snapshot snapshot, ReplicaRecord saying, long begin) {
+    if (closed) {
+      // A look that hung until now: nothing is served any more.
+      return null;
+    }
     var moved =
         store.change(change -> {
           var current = change.snapshot();
@@ -294,6 +314,7 @@ final class KeyringFollower implements AutoCloseable {
               || !own(current).equals(own(snapshot))) {
             return Optional.of(current);
           }
+          requireEverythingOpens(current);
           change.put(saying);
           writeUses(change);
           forgetDead(change, clock.instant());
@@ -307,6 +328,22 @@ final class KeyringFollower implements AutoCloseable {
     saidAt = begin;
     keyring.leaseUntil(begin + settings.lease().toNanos(), saying.until());
     return null;
+  }
+
+  /** Others may have gone on without a gateway that they took for dead: it must open everything. */
+  private void requireEverythingOpens(Snapshot current) {
+    if (own(current).filter(record -> record.live(clock.instant())).isPresent()) {
+      return;
+    }
+    for (var instance : current.instances()) {
+      for (var generation : instance.generations()) {
+        if (generation.state().opens() && !isProven(generation)) {
+          throw new SealingKeyException(
+              "master key %s is not confirmed, and others may use it already"
+                  .formatted(generation.id()));
+        }
+      }
+    }
   }
 
   private void takeUses() {
@@ -389,12 +426,20 @@ final class KeyringFollower implements AutoCloseable {
   public void close() {
     closed = true;
     poller.interrupt();
+    keyring.endLease();
+    boolean quiet = false;
     try {
-      poller.join();
+      // A look that hangs in the token or the store is not to keep a gateway from stopping.
+      poller.join(CLOSE_WITHIN.toMillis());
+      quiet = refreshing.tryLock(CLOSE_WITHIN.toMillis(), TimeUnit.MILLISECONDS);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
-    refreshing.lock();
+    if (!quiet) {
+      LOG.warn(
+          "others wait for this gateway until its lease ends: it hangs in a look at the store");
+      return;
+    }
     try {
       keyring.endLease();
       takeUses();

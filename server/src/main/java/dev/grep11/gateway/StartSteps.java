@@ -2,7 +2,6 @@ package dev.grep11.gateway;
 
 import dev.grep11.gateway.iam.IssuerKeys;
 import dev.grep11.gateway.iam.IssuerSettings;
-import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.SealingKeyException;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.Store;
@@ -70,7 +69,7 @@ final class StartSteps {
       for (var instance : instances) {
         for (var generation : instance.generations()) {
           if (generation.state().opens()) {
-            Keyring.requireOpens(session, instance.id(), KeyringFollower.ids(generation));
+            KeyringFollower.requireOpens(session, instance, generation);
           }
         }
       }

@@ -9,6 +9,7 @@ import static dev.grep11.gateway.pkcs11.Cka.CKA_TOKEN;
 import static dev.grep11.gateway.pkcs11.Cka.CKA_VALUE_LEN;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 
 import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.command.DemoData;
@@ -18,6 +19,7 @@ import dev.grep11.gateway.key.KeyForm;
 import dev.grep11.gateway.key.KeySealer;
 import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keys;
+import dev.grep11.gateway.key.PublicKeyInfo;
 import dev.grep11.gateway.key.SealingKeyException;
 import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.key.StateSealer;
@@ -34,15 +36,23 @@ import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.SealingKeyGeneration.State;
 import dev.grep11.gateway.store.Store;
 import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.KeyPairGenerator;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.LongSupplier;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -67,6 +77,7 @@ class KeyringFollowerTest {
   private Store store;
   private UUID instance;
   private MasterKeys masterKeys;
+  private volatile Runnable onLook = () -> {};
   // They look while a command waits for gateways.
   private final List<Replica> following = new ArrayList<>();
 
@@ -81,7 +92,12 @@ class KeyringFollowerTest {
     Replica(String name) {
       follower =
           new KeyringFollower(
-              store, calls, keyring, keys, SETTINGS, name, nanos::get, clock, false);
+              store, calls, keyring, keys, SETTINGS, name, this::look, clock, false);
+    }
+
+    private long look() {
+      onLook.run();
+      return nanos.get();
     }
 
     byte[] seal() {
@@ -93,28 +109,7 @@ class KeyringFollowerTest {
     }
 
     byte[] aesKey() {
-      var attributes =
-          Template.builder()
-              .put(CKA_CLASS, Cko.CKO_SECRET_KEY)
-              .put(CKA_KEY_TYPE, Ckk.CKK_AES)
-              .put(CKA_VALUE_LEN, 32)
-              .put(CKA_ENCRYPT, true)
-              .build();
-      return calls.call(session -> {
-        long object =
-            session.generateKey(
-                Mechanism.of(Ckm.CKM_AES_KEY_GEN),
-                attributes.toBuilder()
-                    .put(CKA_TOKEN, false)
-                    .put(CKA_SENSITIVE, true)
-                    .put(CKA_EXTRACTABLE, true)
-                    .build());
-        var blob =
-            sealer.seal(
-                instance, object, attributes.toBuilder().put(CKA_EXTRACTABLE, false).build());
-        session.destroyObject(object);
-        return blob;
-      });
+      return calls.call(_ -> KeyringFollowerTest.this.aesKey(sealer));
     }
 
     byte[] rewrap(byte[] blob) {
@@ -131,6 +126,31 @@ class KeyringFollowerTest {
     @Override
     public void close() {
       follower.close();
+    }
+  }
+
+  private byte[] aesKey(KeySealer sealer) {
+    var attributes =
+        Template.builder()
+            .put(CKA_CLASS, Cko.CKO_SECRET_KEY)
+            .put(CKA_KEY_TYPE, Ckk.CKK_AES)
+            .put(CKA_VALUE_LEN, 32)
+            .put(CKA_ENCRYPT, true)
+            .build();
+    var session = hsm.session();
+    long object =
+        session.generateKey(
+            Mechanism.of(Ckm.CKM_AES_KEY_GEN),
+            attributes.toBuilder()
+                .put(CKA_TOKEN, false)
+                .put(CKA_SENSITIVE, true)
+                .put(CKA_EXTRACTABLE, true)
+                .build());
+    try {
+      return sealer.seal(
+          instance, object, attributes.toBuilder().put(CKA_EXTRACTABLE, false).build());
+    } finally {
+      session.destroyObject(object);
     }
   }
 
@@ -375,6 +395,25 @@ class KeyringFollowerTest {
   }
 
   @Test
+  void aGatewayThatWasTakenForDeadMustOpenEverythingBeforeItIsBelievedAgain() {
+    try (var one = new Replica("one")) {
+      var next = next();
+      calls.call(session -> {
+        SealingKeys.destroy(session, KeyringFollower.ids(generation(next)), false);
+        return true;
+      });
+      one.follower.refresh();
+      var dead = store.snapshot().replicas().getFirst();
+      store.change(change -> change.remove(dead));
+
+      assertThatThrownBy(one.follower::refresh)
+          .isInstanceOf(SealingKeyException.class)
+          .hasMessageContaining(next);
+      assertThat(store.snapshot().replicas()).isEmpty();
+    }
+  }
+
+  @Test
   void retirementWaitsForAGatewayThatStillSealsAndThenBindsIt() {
     try (var one = new Replica("one")) {
       var old = active();
@@ -398,6 +437,50 @@ class KeyringFollowerTest {
       masterKeys.reinstate(instance, ANY);
       one.follower.refresh();
       assertThat(one.open(state)).isEqualTo(CONTENT);
+    }
+  }
+
+  @Test
+  void whatWasSealedWhileItsGenerationWasRetiredIsNotGivenAway() {
+    var generations =
+        Map.of(
+            instance, new Keyring.Generations(List.of(KeyringFollower.ids(generation(active())))));
+    var readings = new AtomicInteger();
+    var keyring = new AtomicReference<Keyring>();
+    // Looked at when the keys are chosen, and again when the token has sealed.
+    LongSupplier retiring =
+        () -> {
+          if (readings.incrementAndGet() == 2) {
+            keyring.get().replace(Map.of());
+          }
+          return 0;
+        };
+    keyring.set(Keyring.leased(hsm, retiring, clock));
+    keyring.get().leaseUntil(1, begin.plus(LEASE));
+    var states = new StateSealer(hsm, keyring.get());
+    var keys = new KeySealer(hsm, keyring.get(), true, true);
+    var rsa = PublicKeyInfo.parse(rsaKey());
+    List<Supplier<byte[]>> sealings =
+        List.of(
+            () -> states.seal(instance, CryptoFunction.DIGEST, 1, new byte[0], CONTENT),
+            () -> keys.sealPublic(instance, rsa, Template.builder().put(CKA_ENCRYPT, true).build()),
+            () -> aesKey(keys));
+    for (var sealing : sealings) {
+      keyring.get().replace(generations);
+      readings.set(0);
+      assertThatThrownBy(() -> calls.call(_ -> sealing.get()))
+          .isInstanceOf(HsmUnavailableException.class)
+          .hasMessageContaining("retired while");
+    }
+  }
+
+  private static byte[] rsaKey() {
+    try {
+      var generator = KeyPairGenerator.getInstance("RSA");
+      generator.initialize(1024);
+      return generator.generateKeyPair().getPublic().getEncoded();
+    } catch (GeneralSecurityException e) {
+      throw new IllegalStateException("RSA is part of every JDK", e);
     }
   }
 
@@ -542,6 +625,32 @@ class KeyringFollowerTest {
   }
 
   @Test
+  void aGatewayThatHangsInALookStopsAllTheSameAndSaysNothingLater() throws Exception {
+    var hangs = new CountDownLatch(1);
+    var goesOn = new CountDownLatch(1);
+    var one = new Replica("one");
+    onLook =
+        () -> {
+          hangs.countDown();
+          try {
+            goesOn.await();
+          } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+          }
+        };
+    var look = Thread.ofPlatform().start(one.follower::refresh);
+    hangs.await();
+    try {
+      assertTimeoutPreemptively(Duration.ofSeconds(20), one::close);
+    } finally {
+      goesOn.countDown();
+      look.join();
+    }
+    assertThat(one.keyring.available()).isFalse();
+    assertThatThrownBy(one::seal).isInstanceOf(HsmUnavailableException.class);
+  }
+
+  @Test
   void destructionWaitsForTheQuarantineAndIsFinishedWhereItWasCutOff() {
     var old = active();
     next();
@@ -565,6 +674,26 @@ class KeyringFollowerTest {
     try (var one = new Replica("one")) {
       assertThat(one.open(one.seal())).isEqualTo(CONTENT);
     }
+  }
+
+  @Test
+  void aGatewayDoesNotStartWithoutTheFirstRootAlsoWhenItsGenerationIsDestroyed() {
+    var first = generation(active());
+    next();
+    masterKeys.activate(instance, ANY);
+    masterKeys.retire(instance, ANY, Duration.ZERO, false);
+    new Replica("with it").close();
+    calls.call(session -> {
+      SealingKeys.destroy(session, KeyringFollower.ids(first), false);
+      return true;
+    });
+
+    assertThatThrownBy(() -> new Replica("without it"))
+        .isInstanceOf(SealingKeyException.class)
+        .hasMessageContaining("first derivation root");
+    assertThatThrownBy(() -> StartSteps.requireSealingKeys(calls, store.instances()))
+        .isInstanceOf(SealingKeyException.class)
+        .hasMessageContaining("first derivation root");
   }
 
   /** A command that dies before its commit: the record of it is the last thing before that. */

@@ -361,12 +361,12 @@ public final class KeySealer {
     var unsigned =
         new MacedPublicKey(
             instance, keys.masterKeyId(), spki, attributes, new byte[SealedKey.MAC_LENGTH]);
-    return new MacedPublicKey(
-            instance, keys.masterKeyId(), spki, attributes, mac(session, keys, unsigned.macInput()))
-        .encoded();
+    var mac = mac(session, keys, unsigned.macInput());
+    keyring.requireStillOpens(keys);
+    return new MacedPublicKey(instance, keys.masterKeyId(), spki, attributes, mac).encoded();
   }
 
-  private static byte[] encode(
+  private byte[] encode(
       Session session, SealingKeys keys, Sealing sealing, Template attributes, byte[] sealed) {
     var salt = session.random(SALT_LENGTH);
     var unsigned =
@@ -378,14 +378,10 @@ public final class KeySealer {
             attributes,
             sealed,
             new byte[SealedKey.MAC_LENGTH]);
+    var mac = mac(session, keys, unsigned.macInput());
+    keyring.requireStillOpens(keys);
     return new SealedKey(
-            keys.instance(),
-            keys.masterKeyId(),
-            sealing,
-            salt,
-            attributes,
-            sealed,
-            mac(session, keys, unsigned.macInput()))
+            keys.instance(), keys.masterKeyId(), sealing, salt, attributes, sealed, mac)
         .encoded();
   }
 

@@ -109,6 +109,8 @@ public final class Keyring {
    */
   private record Lease(long untilNanos, long untilMillis) {}
 
+  private static final String FIRST_ROOT = "first derivation root";
+
   private final Hsm hsm;
   private final LongSupplier nanoClock;
   private final InstantSource clock;
@@ -199,6 +201,16 @@ public final class Keyring {
    */
   public static void requireOpens(Session session, UUID instance, SealingKeyIds ids) {
     KeySealer.requireWorks(session, SealingKeys.load(session, instance, ids));
+  }
+
+  /**
+   * Shows that the key is there which answers are drawn from that must stay the same.
+   *
+   * @param root its CKA_ID
+   * @throws SealingKeyException when it is missing
+   */
+  public static void requireConstantRoot(Session session, UUID instance, byte[] root) {
+    var _ = SealingKeys.find(session, instance, FIRST_ROOT, root);
   }
 
   /** The uses of each generation since the last call of this. */
@@ -305,6 +317,20 @@ public final class Keyring {
     count(keys);
   }
 
+  /**
+   * Asked after something was sealed and before it is given away: a call may have waited for the
+   * token since it chose the keys.
+   *
+   * @throws HsmUnavailableException when nothing says that it would open; the call may be repeated
+   */
+  void requireStillOpens(SealingKeys keys) {
+    requireLease();
+    if (!lives(keys)) {
+      throw new HsmUnavailableException(
+          "the master key was retired while the call sealed under it");
+    }
+  }
+
   /** Whether blobs of this generation open. */
   boolean lives(SealingKeys keys) {
     return living.uses().containsKey(name(keys));
@@ -352,8 +378,7 @@ public final class Keyring {
     var name = new GenerationName(instance, generations.constantRoot());
     var root = roots.get(name);
     if (root == null) {
-      root =
-          SealingKeys.find(session, instance, "first derivation root", generations.constantRoot());
+      root = SealingKeys.find(session, instance, FIRST_ROOT, generations.constantRoot());
       roots.put(name, root);
     }
     return root;

@@ -64,6 +64,7 @@ public final class StateSealer {
             .encoded();
     try {
       var sealed = cipher(Cipher.ENCRYPT_MODE, keys, header).doFinal(content);
+      keyring.requireStillOpens(keys);
       var state = Arrays.copyOf(header, header.length + sealed.length);
       System.arraycopy(sealed, 0, state, header.length, sealed.length);
       return state;
