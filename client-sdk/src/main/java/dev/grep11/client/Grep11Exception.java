@@ -58,8 +58,17 @@ public final class Grep11Exception extends RuntimeException {
         false,
         Ckr.CKR_GENERAL_ERROR,
         withRootCause(description, failure),
-        status.getCode() == Status.Code.UNAVAILABLE,
+        status.getCode() == Status.Code.UNAVAILABLE || isCutOff(status),
         failure);
+  }
+
+  /**
+   * A gateway that stops at once resets its calls; one that this side cancelled has other words.
+   */
+  private static boolean isCutOff(Status status) {
+    return status.getCode() == Status.Code.CANCELLED
+        && status.getDescription() != null
+        && status.getDescription().startsWith("RST_STREAM");
   }
 
   /** The PKCS #11 return value, one of {@link Ckr}. */

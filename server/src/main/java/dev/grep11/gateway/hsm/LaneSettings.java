@@ -17,7 +17,7 @@ public record LaneSettings(int threads, int perCaller, int queued) {
           new LaneSettings(Math.max(2, Runtime.getRuntime().availableProcessors()), 1024, 8192);
       // Two threads that unwrap asymmetric keys are slower than one on SoftHSM.
       case LOAD -> new LaneSettings(1, 256, 2048);
-      case GENERATE -> new LaneSettings(2, 16, 256);
+      case GENERATE -> new LaneSettings(2, 64, 256);
       case PARAMETERS -> new LaneSettings(1, 1, 16);
     };
   }
