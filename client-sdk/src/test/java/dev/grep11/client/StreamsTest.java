@@ -147,7 +147,8 @@ class StreamsTest {
 
     assertThat(streams.digest(Mechanisms.sha256(), in(data))).isEqualTo(sha256(data));
 
-    assertThat(gateway.calls()).hasSize(3);
+    // The call that finds it stopping may still arrive there.
+    assertThat(gateway.calls()).hasSizeBetween(3, 4);
     assertThat(replica.calls()).hasSizeGreaterThanOrEqualTo(4);
   }
 
