@@ -4,8 +4,8 @@ import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.operation.Requester;
+import dev.grep11.gateway.operation.Workload;
 import dev.grep11.gateway.rpc.Dispatcher;
-import dev.grep11.gateway.rpc.Workload;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 
@@ -30,14 +30,7 @@ final class LaneDispatcher implements Dispatcher {
   @Override
   public <T> CompletableFuture<T> submit(
       Requester by, Workload workload, long deadlineNanos, Callable<T> work) {
-    var lane =
-        operations.lane(
-            by.instance(),
-            workload.function(),
-            workload.mechanism(),
-            workload.key(),
-            workload.payloadLength(),
-            workload.absorbs());
+    var lane = operations.lane(by.instance(), workload);
     if (lane.isEmpty() && inline && hsm.ownsSession()) {
       return here(work);
     }

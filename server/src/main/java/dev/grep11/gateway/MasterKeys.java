@@ -20,7 +20,6 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.function.BooleanSupplier;
-import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
 
@@ -391,13 +390,13 @@ public final class MasterKeys {
     }
 
     /** The generation that the step is about, which another command may have moved since. */
-    SealingKeyGeneration inState(State... states) {
+    SealingKeyGeneration inState(State state) {
       var found =
           instance().generations().stream()
               .filter(each -> each.id().equals(generation))
               .findFirst()
               .orElseThrow(() -> new StartException("there is no master key " + generation));
-      if (!List.of(states).contains(found.state())) {
+      if (found.state() != state) {
         throw isIn(found);
       }
       return found;
@@ -558,7 +557,7 @@ public final class MasterKeys {
   }
 
   private Standing standing(Snapshot snapshot, UUID instance, SealingKeyGeneration generation) {
-    var follows = followed(generation).apply(generation.id());
+    var follows = followed(generation);
     var live = snapshot.live(now());
     return new Standing(
         generation,
@@ -570,14 +569,13 @@ public final class MasterKeys {
             .call(session -> SealingKeys.count(session, KeyringFollower.ids(generation))));
   }
 
-  private static Function<String, Predicate<ReplicaRecord>> followed(
-      SealingKeyGeneration generation) {
+  private static Predicate<ReplicaRecord> followed(SealingKeyGeneration generation) {
+    var id = generation.id();
     return switch (generation.state()) {
-      case NEXT -> id -> replica -> replica.rewrapsUnder().contains(id);
-      case PREVIOUS ->
-          id -> replica -> replica.opens().contains(id) && !replica.seals().contains(id);
-      case ACTIVE -> id -> replica -> replica.seals().contains(id);
-      case RETIRED, DESTROYED -> id -> replica -> !replica.opens().contains(id);
+      case NEXT -> replica -> replica.rewrapsUnder().contains(id);
+      case PREVIOUS -> replica -> replica.opens().contains(id) && !replica.seals().contains(id);
+      case ACTIVE -> replica -> replica.seals().contains(id);
+      case RETIRED, DESTROYED -> replica -> !replica.opens().contains(id);
     };
   }
 

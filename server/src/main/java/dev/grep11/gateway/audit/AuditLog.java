@@ -137,11 +137,6 @@ public final class AuditLog implements AutoCloseable {
     return dropped.sum();
   }
 
-  /** Events handed over and not written yet. */
-  public int lag() {
-    return queue.size();
-  }
-
   private void waitFor(AuditEvent event) {
     if (failed) {
       throw new AuditUnavailableException("the audit sink has failed");

@@ -68,12 +68,6 @@ final class DerReader {
         : content;
   }
 
-  void requireEnd() {
-    if (!atEnd()) {
-      throw malformed();
-    }
-  }
-
   /** A copy of content that is not secret. */
   static byte[] copy(ByteBuffer content) {
     var bytes = new byte[content.remaining()];

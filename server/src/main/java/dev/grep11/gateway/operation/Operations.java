@@ -25,9 +25,9 @@ import dev.grep11.gateway.pkcs11.Template;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
-import java.util.OptionalLong;
 import java.util.Set;
 import java.util.UUID;
 
@@ -44,6 +44,10 @@ public final class Operations {
 
   /** The same for a hash that runs along in the gateway: some 5 microseconds a KiB. */
   private static final int INLINE_ABSORBED = 8 << 10;
+
+  /** What makes a key in the token of each call. */
+  private static final Set<CryptoFunction> LOADING =
+      EnumSet.of(CryptoFunction.WRAP, CryptoFunction.UNWRAP, CryptoFunction.DERIVE);
 
   private static final int MIN_PIN = 6;
   private static final int MAX_PIN = 16;
@@ -284,36 +288,24 @@ public final class Operations {
   /**
    * Where a call belongs: the lane whose other work it may wait behind.
    *
-   * @param function empty for information, random numbers and what is never cheap
-   * @param mechanism number, where the call has one
-   * @param key of the blob that the call uses; empty when it uses none
-   * @param payloadLength bytes of data to work on
-   * @param absorbs whether the call only takes data of a hash or MAC, for which no key is loaded
    * @return empty when the call is so cheap on a local token that handing it over would cost more
    */
-  public Optional<Lane> lane(
-      UUID instance,
-      Optional<CryptoFunction> function,
-      OptionalLong mechanism,
-      Optional<BlobDigest> key,
-      int payloadLength,
-      boolean absorbs) {
-    if (absorbs) {
-      return payloadLength <= INLINE_ABSORBED ? Optional.empty() : Optional.of(Lane.USE);
+  public Optional<Lane> lane(UUID instance, Workload load) {
+    if (load.absorbs()) {
+      return load.payloadLength() <= INLINE_ABSORBED ? Optional.empty() : Optional.of(Lane.USE);
     }
-    var row =
-        mechanism.isPresent()
-            ? catalog.find(mechanism.getAsLong())
-            : Optional.<MechanismRow>empty();
-    if (function.isPresent() && function.get() == CryptoFunction.UNWRAP && mechanism.isEmpty()) {
-      // RewrapKeyBlob, which opens and seals by mechanisms of the gateway's own.
+    if (load.function().filter(LOADING::contains).isPresent()) {
       return Optional.of(Lane.LOAD);
     }
-    if (function.isEmpty() || row.isEmpty()) {
+    var row =
+        load.mechanism().isPresent()
+            ? catalog.find(load.mechanism().getAsLong())
+            : Optional.<MechanismRow>empty();
+    if (load.function().isEmpty() || row.isEmpty()) {
       return Optional.of(Lane.USE);
     }
     var family = row.get().family();
-    return switch (function.get()) {
+    return switch (load.function().get()) {
       case GENERATE ->
           Optional.of(
               family == MechanismFamily.DSA_PARAMETERS || family == MechanismFamily.DH_PARAMETERS
@@ -323,6 +315,7 @@ public final class Operations {
       case WRAP, UNWRAP, DERIVE -> Optional.of(Lane.LOAD);
       case DIGEST, ENCRYPT, DECRYPT, SIGN, VERIFY -> {
         var form = family == MechanismFamily.HMAC ? KeyForm.HMAC : KeyForm.USE;
+        var key = load.key();
         if (key.isPresent() && !keys.isLoaded(instance, key.get(), form)) {
           yield Optional.of(Lane.LOAD);
         }
@@ -330,7 +323,7 @@ public final class Operations {
           // Its key is opened for every call, which is the work of that lane.
           yield Optional.of(Lane.LOAD);
         }
-        boolean cheap = isCheap(family) && payloadLength <= INLINE_PAYLOAD;
+        boolean cheap = isCheap(family) && load.payloadLength() <= INLINE_PAYLOAD;
         yield cheap ? Optional.empty() : Optional.of(Lane.USE);
       }
     };

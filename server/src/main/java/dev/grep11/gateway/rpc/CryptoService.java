@@ -27,6 +27,7 @@ import com.google.protobuf.ByteString;
 import dev.grep11.gateway.iam.Actions;
 import dev.grep11.gateway.key.BlobDigest;
 import dev.grep11.gateway.operation.Operations;
+import dev.grep11.gateway.operation.Workload;
 import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Policy;

@@ -17,6 +17,7 @@ import com.google.protobuf.ByteString;
 import dev.grep11.gateway.key.StateHeader;
 import dev.grep11.gateway.key.StateSealer;
 import dev.grep11.gateway.operation.PartedOperations;
+import dev.grep11.gateway.operation.Workload;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.proto.CryptoGrpc;

@@ -1,6 +1,7 @@
 package dev.grep11.gateway.rpc;
 
 import dev.grep11.gateway.operation.Requester;
+import dev.grep11.gateway.operation.Workload;
 import java.util.Set;
 import java.util.function.BiFunction;
 import java.util.function.Function;

@@ -3,6 +3,7 @@ package dev.grep11.gateway.rpc;
 import com.google.protobuf.Message;
 import dev.grep11.gateway.iam.Actions;
 import dev.grep11.gateway.operation.Requester;
+import dev.grep11.gateway.operation.Workload;
 import io.grpc.MethodDescriptor;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.ServiceDescriptor;

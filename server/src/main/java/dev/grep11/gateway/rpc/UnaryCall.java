@@ -6,6 +6,7 @@ import static dev.grep11.gateway.pkcs11.Ckr.CKR_IBM_GREP11_CANNOT_UNMARSHAL;
 import dev.grep11.gateway.audit.AuditUnavailableException;
 import dev.grep11.gateway.iam.TokenRejectedException;
 import dev.grep11.gateway.key.BlobDigest;
+import dev.grep11.gateway.operation.Workload;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.OverloadedException;

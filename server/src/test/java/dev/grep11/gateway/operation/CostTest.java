@@ -65,21 +65,23 @@ class CostTest {
   private static Optional<Lane> absorbing(long mechanism, byte[] key, int length) {
     return client.operations.lane(
         Core.A,
-        Optional.of(CryptoFunction.SIGN),
-        OptionalLong.of(mechanism),
-        BlobDigest.of(key),
-        length,
-        true);
+        new Workload(
+            Optional.of(CryptoFunction.SIGN),
+            OptionalLong.of(mechanism),
+            BlobDigest.of(key),
+            length,
+            true));
   }
 
   private static Optional<Lane> lane(long mechanism, byte[] key) {
     return client.operations.lane(
         Core.A,
-        Optional.of(CryptoFunction.SIGN),
-        OptionalLong.of(mechanism),
-        BlobDigest.of(key),
-        7,
-        false);
+        new Workload(
+            Optional.of(CryptoFunction.SIGN),
+            OptionalLong.of(mechanism),
+            BlobDigest.of(key),
+            7,
+            false));
   }
 
   @Test

@@ -7,6 +7,7 @@ import static org.awaitility.Awaitility.await;
 
 import com.google.common.util.concurrent.ListenableFuture;
 import com.google.protobuf.ByteString;
+import dev.grep11.gateway.operation.Workload;
 import dev.grep11.proto.CryptoGrpc;
 import dev.grep11.proto.EncryptSingleRequest;
 import dev.grep11.proto.EncryptSingleResponse;

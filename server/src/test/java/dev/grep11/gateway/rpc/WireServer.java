@@ -2,6 +2,7 @@ package dev.grep11.gateway.rpc;
 
 import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.operation.Requester;
+import dev.grep11.gateway.operation.Workload;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.store.Subject;

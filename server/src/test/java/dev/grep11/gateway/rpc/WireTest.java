@@ -8,6 +8,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import com.google.protobuf.ByteString;
+import dev.grep11.gateway.operation.Workload;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.OverloadedException;

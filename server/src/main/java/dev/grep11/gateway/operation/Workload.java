@@ -1,4 +1,4 @@
-package dev.grep11.gateway.rpc;
+package dev.grep11.gateway.operation;
 
 import dev.grep11.gateway.key.BlobDigest;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
@@ -21,11 +21,11 @@ public record Workload(
     int payloadLength,
     boolean absorbs) {
 
-  static final Workload INFORMATION =
+  public static final Workload INFORMATION =
       new Workload(Optional.empty(), OptionalLong.empty(), Optional.empty(), 0, false);
 
   /** Opens and seals a key, by no mechanism of the client's. */
-  static final Workload REWRAP =
+  public static final Workload REWRAP =
       new Workload(
           Optional.of(CryptoFunction.UNWRAP), OptionalLong.empty(), Optional.empty(), 0, false);
 }
