@@ -19,6 +19,7 @@ import dev.grep11.gateway.rpc.CallAuditLog;
 import dev.grep11.gateway.rpc.ClientCertificates;
 import dev.grep11.gateway.rpc.CryptoListener;
 import dev.grep11.gateway.rpc.TokenAccess;
+import dev.grep11.gateway.store.StoreFollower;
 import dev.grep11.gateway.tls.Connections;
 import dev.grep11.gateway.tls.IdentityException;
 import dev.grep11.gateway.tls.ServerTls;
@@ -97,7 +98,7 @@ public final class Gateway implements AutoCloseable {
     var sealer = new KeySealer(hsm, keyring, privateObjects, config.softwareFallback());
     var keys = new Keys(hsm, sealer, config.cachedKeys());
     closing(
-        KeyringFollower.start(store, calls, keyring, keys, config.grants(), replicaName(config)));
+        KeyringFollower.start(store, calls, keyring, keys, config.follow(), replicaName(config)));
     var catalog =
         MechanismCatalog.of(hsm.mechanisms().keySet(), config.policy(), config.softwareFallback());
     var operations =
@@ -111,7 +112,8 @@ public final class Gateway implements AutoCloseable {
             config.softwareFallback(),
             config.bufferedBytes());
 
-    var grants = closing(Grants.follow(store, Roles.standard(), config.grants()));
+    var follower = closing(StoreFollower.start(store, config.follow()));
+    var grants = new Grants(follower, Roles.standard());
     StartSteps.requireKeyFiles(config.issuers());
     var issuers = new ArrayList<IssuerSettings>(config.issuers());
     if (config.tokenService().isPresent()) {

@@ -9,11 +9,11 @@ import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import dev.grep11.gateway.audit.AuditSettings;
 import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.hsm.PinSource;
-import dev.grep11.gateway.iam.GrantsSettings;
 import dev.grep11.gateway.iam.IssuerSettings;
 import dev.grep11.gateway.iam.TokenServiceSettings;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.rpc.Limits;
+import dev.grep11.gateway.store.FollowSettings;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -60,7 +60,7 @@ public record GatewayConfig(
     boolean privateObjects,
     int cachedKeys,
     Path store,
-    GrantsSettings grants,
+    FollowSettings follow,
     List<IssuerSettings> issuers,
     Optional<TokenServiceSettings> tokenService,
     AuditSettings audit,
@@ -197,7 +197,7 @@ public record GatewayConfig(
                 == KeyVisibility.PRIVATE,
             hsm.number("cachedKeys", 16, 100_000, 1000),
             store.requiredPath("directory"),
-            grants(store),
+            follow(store),
             issuers,
             tokenService,
             audit(settings.section("audit")),
@@ -278,12 +278,12 @@ public record GatewayConfig(
     return workers == 0 ? settings : settings.withWorkers(workers);
   }
 
-  private static GrantsSettings grants(SettingsReader store) {
-    var poll = Duration.ofSeconds(store.number("pollSeconds", 1, 30, 2));
+  private static FollowSettings follow(SettingsReader store) {
+    var poll = Duration.ofMillis(store.number("pollMillis", 20, 30_000, 250));
     var lease = Duration.ofSeconds(store.number("leaseSeconds", 2, 86_400, 300));
     return store
-        .checked("leaseSeconds", () -> new GrantsSettings(poll, lease))
-        .orElse(GrantsSettings.DEFAULT);
+        .checked("leaseSeconds", () -> new FollowSettings(poll, lease))
+        .orElse(FollowSettings.DEFAULT);
   }
 
   private static Duration quarantine(SettingsReader masterKey, boolean demo) {

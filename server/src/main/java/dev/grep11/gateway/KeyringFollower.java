@@ -1,13 +1,13 @@
 package dev.grep11.gateway;
 
 import dev.grep11.gateway.hsm.Session;
-import dev.grep11.gateway.iam.GrantsSettings;
 import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keyring.GenerationName;
 import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.key.SealingKeyException;
 import dev.grep11.gateway.key.SealingKeyIds;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.ReplicaRecord;
 import dev.grep11.gateway.store.SealingKeyGeneration;
@@ -65,7 +65,7 @@ final class KeyringFollower implements AutoCloseable {
   private final HsmCalls calls;
   private final Keyring keyring;
   private final Keys keys;
-  private final GrantsSettings settings;
+  private final FollowSettings settings;
   private final String name;
   private final LongSupplier nanoClock;
   private final InstantSource clock;
@@ -94,7 +94,7 @@ final class KeyringFollower implements AutoCloseable {
       HsmCalls calls,
       Keyring keyring,
       Keys keys,
-      GrantsSettings settings,
+      FollowSettings settings,
       String name) {
     return new KeyringFollower(
         store,
@@ -116,7 +116,7 @@ final class KeyringFollower implements AutoCloseable {
       HsmCalls calls,
       Keyring keyring,
       Keys keys,
-      GrantsSettings settings,
+      FollowSettings settings,
       String name,
       LongSupplier nanoClock,
       InstantSource clock,

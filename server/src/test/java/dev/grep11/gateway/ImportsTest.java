@@ -22,10 +22,20 @@ class ImportsTest {
       Map.ofEntries(
           Map.entry(
               "rpc",
-              Set.of("operation", "certmgr", "iam", "tls", "key", "pkcs11", "audit", "store")),
-          Map.entry("tls", Set.of("certmgr", "audit")),
+              Set.of(
+                  "operation",
+                  "certmgr",
+                  "trust",
+                  "iam",
+                  "tls",
+                  "key",
+                  "pkcs11",
+                  "audit",
+                  "store")),
+          Map.entry("tls", Set.of("certmgr", "trust", "audit")),
           Map.entry("iam", Set.of("store", "audit")),
-          Map.entry("certmgr", Set.of("store", "audit")),
+          Map.entry("certmgr", Set.of("trust", "store", "audit")),
+          Map.entry("trust", Set.of()),
           Map.entry("operation", Set.of("key", "hsm", "pkcs11")),
           Map.entry("key", Set.of("hsm", "pkcs11")),
           Map.entry("hsm", Set.of("pkcs11")),

@@ -14,7 +14,6 @@ import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.command.DemoData;
 import dev.grep11.gateway.hsm.Hsm;
-import dev.grep11.gateway.iam.GrantsSettings;
 import dev.grep11.gateway.key.KeyForm;
 import dev.grep11.gateway.key.KeySealer;
 import dev.grep11.gateway.key.Keyring;
@@ -32,6 +31,7 @@ import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Template;
+import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.SealingKeyGeneration.State;
 import dev.grep11.gateway.store.Store;
@@ -62,7 +62,7 @@ import org.junit.jupiter.api.io.TempDir;
 class KeyringFollowerTest {
   private static final Duration LEASE = Duration.ofMinutes(5);
   // The poller is not to interfere: the test says when to look.
-  private static final GrantsSettings SETTINGS = new GrantsSettings(Duration.ofSeconds(30), LEASE);
+  private static final FollowSettings SETTINGS = new FollowSettings(Duration.ofSeconds(30), LEASE);
   private static final Duration WAIT = Duration.ofMillis(20);
   private static final Optional<String> ANY = Optional.empty();
   private static final byte[] CONTENT = {1, 2, 3};

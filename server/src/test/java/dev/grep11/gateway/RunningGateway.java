@@ -114,7 +114,7 @@ public final class RunningGateway implements AutoCloseable {
     instance = GatewayConfig.read(demo.config()).instance().orElseThrow();
     var replaced = new HashMap<String, Object>();
     replaced.put("/listen/portBase", 0);
-    replaced.put("/store/pollSeconds", 1);
+    replaced.put("/store/pollMillis", 100);
     replaced.put("/audit/file", "audit.jsonl");
     replaced.put(
         "/issuers",

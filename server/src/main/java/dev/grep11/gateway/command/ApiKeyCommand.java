@@ -127,7 +127,7 @@ final class ApiKeyCommand {
       mixinStandardHelpOptions = true,
       description = {
         "Deletes an API key and its grants.",
-        "Tokens given for it stop at the gateways' next look at the store (store.pollSeconds, 2 s"
+        "Tokens given for it stop at the gateways' next look at the store (store.pollMillis, 250"
             + " unless set), within a minute at most."
       })
   static final class Delete implements Callable<Integer> {

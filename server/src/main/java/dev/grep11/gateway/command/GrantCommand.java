@@ -167,7 +167,7 @@ final class GrantCommand {
       mixinStandardHelpOptions = true,
       description = {
         "Takes a grant away.",
-        "It binds at the gateways' next look at the store (store.pollSeconds, 2 s unless set),"
+        "It binds at the gateways' next look at the store (store.pollMillis, 250 unless set),"
             + " within a minute at most, for tokens already given too."
       })
   static final class Remove implements Callable<Integer> {

@@ -19,11 +19,12 @@ import java.util.UUID;
 /**
  * Records as bytes: a format number, then the fields in order, everything of variable length with
  * its length. Format 2 is that of instances whose generations know since when they are in their
- * state.
+ * state, and of registries whose entries know who registered them and when.
  */
 final class RecordCodec {
   private static final int FIRST = 1;
   private static final int GENERATIONS_SINCE = 2;
+  private static final int ENTRIES_OWNED = 2;
 
   private RecordCodec() {}
 
@@ -40,6 +41,16 @@ final class RecordCodec {
           uuid(out, use.instance());
           text(out, use.generation());
         }
+        case AdministratorRecord administrator -> {
+          uuid(out, administrator.instance());
+          subject(out, administrator.subject());
+        }
+        case EnrolmentRecord enrolment -> {
+          uuid(out, enrolment.instance());
+          subject(out, enrolment.subject());
+          text(out, enrolment.kind().name());
+        }
+        case EventRecord event -> uuid(out, event.id());
       }
     });
   }
@@ -54,6 +65,9 @@ final class RecordCodec {
         case RegistryRecord registry -> registry(out, registry);
         case ReplicaRecord replica -> replica(out, replica);
         case SealingKeyUse use -> use(out, use);
+        case AdministratorRecord administrator -> administrator(out, administrator);
+        case EnrolmentRecord enrolment -> enrolment(out, enrolment);
+        case EventRecord event -> event(out, event);
       }
     });
   }
@@ -70,9 +84,12 @@ final class RecordCodec {
             case INSTANCE -> instance(in, format);
             case GRANT -> grant(in);
             case API_KEY -> apiKey(in);
-            case REGISTRY -> registry(in);
+            case REGISTRY -> registry(in, format);
             case REPLICA -> replica(in);
             case SEALING_KEY_USE -> use(in);
+            case ADMINISTRATOR -> administrator(in);
+            case ENROLMENT -> enrolment(in);
+            case EVENT -> event(in);
           };
       if (in.available() != 0) {
         throw new StoreException("row of table " + table.sqlName() + " has bytes left over");
@@ -86,7 +103,8 @@ final class RecordCodec {
   private static int format(Table table) {
     return switch (table) {
       case INSTANCE -> GENERATIONS_SINCE;
-      case GRANT, API_KEY, REGISTRY, REPLICA, SEALING_KEY_USE -> FIRST;
+      case REGISTRY -> ENTRIES_OWNED;
+      case GRANT, API_KEY, REPLICA, SEALING_KEY_USE, ADMINISTRATOR, ENROLMENT, EVENT -> FIRST;
     };
   }
 
@@ -175,17 +193,23 @@ final class RecordCodec {
     out.writeLong(registry.generation());
     out.writeInt(registry.entries().size());
     for (RegistryRecord.Entry entry : registry.entries()) {
+      subject(out, entry.owner());
       text(out, entry.id());
       blob(out, entry.certificate());
+      instant(out, entry.registered());
     }
   }
 
-  private static RegistryRecord registry(DataInputStream in) throws IOException {
+  private static RegistryRecord registry(DataInputStream in, int format) throws IOException {
     UUID instance = uuid(in);
     long generation = in.readLong();
     List<RegistryRecord.Entry> entries = new ArrayList<>();
-    for (int left = in.readInt(); left > 0; left--) {
-      entries.add(new RegistryRecord.Entry(text(in), blob(in)));
+    int left = in.readInt();
+    if (format < ENTRIES_OWNED && left > 0) {
+      throw new IOException("client CAs that nobody registered");
+    }
+    for (; left > 0; left--) {
+      entries.add(new RegistryRecord.Entry(subject(in), text(in), blob(in), instant(in)));
     }
     return new RegistryRecord(instance, generation, entries);
   }
@@ -214,6 +238,42 @@ final class RecordCodec {
 
   private static SealingKeyUse use(DataInputStream in) throws IOException {
     return new SealingKeyUse(uuid(in), text(in), in.readLong(), instant(in));
+  }
+
+  private static void administrator(DataOutputStream out, AdministratorRecord administrator)
+      throws IOException {
+    uuid(out, administrator.instance());
+    subject(out, administrator.subject());
+    blob(out, administrator.publicKey());
+    out.writeLong(administrator.counter());
+    instant(out, administrator.since());
+  }
+
+  private static AdministratorRecord administrator(DataInputStream in) throws IOException {
+    return new AdministratorRecord(uuid(in), subject(in), blob(in), in.readLong(), instant(in));
+  }
+
+  private static void enrolment(DataOutputStream out, EnrolmentRecord enrolment)
+      throws IOException {
+    uuid(out, enrolment.instance());
+    subject(out, enrolment.subject());
+    text(out, enrolment.kind().name());
+    blob(out, enrolment.proof());
+    instant(out, enrolment.expires());
+  }
+
+  private static EnrolmentRecord enrolment(DataInputStream in) throws IOException {
+    return new EnrolmentRecord(
+        uuid(in), subject(in), EnrolmentRecord.Kind.valueOf(text(in)), blob(in), instant(in));
+  }
+
+  private static void event(DataOutputStream out, EventRecord event) throws IOException {
+    uuid(out, event.id());
+    blob(out, event.event().getBytes(UTF_8));
+  }
+
+  private static EventRecord event(DataInputStream in) throws IOException {
+    return new EventRecord(uuid(in), new String(blob(in), UTF_8));
   }
 
   private static void texts(DataOutputStream out, Set<String> values) throws IOException {

@@ -19,7 +19,16 @@ public record Snapshot(
     List<ApiKeyRecord> apiKeys,
     List<RegistryRecord> registries,
     List<ReplicaRecord> replicas,
-    List<SealingKeyUse> uses) {
+    List<SealingKeyUse> uses,
+    List<AdministratorRecord> administrators,
+    List<EnrolmentRecord> enrolments,
+    List<EventRecord> events) {
+
+  /** Of a store that holds nothing. */
+  public static final Snapshot EMPTY =
+      new Snapshot(
+          0, List.of(), List.of(), List.of(), List.of(), List.of(), List.of(), List.of(), List.of(),
+          List.of());
 
   public Snapshot {
     instances = List.copyOf(instances);
@@ -28,6 +37,9 @@ public record Snapshot(
     registries = List.copyOf(registries);
     replicas = List.copyOf(replicas);
     uses = List.copyOf(uses);
+    administrators = List.copyOf(administrators);
+    enrolments = List.copyOf(enrolments);
+    events = List.copyOf(events);
   }
 
   /** The instance with this id. */
@@ -55,6 +67,23 @@ public record Snapshot(
     return uses.stream()
         .filter(use -> use.instance().equals(instance) && use.generation().equals(generation))
         .findFirst();
+  }
+
+  /** The certificate administrators of this instance. */
+  public List<AdministratorRecord> administrators(UUID instance) {
+    return administrators.stream().filter(a -> a.instance().equals(instance)).toList();
+  }
+
+  /** The certificate administrator that this subject is in this instance. */
+  public Optional<AdministratorRecord> administrator(UUID instance, Subject subject) {
+    return administrators(instance).stream().filter(a -> a.subject().equals(subject)).findFirst();
+  }
+
+  /** The leave that this subject has to register a key. */
+  public List<EnrolmentRecord> enrolments(UUID instance, Subject subject) {
+    return enrolments.stream()
+        .filter(e -> e.instance().equals(instance) && e.subject().equals(subject))
+        .toList();
   }
 
   /** What this subject was granted, in any instance. */

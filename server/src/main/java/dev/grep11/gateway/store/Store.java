@@ -340,6 +340,45 @@ public final class Store implements AutoCloseable {
       return update(instance);
     }
 
+    /** Puts a registry of client CAs in the place of that of its instance; false without one. */
+    public boolean replace(RegistryRecord registry) {
+      return update(registry);
+    }
+
+    /** An administrator, in the place of the one with the same subject. */
+    public void put(AdministratorRecord administrator) {
+      if (!update(administrator)) {
+        insert(administrator);
+      }
+    }
+
+    /** False when there is no such administrator. */
+    public boolean remove(AdministratorRecord administrator) {
+      return delete(administrator);
+    }
+
+    /** Leave to register a key, in the place of an earlier one of its kind. */
+    public void put(EnrolmentRecord enrolment) {
+      if (!update(enrolment)) {
+        insert(enrolment);
+      }
+    }
+
+    /** False when there is no such leave. */
+    public boolean remove(EnrolmentRecord enrolment) {
+      return delete(enrolment);
+    }
+
+    /** Keeps an event until it is in an audit file; false when its id is taken. */
+    public boolean add(EventRecord event) {
+      return insert(event);
+    }
+
+    /** False when there is no such event. */
+    public boolean remove(EventRecord event) {
+      return delete(event);
+    }
+
     /** What a gateway says of itself now, in the place of what it said before. */
     public void put(ReplicaRecord replica) {
       if (!update(replica)) {
@@ -552,6 +591,9 @@ public final class Store implements AutoCloseable {
       List<RegistryRecord> registries = new ArrayList<>();
       List<ReplicaRecord> replicas = new ArrayList<>();
       List<SealingKeyUse> uses = new ArrayList<>();
+      List<AdministratorRecord> administrators = new ArrayList<>();
+      List<EnrolmentRecord> enrolments = new ArrayList<>();
+      List<EventRecord> events = new ArrayList<>();
       for (Table table : Table.values()) {
         for (Row row : of(table).values()) {
           switch (row.record()) {
@@ -561,10 +603,23 @@ public final class Store implements AutoCloseable {
             case RegistryRecord registry -> registries.add(registry);
             case ReplicaRecord replica -> replicas.add(replica);
             case SealingKeyUse use -> uses.add(use);
+            case AdministratorRecord administrator -> administrators.add(administrator);
+            case EnrolmentRecord enrolment -> enrolments.add(enrolment);
+            case EventRecord event -> events.add(event);
           }
         }
       }
-      return new Snapshot(generation, instances, grants, apiKeys, registries, replicas, uses);
+      return new Snapshot(
+          generation,
+          instances,
+          grants,
+          apiKeys,
+          registries,
+          replicas,
+          uses,
+          administrators,
+          enrolments,
+          events);
     }
   }
 

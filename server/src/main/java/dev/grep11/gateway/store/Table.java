@@ -10,7 +10,10 @@ enum Table {
   API_KEY("api_key", 1),
   REGISTRY("registry", 1),
   REPLICA("replica", 2),
-  SEALING_KEY_USE("sealing_key_use", 2);
+  SEALING_KEY_USE("sealing_key_use", 2),
+  ADMINISTRATOR("administrator", 3),
+  ENROLMENT("enrolment", 3),
+  EVENT("event", 3);
 
   private final String sqlName;
   private final int schemaVersion;
@@ -37,6 +40,9 @@ enum Table {
       case RegistryRecord registry -> REGISTRY;
       case ReplicaRecord replica -> REPLICA;
       case SealingKeyUse use -> SEALING_KEY_USE;
+      case AdministratorRecord administrator -> ADMINISTRATOR;
+      case EnrolmentRecord enrolment -> ENROLMENT;
+      case EventRecord event -> EVENT;
     };
   }
 }

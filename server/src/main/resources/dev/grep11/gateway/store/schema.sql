@@ -12,3 +12,9 @@ CREATE TABLE registry (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, seale
 -- What running gateways say of themselves, and how much generations of sealing keys are used.
 CREATE TABLE replica (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
 CREATE TABLE sealing_key_use (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
+
+-- version 3
+-- Certificate administrators, leave to become one, and events of what they change until these are in an audit file.
+CREATE TABLE administrator (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
+CREATE TABLE enrolment (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
+CREATE TABLE event (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);

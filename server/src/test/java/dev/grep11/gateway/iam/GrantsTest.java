@@ -6,10 +6,12 @@ import static org.awaitility.Awaitility.await;
 
 import dev.grep11.gateway.iam.Decision.Reason;
 import dev.grep11.gateway.store.Entitlement;
+import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.Grant;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.SoftwareEnvelope;
 import dev.grep11.gateway.store.Store;
+import dev.grep11.gateway.store.StoreFollower;
 import dev.grep11.gateway.store.Subject;
 import java.nio.file.Path;
 import java.sql.DriverManager;
@@ -32,11 +34,11 @@ class GrantsTest {
   private static final Subject BILLING = new Subject("https://issuer.example", "billing");
   private static final Set<String> SIGN = Actions.ofRpc("SignSingle");
   private static final Set<String> GENERATE = Actions.ofRpc("GenerateKey");
-  private static final GrantsSettings FAST =
-      new GrantsSettings(Duration.ofMillis(20), Duration.ofMinutes(5));
+  private static final FollowSettings FAST =
+      new FollowSettings(Duration.ofMillis(20), Duration.ofMinutes(5));
   // Longer than any test: only refresh() moves it.
-  private static final GrantsSettings BY_HAND =
-      new GrantsSettings(Duration.ofSeconds(30), Duration.ofMinutes(5));
+  private static final FollowSettings BY_HAND =
+      new FollowSettings(Duration.ofSeconds(30), Duration.ofMinutes(5));
 
   private final SoftwareEnvelope envelope = new SoftwareEnvelope();
   private final Roles roles = Roles.standard();
@@ -61,7 +63,8 @@ class GrantsTest {
   @Test
   void allowsWhatTheRoleHasInItsInstanceAndNothingElse() {
     register.add(Grant.ofRole(BILLING, INSTANCE, "reader"));
-    try (Grants grants = Grants.follow(store, roles, FAST)) {
+    try (StoreFollower follower = StoreFollower.start(store, FAST)) {
+      Grants grants = new Grants(follower, roles);
       assertThat(grants.authorize(token(), INSTANCE, SIGN))
           .isInstanceOfSatisfying(
               Decision.Allowed.class,
@@ -85,7 +88,8 @@ class GrantsTest {
   @Test
   void refusesATokenForAnotherInstance() {
     register.add(Grant.ofRole(BILLING, INSTANCE, "Reader"));
-    try (Grants grants = Grants.follow(store, roles, FAST)) {
+    try (StoreFollower follower = StoreFollower.start(store, FAST)) {
+      Grants grants = new Grants(follower, roles);
       VerifiedToken elsewhere = token(Optional.of(OTHER_INSTANCE), Set.of(), Optional.empty());
       assertThat(reason(grants.authorize(elsewhere, INSTANCE, SIGN))).isEqualTo(Reason.TOKEN);
     }
@@ -93,7 +97,8 @@ class GrantsTest {
 
   @Test
   void countsRolesOfATokenInTheInstanceItNames() {
-    try (Grants grants = Grants.follow(store, roles, FAST)) {
+    try (StoreFollower follower = StoreFollower.start(store, FAST)) {
+      Grants grants = new Grants(follower, roles);
       VerifiedToken writer =
           token(Optional.of(INSTANCE), Set.of("Writer", "no such role"), Optional.empty());
       assertThat(grants.authorize(writer, INSTANCE, GENERATE)).isInstanceOf(Decision.Allowed.class);
@@ -110,7 +115,8 @@ class GrantsTest {
     String keystore = "keystore:" + KEYSTORE;
     register.add(
         new Grant(BILLING, INSTANCE, new Entitlement.Role("Key operator"), Optional.of(keystore)));
-    try (Grants grants = Grants.follow(store, roles, FAST)) {
+    try (StoreFollower follower = StoreFollower.start(store, FAST)) {
+      Grants grants = new Grants(follower, roles);
       assertThat(grants.authorize(token(), INSTANCE, update, Optional.of(keystore)))
           .isInstanceOf(Decision.Allowed.class);
       for (Optional<String> other :
@@ -126,8 +132,9 @@ class GrantsTest {
   void refusesAfterAGrantWasRevokedByAnotherProcess() {
     Grant grant = Grant.ofRole(BILLING, INSTANCE, "Reader");
     register.add(grant);
-    try (Grants grants = Grants.follow(store, roles, FAST);
+    try (StoreFollower follower = StoreFollower.start(store, FAST);
         Store other = Store.open(directory(), envelope)) {
+      Grants grants = new Grants(follower, roles);
       assertThat(grants.authorize(token(), INSTANCE, SIGN)).isInstanceOf(Decision.Allowed.class);
       assertThat(new GrantRegister(other, roles).remove(grant)).isTrue();
       await()
@@ -142,12 +149,13 @@ class GrantsTest {
   void endsTheTokensOfADeletedApiKey() {
     ApiKeys apiKeys = new ApiKeys(store, roles, BILLING.issuer());
     ApiKeys.Created created = apiKeys.create("ci", INSTANCE, "Writer");
-    try (Grants grants = Grants.follow(store, roles, BY_HAND)) {
+    try (StoreFollower follower = StoreFollower.start(store, BY_HAND)) {
+      Grants grants = new Grants(follower, roles);
       VerifiedToken token = apiKeyToken(created);
       assertThat(grants.authorize(token, INSTANCE, GENERATE)).isInstanceOf(Decision.Allowed.class);
       // The key alone, so that it is not the missing grant that refuses.
       store.deleteApiKey(created.record().id());
-      grants.refresh();
+      follower.refresh();
       assertThat(reason(grants.authorize(token, INSTANCE, GENERATE)))
           .isEqualTo(Reason.API_KEY_DELETED);
     }
@@ -156,10 +164,11 @@ class GrantsTest {
   @Test
   void actsOnWhatItLastVerifiedForTheLeaseAndRefusesThen() {
     register.add(Grant.ofRole(BILLING, INSTANCE, "Reader"));
-    try (Grants grants = new Grants(store, roles, BY_HAND, nanos::get)) {
+    try (StoreFollower follower = StoreFollower.start(store, BY_HAND, nanos::get)) {
+      Grants grants = new Grants(follower, roles);
       store.close();
       nanos.addAndGet(Duration.ofMinutes(5).toNanos() - 1);
-      assertThatThrownBy(grants::refresh).hasMessageContaining("store");
+      assertThatThrownBy(follower::refresh).hasMessageContaining("store");
       assertThat(grants.authorize(token(), INSTANCE, SIGN)).isInstanceOf(Decision.Allowed.class);
       nanos.addAndGet(1);
       assertThat(grants.available()).isFalse();
@@ -171,10 +180,11 @@ class GrantsTest {
   @Test
   void renewsTheLeaseWhileTheStoreConfirmsItsGeneration() {
     register.add(Grant.ofRole(BILLING, INSTANCE, "Reader"));
-    try (Grants grants = new Grants(store, roles, BY_HAND, nanos::get)) {
+    try (StoreFollower follower = StoreFollower.start(store, BY_HAND, nanos::get)) {
+      Grants grants = new Grants(follower, roles);
       for (int i = 0; i < 10; i++) {
         nanos.addAndGet(Duration.ofMinutes(4).toNanos());
-        grants.refresh();
+        follower.refresh();
       }
       assertThat(grants.authorize(token(), INSTANCE, SIGN)).isInstanceOf(Decision.Allowed.class);
     }
@@ -183,7 +193,8 @@ class GrantsTest {
   @Test
   void refusesEverythingAtOnceWhenTheStoreWasTamperedWith() throws Exception {
     register.add(Grant.ofRole(BILLING, INSTANCE, "Reader"));
-    try (Grants grants = Grants.follow(store, roles, FAST)) {
+    try (StoreFollower follower = StoreFollower.start(store, FAST)) {
+      Grants grants = new Grants(follower, roles);
       try (var connection =
               DriverManager.getConnection("jdbc:sqlite:" + directory().resolve("store.db"));
           var statement = connection.createStatement()) {

@@ -15,9 +15,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.audit.AuditSettings;
+import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.SoftwareEnvelope;
 import dev.grep11.gateway.store.Store;
+import dev.grep11.gateway.store.StoreFollower;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -49,6 +51,7 @@ class TokenServiceTest {
   private final Logger root = (Logger) LoggerFactory.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
   private volatile TestIdentity identity;
   private Store store;
+  private StoreFollower follower;
   private Grants grants;
   private AuditLog audit;
   private SoftwareSigner signer;
@@ -66,11 +69,10 @@ class TokenServiceTest {
     identity = TestIdentity.create();
     store = Store.create(directory.resolve("data"), new SoftwareEnvelope());
     store.createInstance(new InstanceRecord(INSTANCE, "one", "acc", "local", List.of()));
-    grants =
-        Grants.follow(
-            store,
-            Roles.standard(),
-            new GrantsSettings(Duration.ofSeconds(20), Duration.ofMinutes(5)));
+    follower =
+        StoreFollower.start(
+            store, new FollowSettings(Duration.ofSeconds(20), Duration.ofMinutes(5)));
+    grants = new Grants(follower, Roles.standard());
     audit = AuditLog.open(AuditSettings.toFile(auditFile()));
     signer = SoftwareSigner.create("token-key-1");
     settings =
@@ -89,7 +91,7 @@ class TokenServiceTest {
   void stop() {
     service.close();
     audit.close();
-    grants.close();
+    follower.close();
     store.close();
     root.detachAppender(logged);
     root.setLevel(Level.INFO);
@@ -199,7 +201,7 @@ class TokenServiceTest {
   void givesNoTokenForADeletedKeyAndEndsThoseGivenBefore() throws Exception {
     VerifiedToken token = verifier().verify(token());
     apiKeys.delete("ci");
-    grants.refresh();
+    follower.refresh();
     refused(
         post("", "text/plain", "grant_type=" + GRANT_TYPE + "&apikey=" + key), 400, "BXNIM0415E");
     assertThat(grants.authorize(token, INSTANCE, Actions.ofRpc("Sign")))

@@ -133,7 +133,9 @@ class StoreTest {
       store.addGrant(GRANT);
     }
     plainSql(
-        "DROP TABLE replica; DROP TABLE sealing_key_use; DELETE FROM schema_version WHERE version = 2");
+        "DROP TABLE replica; DROP TABLE sealing_key_use; DROP TABLE administrator;"
+            + " DROP TABLE enrolment; DROP TABLE event;"
+            + " DELETE FROM schema_version WHERE version > 1");
     try (Store store = Store.open(directory(), envelope)) {
       assertThat(store.grants()).containsExactly(GRANT);
       store.change(change -> {
