@@ -166,7 +166,7 @@ class KeyringFollowerTest {
     instance = config.instance().orElseThrow();
     hsm = Hsm.open(config.hsm());
     calls = new HsmCalls(hsm);
-    store = Store.open(config.store(), new HsmEnvelope(calls, TokenKeys.read(config.store())));
+    store = StartSteps.openStore(config, calls);
     masterKeys = masterKeys(audited::add);
   }
 
