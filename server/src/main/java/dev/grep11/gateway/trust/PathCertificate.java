@@ -18,6 +18,7 @@ import java.util.function.Function;
 import javax.security.auth.x500.X500Principal;
 import org.bouncycastle.asn1.ASN1ObjectIdentifier;
 import org.bouncycastle.asn1.x500.X500Name;
+import org.bouncycastle.asn1.x509.AlgorithmIdentifier;
 import org.bouncycastle.asn1.x509.AuthorityKeyIdentifier;
 import org.bouncycastle.asn1.x509.BasicConstraints;
 import org.bouncycastle.asn1.x509.Certificate;
@@ -151,9 +152,7 @@ final class PathCertificate {
   }
 
   private static <T> @Nullable T value(
-      @Nullable Extensions extensions,
-      ASN1ObjectIdentifier name,
-      Function<Object, T> reader) {
+      @Nullable Extensions extensions, ASN1ObjectIdentifier name, Function<Object, T> reader) {
     var extension = extensions == null ? null : extensions.getExtension(name);
     return extension == null ? null : reader.apply(Der.read(extension.getExtnValue().getOctets()));
   }
@@ -230,19 +229,32 @@ final class PathCertificate {
 
   /** Verifies the signature that this certificate carries; the costly part. */
   boolean isSignedBy(PathCertificate candidate) {
-    if (scheme.isEmpty() || !scheme.get().keys().contains(candidate.key.kind())) {
+    try {
+      var own = structure(certificate.getEncoded());
+      return candidate.signed(
+          own.getSignatureAlgorithm(),
+          own.getTBSCertificate().getEncoded(),
+          own.getSignature().getOctets());
+    } catch (GeneralSecurityException | IOException e) {
+      throw new IllegalStateException("it was encoded before", e);
+    }
+  }
+
+  /** Whether its key may sign revocation lists (RFC 5280, 4.2.1.3), and is one to rely on. */
+  boolean maySignRevocations() {
+    return key.problem().isEmpty() && (keyUsage == null || keyUsage.hasUsages(KeyUsage.cRLSign));
+  }
+
+  /** Verifies what it signed besides certificates. */
+  boolean signed(AlgorithmIdentifier algorithm, byte[] signed, byte[] signature) {
+    var used = SignatureScheme.of(algorithm);
+    if (used.isEmpty() || !used.get().keys().contains(key.kind())) {
       return false;
     }
     try {
-      var own = structure(certificate.getEncoded());
-      var above = structure(candidate.certificate.getEncoded()).getSubjectPublicKeyInfo();
-      return scheme
-          .get()
-          .verifies(
-              own.getTBSCertificate().getEncoded(),
-              own.getSignature().getOctets(),
-              candidate.key.publicKey(above));
-    } catch (GeneralSecurityException | IOException | IllegalArgumentException e) {
+      var info = structure(certificate.getEncoded()).getSubjectPublicKeyInfo();
+      return used.get().verifies(signed, signature, key.publicKey(info));
+    } catch (GeneralSecurityException | IllegalArgumentException e) {
       // A key or a signature that cannot even be tried has not verified.
       return false;
     }
@@ -301,7 +313,8 @@ final class PathCertificate {
         ? Optional.empty()
         : refused(
             Verdict.Reason.WEAK,
-            "is signed with an algorithm that is not accepted, such as SHA-1; sign it with SHA-256");
+            "is signed with an algorithm that is not accepted, such as SHA-1; sign it with"
+                + " SHA-256");
   }
 
   /**

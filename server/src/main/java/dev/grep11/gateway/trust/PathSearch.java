@@ -95,7 +95,8 @@ final class PathSearch {
               Verdict.Reason.UNKNOWN_CA,
               last.isSelfIssued() && path.size() == 1
                   ? "is signed by itself or by a CA of the same name that is not registered"
-                  : "was issued by no registered CA, nor is its issuer among the certificates sent"),
+                  : "was issued by no registered CA, nor is its issuer among the certificates"
+                      + " sent"),
           false);
     }
     return Optional.empty();

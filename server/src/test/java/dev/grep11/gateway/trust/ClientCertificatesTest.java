@@ -6,13 +6,19 @@ import static dev.grep11.gateway.trust.TestCertificates.certificates;
 import static dev.grep11.gateway.trust.TestCertificates.client;
 import static dev.grep11.gateway.trust.TestCertificates.rsa;
 import static dev.grep11.gateway.trust.TestCertificates.rsaModulus;
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.grep11.gateway.trust.TestCertificates.Identity;
 import dev.grep11.gateway.trust.Verdict.Accepted;
 import dev.grep11.gateway.trust.Verdict.Reason;
 import dev.grep11.gateway.trust.Verdict.Refused;
+import java.io.IOException;
+import java.math.BigInteger;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.security.KeyPair;
+import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
@@ -23,6 +29,7 @@ import java.util.stream.Stream;
 import org.bouncycastle.asn1.ASN1ObjectIdentifier;
 import org.bouncycastle.asn1.DERNull;
 import org.bouncycastle.asn1.DERUTF8String;
+import org.bouncycastle.asn1.x500.X500Name;
 import org.bouncycastle.asn1.x509.BasicConstraints;
 import org.bouncycastle.asn1.x509.Extension;
 import org.bouncycastle.asn1.x509.GeneralName;
@@ -32,11 +39,16 @@ import org.bouncycastle.asn1.x509.KeyUsage;
 import org.bouncycastle.asn1.x509.OtherName;
 import org.bouncycastle.asn1.x509.PolicyConstraints;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Which chains a set of registered CAs vouches for: the table of docs/client-certificates.md. */
 class ClientCertificatesTest {
+  private static final KeyPair RSA_1024 = rsa(1024);
+  private static final KeyPair RSA_2048 = rsa(2048);
   private static final Identity ROOT = ca("CN=Root CA,O=Bank").selfSigned();
   private static final Identity ISSUING = ca("CN=Issuing CA,O=Bank").signedBy(ROOT);
   private static final Identity LEAF = client("CN=billing,O=Bank").signedBy(ISSUING);
@@ -68,7 +80,7 @@ class ClientCertificatesTest {
   }
 
   private static Identity weakAnchor() {
-    return ca("CN=Old CA").keys(rsa(1024)).selfSigned();
+    return ca("CN=Old CA").keys(RSA_1024).selfSigned();
   }
 
   private static KeyPair hugeKeys() {
@@ -81,7 +93,7 @@ class ClientCertificatesTest {
   }
 
   static Stream<Case> cases() {
-    var rsaRoot = ca("CN=RSA CA").keys(rsa(2048)).selfSigned();
+    var rsaRoot = ca("CN=RSA CA").keys(RSA_2048).selfSigned();
     var namesake = ca("CN=billing").selfSigned();
     var twin = ca("CN=Root CA,O=Bank").selfSigned();
     var short0 = ca("CN=Short CA").pathLength(0).selfSigned();
@@ -98,9 +110,7 @@ class ClientCertificatesTest {
             .excludes(new GeneralName(GeneralName.dNSName, "evil.example"))
             .signedBy(ROOT);
     var bankNames =
-        ca("CN=Bank names,O=Bank")
-            .permits(new GeneralName(new org.bouncycastle.asn1.x500.X500Name("O=Bank")))
-            .selfSigned();
+        ca("CN=Bank names,O=Bank").permits(new GeneralName(new X500Name("O=Bank"))).selfSigned();
     var mail =
         ca("CN=Mail").permits(new GeneralName(GeneralName.rfc822Name, "bank.example")).selfSigned();
     var upn =
@@ -129,17 +139,14 @@ class ClientCertificatesTest {
     var noCaIssuing = client("CN=No CA").signedBy(ROOT);
     var version1Issuing = bare("CN=V1 CA").version1().signedBy(ROOT);
     var sha1Issuing = ca("CN=SHA-1 CA").signature("SHA1withRSA").signedBy(rsaRoot);
-    var sha1Root = ca("CN=SHA-1 root").keys(rsa(2048)).signature("SHA1withRSA").selfSigned();
-    var weakIssuing = ca("CN=Weak CA").keys(rsa(1024)).signedBy(ROOT);
+    var sha1Root = ca("CN=SHA-1 root").keys(RSA_2048).signature("SHA1withRSA").selfSigned();
+    var weakIssuing = ca("CN=Weak CA").keys(RSA_1024).signedBy(ROOT);
     var weakRoot = weakAnchor();
     var odd = new ASN1ObjectIdentifier("1.3.6.1.4.1.55555.1");
     var oddRoot = ca("CN=Odd root").with(odd, true, DERNull.INSTANCE).selfSigned();
     var policyIssuing =
         ca("CN=Policy CA")
-            .with(
-                Extension.policyConstraints,
-                true,
-                new PolicyConstraints(java.math.BigInteger.ZERO, null))
+            .with(Extension.policyConstraints, true, new PolicyConstraints(BigInteger.ZERO, null))
             .signedBy(ROOT);
     var crossA = ca("CN=A").selfSigned();
     var crossB = ca("CN=B").selfSigned();
@@ -199,6 +206,10 @@ class ClientCertificatesTest {
             "names that the constraints permit",
             bankOnly,
             client("CN=good").dnsName("app.bank.example").signedBy(bankOnly)),
+        accepted(
+            "subject that the constraints permit",
+            bankNames,
+            client("CN=x,O=Bank").signedBy(bankNames)),
         accepted(
             "registered CA with a SHA-1 signature of its own",
             sha1Root,
@@ -341,7 +352,7 @@ class ClientCertificatesTest {
             "e-mail address in the subject that the registered CA does not permit",
             Reason.NAME_CONSTRAINTS,
             mail,
-            client("E=x@other.example,CN=x").signedBy(mail)),
+            client("EMAILADDRESS=x@other.example,CN=x").signedBy(mail)),
         refused(
             "constrained name of a form that is not understood",
             Reason.NAME_CONSTRAINTS,
@@ -366,7 +377,7 @@ class ClientCertificatesTest {
             client("CN=x").signedBy(sha1Issuing),
             sha1Issuing),
         refused(
-            "leaf with RSA 1024", Reason.WEAK, ROOT, client("CN=x").keys(rsa(1024)).signedBy(ROOT)),
+            "leaf with RSA 1024", Reason.WEAK, ROOT, client("CN=x").keys(RSA_1024).signedBy(ROOT)),
         refused(
             "intermediate with RSA 1024",
             Reason.WEAK,
@@ -429,5 +440,142 @@ class ClientCertificatesTest {
     assertThat(anchors.judge(sent, soon.minusMillis(1)))
         .isEqualTo(new Accepted(ROOT.certificate(), soon));
     assertThat(reason(anchors.judge(sent, soon))).contains(Reason.EXPIRED);
+  }
+
+  @Test
+  void aChainIsJudgedAgainWithoutASignatureWhileItsCaIsRegistered() {
+    var twins = Stream.generate(() -> ca("CN=Root CA,O=Bank").selfSigned()).limit(20).toList();
+    var chain = ClientChain.of(certificates(LEAF, ISSUING));
+    var now = Instant.now();
+    assertThat(reason(TrustAnchors.of(certificates(ROOT)).judge(chain, now))).isEmpty();
+    int verified = chain.verified();
+    assertThat(verified).isEqualTo(2);
+
+    // Twenty others of the same name come, and are tried only when it has gone.
+    var more = new ArrayList<>(twins);
+    more.addLast(ROOT);
+    var all = TrustAnchors.of(certificates(more.toArray(Identity[]::new)));
+    assertThat(reason(all.judge(chain, now))).isEmpty();
+    assertThat(chain.verified()).isEqualTo(verified);
+
+    var without = TrustAnchors.of(certificates(twins.toArray(Identity[]::new)));
+    assertThat(reason(without.judge(chain, now))).contains(Reason.UNKNOWN_CA);
+    assertThat(chain.verified()).isEqualTo(verified + twins.size());
+    assertThat(reason(without.judge(chain, now))).contains(Reason.UNKNOWN_CA);
+    assertThat(chain.verified()).isEqualTo(verified + twins.size());
+  }
+
+  @Test
+  void aStrangerCausesABoundedNumberOfSignatures() {
+    var sent =
+        Stream.generate(() -> ca("CN=Same").selfSigned()).limit(7).map(Identity::certificate);
+    var registered = Stream.generate(() -> ca("CN=Same").selfSigned()).limit(150).toList();
+    var leaf = client("CN=x").signedBy(ca("CN=Same").selfSigned());
+    var chain = ClientChain.of(Stream.concat(Stream.of(leaf.certificate()), sent).toList());
+
+    var verdict =
+        TrustAnchors.of(certificates(registered.toArray(Identity[]::new)))
+            .judge(chain, Instant.now());
+
+    assertThat(reason(verdict)).contains(Reason.UNKNOWN_CA);
+    assertThat(chain.verified()).isEqualTo(128);
+  }
+
+  @Test
+  void whatIsRegisteredAndCannotBeUsedKeepsTheLockClosed() {
+    var unusable = ca("CN=Old CA").keys(hugeKeys()).signedBy(STRANGER);
+    var anchors = TrustAnchors.of(certificates(unusable));
+
+    assertThat(anchors.isEmpty()).isFalse();
+    assertThat(reason(anchors.judge(certificates(DIRECT), Instant.now())))
+        .contains(Reason.UNKNOWN_CA);
+  }
+
+  /** certmgr.md, 3: no extension file; once with the same answers at every prompt. */
+  @ParameterizedTest
+  @ValueSource(strings = {"/C=DE/O=Bank/CN=billing", "/C=AU/ST=Some-State/O=Internet Widgits"})
+  void takesCertificatesOfTheDocumentedRecipe(String client, @TempDir Path directory)
+      throws Exception {
+    var authority = "/C=AU/ST=Some-State/O=Internet Widgits";
+    openssl(directory, "genrsa", "-out", "ca.key", "2048");
+    openssl(
+        directory, "req", "-new", "-x509", "-days", "730", "-key", "ca.key", "-out", "ca.pem",
+        "-subj", authority);
+    openssl(directory, "genrsa", "-out", "client.key", "2048");
+    openssl(directory, "req", "-new", "-key", "client.key", "-out", "client.csr", "-subj", client);
+    openssl(
+        directory,
+        "x509",
+        "-req",
+        "-days",
+        "730",
+        "-in",
+        "client.csr",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-set_serial",
+        "01",
+        "-out",
+        "client.pem");
+    var registered = ClientCa.read(read(directory.resolve("ca.pem")).getEncoded(), Instant.now());
+    var leaf = read(directory.resolve("client.pem"));
+    var anchors = TrustAnchors.of(List.of(registered.certificate()));
+
+    assertThat(reason(anchors.judge(List.of(leaf), Instant.now().plusSeconds(1)))).isEmpty();
+    assertThat(
+            reason(
+                anchors.judge(
+                    List.of(leaf, registered.certificate()), Instant.now().plusSeconds(1))))
+        .isEmpty();
+  }
+
+  private static void openssl(Path directory, String... arguments) throws Exception {
+    var command = new ArrayList<>(List.of(arguments));
+    command.addFirst("openssl");
+    var process =
+        new ProcessBuilder(command).directory(directory.toFile()).redirectErrorStream(true).start();
+    var output = new String(process.getInputStream().readAllBytes(), UTF_8);
+    assertThat(process.waitFor()).as(output).isZero();
+  }
+
+  private static X509Certificate read(Path pem) throws Exception {
+    try (var stream = Files.newInputStream(pem)) {
+      return (X509Certificate) CertificateFactory.getInstance("X.509").generateCertificate(stream);
+    }
+  }
+
+  private static final Path PAGE = Path.of("..", "docs", "client-certificates.md");
+
+  private static String row(String title, Optional<Reason> reason) {
+    return reason
+        .map(why -> "| " + title + " | refused | `" + why + "` |")
+        .orElse("| " + title + " | accepted | |");
+  }
+
+  @Test
+  void thePageHasOneRowForEachCaseAndNoOther() throws IOException {
+    var rows =
+        Stream.of(
+                cases().map(row -> row(row.title(), row.reason())),
+                RevocationsTest.cases().map(row -> row(row.title(), row.reason())),
+                ClientCaTest.refused().map(row -> "| " + row.title() + " | refused | |"))
+            .flatMap(found -> found)
+            .toList();
+    var onPage =
+        Files.readAllLines(PAGE).stream()
+            .filter(line -> line.matches("\\| [^`|]+ \\| (accepted|refused) \\|.*"))
+            .toList();
+
+    assertThat(onPage).containsExactlyInAnyOrderElementsOf(rows);
+  }
+
+  @ParameterizedTest
+  @EnumSource(Reason.class)
+  void thePageSaysWhatToDoAboutEveryReason(Reason reason) throws IOException {
+    assertThat(Files.readAllLines(PAGE))
+        .filteredOn(line -> line.startsWith("| `" + reason + "` |"))
+        .hasSize(1);
   }
 }

@@ -27,6 +27,7 @@ import java.util.Date;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import javax.security.auth.x500.X500Principal;
 import org.bouncycastle.asn1.ASN1Encodable;
 import org.bouncycastle.asn1.ASN1ObjectIdentifier;
 import org.bouncycastle.asn1.x500.X500Name;
@@ -200,7 +201,7 @@ public final class TestCertificates {
     }
 
     public Identity selfSigned() {
-      return sign(new X500Name(subject), keys.getPrivate());
+      return sign(name(subject), keys.getPrivate());
     }
 
     public Identity signedBy(Identity issuer) {
@@ -212,7 +213,7 @@ public final class TestCertificates {
     private Identity sign(X500Name issuer, PrivateKey key) {
       var serial = new BigInteger(64, RANDOM).setBit(63);
       var info = SubjectPublicKeyInfo.getInstance(keys.getPublic().getEncoded());
-      var name = new X500Name(subject);
+      var name = name(subject);
       var algorithm = signature.isEmpty() ? usual(key) : signature;
       try {
         var signer = new JcaContentSignerBuilder(algorithm).setProvider(PROVIDER).build(key);
@@ -240,10 +241,15 @@ public final class TestCertificates {
     }
   }
 
+  /** In the order of RFC 2253, last part first: Bouncy Castle would encode it as it is written. */
+  private static X500Name name(String text) {
+    return X500Name.getInstance(new X500Principal(text).getEncoded());
+  }
+
   static String usual(PrivateKey key) {
     return switch (key.getAlgorithm()) {
       case "RSA" -> "SHA256withRSA";
-      case "EC" -> "SHA256withECDSA";
+      case "EC", "ECDSA" -> "SHA256withECDSA";
       default -> ((EdECKey) key).getParams().getName();
     };
   }
@@ -254,6 +260,17 @@ public final class TestCertificates {
 
   public static KeyPair curve(String name) {
     return keys("EC", new ECGenParameterSpec(name));
+  }
+
+  /** On secp256k1, a curve of 256 bits that the JDK has not. */
+  public static KeyPair koblitz() {
+    try {
+      var generator = KeyPairGenerator.getInstance("EC", PROVIDER);
+      generator.initialize(new ECGenParameterSpec("secp256k1"));
+      return generator.generateKeyPair();
+    } catch (GeneralSecurityException e) {
+      throw new IllegalStateException(e);
+    }
   }
 
   public static KeyPair edwards(String name) {
