@@ -14,6 +14,7 @@ import dev.grep11.gateway.iam.TokenServiceSettings;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.rpc.Limits;
 import dev.grep11.gateway.store.FollowSettings;
+import dev.grep11.gateway.store.StoreLocation;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -42,6 +43,9 @@ import java.util.UUID;
  * @param cachedKeys working copies an instance may have in the token
  * @param bufferedBytes data that the state of an operation in parts may hold, where the token
  *     cannot stop in between
+ * @param store directory of the ids of the gateway's own keys, and of the database where it is
+ *     embedded
+ * @param database where the records are
  * @param quarantine how long a generation of sealing keys is retired before it may be destroyed
  * @param tokenService empty when tokens come from other issuers only
  */
@@ -60,6 +64,7 @@ public record GatewayConfig(
     boolean privateObjects,
     int cachedKeys,
     Path store,
+    StoreLocation database,
     FollowSettings follow,
     List<IssuerSettings> issuers,
     Optional<TokenServiceSettings> tokenService,
@@ -174,6 +179,7 @@ public record GatewayConfig(
     var tls = settings.section("tls");
     var hsm = settings.section("hsm");
     var store = settings.section("store");
+    var storeDirectory = store.requiredPath("directory");
     var limits = settings.section("limits");
     var tokenService = tokenService(settings, listen);
     var issuers = issuers(settings);
@@ -196,7 +202,8 @@ public record GatewayConfig(
             hsm.oneOf("keyVisibility", KeyVisibility.class, KeyVisibility.PUBLIC)
                 == KeyVisibility.PRIVATE,
             hsm.number("cachedKeys", 16, 100_000, 1000),
-            store.requiredPath("directory"),
+            storeDirectory,
+            database(store, storeDirectory),
             follow(store),
             issuers,
             tokenService,
@@ -276,6 +283,23 @@ public record GatewayConfig(
             .orElseThrow();
     var workers = hsm.number("workers", 1, 256, 0);
     return workers == 0 ? settings : settings.withWorkers(workers);
+  }
+
+  private static StoreLocation database(SettingsReader store, Path directory) {
+    StoreLocation embedded = new StoreLocation.Directory(directory);
+    if (!store.has("postgresql")) {
+      return embedded;
+    }
+    var server = store.section("postgresql");
+    var url = server.requiredText("url");
+    var user = server.requiredText("user");
+    var passwordFile = server.requiredSecretFile("passwordFile");
+    return url.isEmpty()
+        ? embedded
+        : server
+            .<StoreLocation>checked(
+                "url", () -> new StoreLocation.Postgresql(url, user, passwordFile))
+            .orElse(embedded);
   }
 
   private static FollowSettings follow(SettingsReader store) {

@@ -7,9 +7,9 @@ import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.Store;
+import dev.grep11.gateway.store.StoreException;
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
 import java.time.InstantSource;
@@ -57,8 +57,8 @@ public final class Host implements AutoCloseable {
     var hsm = openToken(config);
     try {
       var calls = new HsmCalls(hsm);
-      if (begin && !TokenKeys.exist(directory) && !Store.exists(directory)) {
-        return new Host(config, hsm, begin(calls, directory));
+      if (begin && !TokenKeys.exist(directory) && !Store.exists(config.database())) {
+        return new Host(config, hsm, begin(calls, config));
       }
       return new Host(config, hsm, StartSteps.openStore(config, calls));
     } catch (RuntimeException e) {
@@ -67,14 +67,22 @@ public final class Host implements AutoCloseable {
     }
   }
 
-  private static Store begin(HsmCalls calls, Path directory) {
+  private static Store begin(HsmCalls calls, GatewayConfig config) {
+    var directory = config.store();
     try {
       Files.createDirectories(
           directory,
           PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
       var keys = calls.call(TokenKeys::create);
       keys.write(directory);
-      return Store.create(directory, new HsmEnvelope(calls, keys), new TokenAnchor(calls, keys));
+      try {
+        return Store.create(
+            config.database(), new HsmEnvelope(calls, keys), new TokenAnchor(calls, keys));
+      } catch (StoreException e) {
+        // Ids beside which there is no store would stand in the way of the next attempt.
+        TokenKeys.delete(directory);
+        throw e;
+      }
     } catch (IOException e) {
       throw new StartException(directory + " cannot be written: " + e.getMessage(), e);
     }

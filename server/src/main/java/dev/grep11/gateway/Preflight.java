@@ -137,7 +137,9 @@ public final class Preflight {
     var calls = new HsmCalls(hsm);
     var opened =
         check(
-            "store", () -> StartSteps.openStore(config, calls), _ -> config.store() + " is intact");
+            "store",
+            () -> StartSteps.openStore(config, calls),
+            _ -> config.database() + " is intact");
     if (opened.isEmpty()) {
       notChecked("the store is not open", "instance", "sealing keys");
       return;

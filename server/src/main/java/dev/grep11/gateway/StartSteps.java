@@ -44,7 +44,8 @@ final class StartSteps {
   /** The store, verified against the generation that the token remembers. */
   static Store openStore(GatewayConfig config, HsmCalls calls) {
     var keys = TokenKeys.read(config.store());
-    return Store.open(config.store(), new HsmEnvelope(calls, keys), new TokenAnchor(calls, keys));
+    return Store.open(
+        config.database(), new HsmEnvelope(calls, keys), new TokenAnchor(calls, keys));
   }
 
   /**
