@@ -7,6 +7,7 @@ import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.io.StringWriter;
 import java.time.format.DateTimeFormatter;
 import java.util.Locale;
 import java.util.Optional;
@@ -52,34 +53,60 @@ final class AuditLines {
   private void write(AuditEvent event, long number, ByteArrayOutputStream out) throws IOException {
     try (JsonGenerator json = JSON.createGenerator((OutputStream) out)) {
       json.writeStartObject();
-      json.writeStringField("action", event.action());
-      json.writeStringField("eventTime", DateTimeFormatter.ISO_INSTANT.format(event.eventTime()));
-      json.writeStringField("outcome", event.outcome().name().toLowerCase(Locale.ROOT));
-      json.writeObjectFieldStart("reason");
-      json.writeNumberField("reasonCode", event.reason().code());
-      json.writeStringField("reasonType", event.reason().type());
-      optional(json, "reasonForFailure", event.reason().forFailure());
-      optional(json, "tokenRefusal", event.reason().tokenRefusal());
-      json.writeEndObject();
-      json.writeStringField("severity", event.severity().text());
-      initiator(json, event.initiator());
-      json.writeObjectFieldStart("target");
-      json.writeStringField("id", event.target().id());
-      optional(json, "name", event.target().name());
-      json.writeStringField("typeURI", event.target().typeUri());
-      json.writeEndObject();
-      json.writeStringField("correlationId", event.correlationId());
-      json.writeObjectFieldStart("requestData");
-      json.writeStringField("requestURI", event.requestData().requestUri());
-      optional(json, "instanceID", event.requestData().instanceId().map(Object::toString));
-      optional(json, "mechanism", event.requestData().mechanism());
-      optional(json, "keyFingerprint", event.requestData().keyFingerprint());
-      json.writeEndObject();
+      fields(json, event);
       json.writeStringField("source", source);
       json.writeNumberField("sequence", number);
       json.writeEndObject();
     }
     out.write('\n');
+  }
+
+  /** An event without source and sequence. */
+  static String text(AuditEvent event) {
+    StringWriter text = new StringWriter();
+    try (JsonGenerator json = JSON.createGenerator(text)) {
+      json.writeStartObject();
+      fields(json, event);
+      json.writeEndObject();
+    } catch (IOException e) {
+      throw new IllegalStateException("writing to memory", e);
+    }
+    return text.toString();
+  }
+
+  private static void fields(JsonGenerator json, AuditEvent event) throws IOException {
+    optional(json, "id", event.id().map(Object::toString));
+    json.writeStringField("action", event.action());
+    json.writeStringField("eventTime", DateTimeFormatter.ISO_INSTANT.format(event.eventTime()));
+    json.writeStringField("outcome", event.outcome().name().toLowerCase(Locale.ROOT));
+    json.writeObjectFieldStart("reason");
+    json.writeNumberField("reasonCode", event.reason().code());
+    json.writeStringField("reasonType", event.reason().type());
+    optional(json, "reasonForFailure", event.reason().forFailure());
+    optional(json, "tokenRefusal", event.reason().tokenRefusal());
+    json.writeEndObject();
+    json.writeStringField("severity", event.severity().text());
+    initiator(json, event.initiator());
+    json.writeObjectFieldStart("target");
+    json.writeStringField("id", event.target().id());
+    optional(json, "name", event.target().name());
+    json.writeStringField("typeURI", event.target().typeUri());
+    json.writeEndObject();
+    json.writeStringField("correlationId", event.correlationId());
+    json.writeObjectFieldStart("requestData");
+    json.writeStringField("requestURI", event.requestData().requestUri());
+    optional(json, "instanceID", event.requestData().instanceId().map(Object::toString));
+    optional(json, "mechanism", event.requestData().mechanism());
+    optional(json, "keyFingerprint", event.requestData().keyFingerprint());
+    optional(json, "accountId", event.requestData().accountId());
+    optional(json, "certificateId", event.requestData().certificateId());
+    json.writeEndObject();
+    if (event.responseData().isPresent()) {
+      json.writeObjectFieldStart("responseData");
+      json.writeStringField("action", event.responseData().get().action());
+      optional(json, "consequence", event.responseData().get().consequence());
+      json.writeEndObject();
+    }
   }
 
   private static void initiator(JsonGenerator json, AuditEvent.Initiator initiator)

@@ -270,10 +270,12 @@ final class RecordCodec {
   private static void event(DataOutputStream out, EventRecord event) throws IOException {
     uuid(out, event.id());
     blob(out, event.event().getBytes(UTF_8));
+    uuid(out, event.writer());
+    instant(out, event.written());
   }
 
   private static EventRecord event(DataInputStream in) throws IOException {
-    return new EventRecord(uuid(in), new String(blob(in), UTF_8));
+    return new EventRecord(uuid(in), text(in), uuid(in), instant(in));
   }
 
   private static void texts(DataOutputStream out, Set<String> values) throws IOException {
