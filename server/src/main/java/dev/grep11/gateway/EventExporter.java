@@ -151,6 +151,7 @@ final class EventExporter implements AdministrativeEvents, AutoCloseable {
   }
 
   private void run() {
+    tryPass();
     while (!closed) {
       try {
         if (wake.tryAcquire(PASS.toMillis(), TimeUnit.MILLISECONDS)) {
