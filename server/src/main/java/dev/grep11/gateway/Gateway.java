@@ -77,7 +77,7 @@ public final class Gateway implements AutoCloseable {
 
   private void build(GatewayConfig config, Function<HsmSettings, Hsm> openHsm)
       throws IOException, IdentityException {
-    var audit = closing(AuditLog.open(config.audit()));
+    var audit = closing(AuditLog.open(config.audit(), replicaName(config)));
     var tls =
         closing(
             ServerTls.start(
@@ -89,6 +89,8 @@ public final class Gateway implements AutoCloseable {
     var hsm = closing(openHsm.apply(config.hsm()));
     var calls = new HsmCalls(hsm);
     var store = closing(StartSteps.openStore(config, calls));
+    var mac = new HsmCheckpointMac(StartSteps.envelope(config, calls));
+    closing(EventExporter.start(store, audit, mac, auditWriter(config), InstantSource.system()));
     var instances = store.instances();
     StartSteps.requireInstance(instances, config.instance());
 
@@ -211,6 +213,17 @@ public final class Gateway implements AutoCloseable {
             address.getAddress().getHostAddress(),
             address.getPort(),
             ProcessHandle.current().pid());
+  }
+
+  /** What tells the rows of this gateway from those of others, also after a restart. */
+  private static String auditWriter(GatewayConfig config) {
+    return config.listen().crypto()
+        + " "
+        + config
+            .audit()
+            .file()
+            .map(file -> file.toAbsolutePath().normalize().toString())
+            .orElse("standard output");
   }
 
   public int cryptoPort() {

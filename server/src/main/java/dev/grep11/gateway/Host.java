@@ -1,5 +1,6 @@
 package dev.grep11.gateway;
 
+import dev.grep11.gateway.audit.AuditVerification;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
 import dev.grep11.gateway.hsm.LaneSettings;
@@ -14,7 +15,9 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.List;
+import java.util.Optional;
 import java.util.UUID;
+import java.util.function.LongConsumer;
 
 /**
  * What commands on the host work on: the token and the store of a gateway, which may be running
@@ -91,9 +94,22 @@ public final class Host implements AutoCloseable {
         hsm,
         store,
         config.quarantine(),
-        MasterKeyAudit.of(config.audit()),
+        MasterKeyAudit.of(
+            config.audit(), new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)))),
         InstantSource.system(),
         MasterKeys.LONGEST_WAIT);
+  }
+
+  /**
+   * Looks at an audit file with the token and the store.
+   *
+   * @param progress is told the number of lines read, from time to time
+   */
+  public AuditVerification.Report verifyAudit(Path file, LongConsumer progress) throws IOException {
+    // Read first: what the store knows now is in the file now.
+    var known = AuditHeads.known(store.snapshot());
+    var mac = new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)));
+    return AuditVerification.verify(file, Optional.of(mac), known, progress);
   }
 
   /**

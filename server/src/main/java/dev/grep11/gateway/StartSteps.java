@@ -42,7 +42,12 @@ final class StartSteps {
   }
 
   static Store openStore(GatewayConfig config, HsmCalls calls) {
-    return Store.open(config.store(), new HsmEnvelope(calls, TokenKeys.read(config.store())));
+    return Store.open(config.store(), envelope(config, calls));
+  }
+
+  /** The store key in the token. */
+  static HsmEnvelope envelope(GatewayConfig config, HsmCalls calls) {
+    return new HsmEnvelope(calls, TokenKeys.read(config.store()));
   }
 
   /**

@@ -24,7 +24,8 @@ public record AuditEvent(
     String correlationId,
     RequestData requestData,
     Optional<ResponseData> responseData,
-    Optional<UUID> id) {
+    Optional<UUID> id)
+    implements AuditEntry {
   private static final int MAX_TEXT = 512;
 
   /** The event of every EP11 crypto call. */

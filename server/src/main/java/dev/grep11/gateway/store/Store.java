@@ -379,6 +379,18 @@ public final class Store implements AutoCloseable {
       return delete(event);
     }
 
+    /** The last checkpoint of a process in an audit file, in the place of an earlier one. */
+    public void put(AuditHeadRecord head) {
+      if (!update(head)) {
+        insert(head);
+      }
+    }
+
+    /** False when there is no such record. */
+    public boolean remove(AuditHeadRecord head) {
+      return delete(head);
+    }
+
     /** What a gateway says of itself now, in the place of what it said before. */
     public void put(ReplicaRecord replica) {
       if (!update(replica)) {
@@ -594,6 +606,7 @@ public final class Store implements AutoCloseable {
       List<AdministratorRecord> administrators = new ArrayList<>();
       List<EnrolmentRecord> enrolments = new ArrayList<>();
       List<EventRecord> events = new ArrayList<>();
+      List<AuditHeadRecord> auditHeads = new ArrayList<>();
       for (Table table : Table.values()) {
         for (Row row : of(table).values()) {
           switch (row.record()) {
@@ -606,6 +619,7 @@ public final class Store implements AutoCloseable {
             case AdministratorRecord administrator -> administrators.add(administrator);
             case EnrolmentRecord enrolment -> enrolments.add(enrolment);
             case EventRecord event -> events.add(event);
+            case AuditHeadRecord head -> auditHeads.add(head);
           }
         }
       }
@@ -619,7 +633,8 @@ public final class Store implements AutoCloseable {
           uses,
           administrators,
           enrolments,
-          events);
+          events,
+          auditHeads);
     }
   }
 

@@ -13,7 +13,8 @@ enum Table {
   SEALING_KEY_USE("sealing_key_use", 2),
   ADMINISTRATOR("administrator", 3),
   ENROLMENT("enrolment", 3),
-  EVENT("event", 3);
+  EVENT("event", 3),
+  AUDIT_HEAD("audit_head", 3);
 
   private final String sqlName;
   private final int schemaVersion;
@@ -43,6 +44,7 @@ enum Table {
       case AdministratorRecord administrator -> ADMINISTRATOR;
       case EnrolmentRecord enrolment -> ENROLMENT;
       case EventRecord event -> EVENT;
+      case AuditHeadRecord head -> AUDIT_HEAD;
     };
   }
 }

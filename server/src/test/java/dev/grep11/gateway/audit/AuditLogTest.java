@@ -127,7 +127,7 @@ class AuditLogTest {
   void refusesCallsWhileTheSinkFailsAndWritesWhatItHadTakenWhenItIsBack() throws IOException {
     FailingSink sink = new FailingSink();
     AuditSettings settings = settings(AuditSettings.WhenFull.BLOCK);
-    AuditLog audit = new AuditLog(settings, List.of(new AuditLog.Sink(sink)));
+    AuditLog audit = new AuditLog(settings, List.of(new AuditSink.Stream(sink)));
     try (audit) {
       sink.failing = true;
       audit.record(event("a", AuditEvent.Outcome.SUCCESS, 200, "taken"));
@@ -148,7 +148,7 @@ class AuditLogTest {
   void countsWhatItDropsAndSaysSoInTheLogWhenTheSinkIsBack() throws IOException {
     FailingSink sink = new FailingSink();
     AuditSettings settings = settings(AuditSettings.WhenFull.DROP_AND_COUNT);
-    try (AuditLog audit = new AuditLog(settings, List.of(new AuditLog.Sink(sink)))) {
+    try (AuditLog audit = new AuditLog(settings, List.of(new AuditSink.Stream(sink)))) {
       sink.failing = true;
       for (int i = 0; i < 100; i++) {
         audit.record(event("a", AuditEvent.Outcome.SUCCESS, 200, "c"));
@@ -175,7 +175,7 @@ class AuditLogTest {
     FailingSink sink = new FailingSink();
     sink.stuck = true;
     AuditLog audit =
-        new AuditLog(settings(AuditSettings.WhenFull.BLOCK), List.of(new AuditLog.Sink(sink)));
+        new AuditLog(settings(AuditSettings.WhenFull.BLOCK), List.of(new AuditSink.Stream(sink)));
     long begin = System.nanoTime();
     assertThatThrownBy(
             () -> {
