@@ -1,5 +1,6 @@
 package dev.grep11.gateway;
 
+import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.audit.AuditVerification;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
@@ -105,6 +106,13 @@ public final class Host implements AutoCloseable {
             config.audit(), new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)))),
         InstantSource.system(),
         MasterKeys.LONGEST_WAIT);
+  }
+
+  /** The certificate administrators of its instances. */
+  public Administrators administrators() {
+    var mac = new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)));
+    return new Administrators(
+        store, event -> AuditLog.append(config.audit(), event, mac), InstantSource.system());
   }
 
   /**

@@ -63,6 +63,7 @@ public final class Preflight {
     preflight.tokenAndStore();
     config.issuers().forEach(preflight::issuer);
     preflight.port("crypto port", config.listen().crypto());
+    preflight.port("certificate manager port", config.listen().certificateManager());
     if (config.tokenService().isPresent()) {
       preflight.port("token service port", config.listen().tokenService());
     }

@@ -26,6 +26,7 @@ import picocli.CommandLine.Command;
       ApiKeyCommand.class,
       GrantCommand.class,
       MasterKeyCommand.class,
+      AdminCommand.class,
       AuditCommand.class,
       DoctorCommand.class,
       CommandLine.HelpCommand.class
