@@ -1,6 +1,7 @@
 package dev.grep11.gateway;
 
 import dev.grep11.gateway.audit.AuditLog;
+import dev.grep11.gateway.certmgr.ClientCas;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.iam.Grants;
@@ -16,13 +17,15 @@ import dev.grep11.gateway.key.StateSealer;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
 import dev.grep11.gateway.rpc.CallAuditLog;
-import dev.grep11.gateway.rpc.ClientCertificates;
 import dev.grep11.gateway.rpc.CryptoListener;
 import dev.grep11.gateway.rpc.TokenAccess;
 import dev.grep11.gateway.store.StoreFollower;
 import dev.grep11.gateway.tls.Connections;
 import dev.grep11.gateway.tls.IdentityException;
+import dev.grep11.gateway.tls.RefusedHandshakes;
+import dev.grep11.gateway.tls.SecondLock;
 import dev.grep11.gateway.tls.ServerTls;
+import dev.grep11.gateway.trust.TrustAnchors;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.time.Duration;
@@ -113,6 +116,12 @@ public final class Gateway implements AutoCloseable {
             config.bufferedBytes());
 
     var follower = closing(StoreFollower.start(store, config.follow()));
+    // Before the grants, so that nobody is granted anything in an instance whose lock is unknown.
+    var clientCas =
+        ClientCas.follow(
+            follower,
+            config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED,
+            TrustAnchors::of);
     var grants = new Grants(follower, Roles.standard());
     StartSteps.requireKeyFiles(config.issuers());
     var issuers = new ArrayList<IssuerSettings>(config.issuers());
@@ -130,7 +139,12 @@ public final class Gateway implements AutoCloseable {
     verifier.fetchAhead();
     var access = closing(new TokenAccess(verifier, grants));
 
-    var connections = closing(new Connections(Runtime.getRuntime().availableProcessors()));
+    var refused = closing(new RefusedHandshakes(audit, config.instance()));
+    var connections = closing(new Connections(Runtime.getRuntime().availableProcessors(), refused));
+    var lock =
+        closing(
+            SecondLock.start(
+                clientCas, config.instance(), connections, tls, InstantSource.system()));
     var inline = config.execution() == GatewayConfig.Execution.LOCAL;
     if (inline) {
       for (var loop : connections.eventLoops()) {
@@ -144,7 +158,7 @@ public final class Gateway implements AutoCloseable {
                 () ->
                     CryptoListener.start(
                         config.listen().crypto(),
-                        tls.grpcContext(),
+                        tls.cryptoContext(),
                         connections,
                         config.instance(),
                         config.limits(),
@@ -153,7 +167,7 @@ public final class Gateway implements AutoCloseable {
                             config.policy(),
                             new LaneDispatcher(hsm, operations, inline),
                             access,
-                            ClientCertificates.NONE_REGISTERED,
+                            lock::refusal,
                             new CallAuditLog(audit)))));
     health =
         closing(
