@@ -1,5 +1,6 @@
 package dev.grep11.gateway.tls;
 
+import dev.grep11.gateway.trust.ClientChain;
 import io.netty.channel.Channel;
 import io.netty.handler.ssl.SslHandler;
 import java.net.SocketAddress;
@@ -24,6 +25,7 @@ public final class Connection {
   private final Optional<String> serverName;
   private final List<X509Certificate> clientChain;
   private final Optional<String> thumbprint;
+  private final ClientChain judged;
   private final AtomicBoolean closing = new AtomicBoolean();
 
   /** Replaced and never changed; one entry for each locked instance that it was used for. */
@@ -38,6 +40,7 @@ public final class Connection {
     this.remote = remote;
     this.serverName = serverName;
     this.clientChain = List.copyOf(clientChain);
+    this.judged = ClientChain.of(clientChain);
     this.thumbprint = clientChain.stream().findFirst().map(Connection::thumbprintOf);
   }
 
@@ -58,6 +61,11 @@ public final class Connection {
   /** {@code x5t#S256} of the client's certificate (RFC 7515, 4.1.8). */
   public Optional<String> thumbprint() {
     return thumbprint;
+  }
+
+  /** The same for whoever judges it, with the signatures that were verified before. */
+  ClientChain judged() {
+    return judged;
   }
 
   /** What the second lock last thought of it, for an instance. */

@@ -2,11 +2,11 @@ package dev.grep11.gateway.tls;
 
 import dev.grep11.gateway.certmgr.ClientCas;
 import dev.grep11.gateway.certmgr.ClientCas.Registered;
+import dev.grep11.gateway.trust.ClientChain;
 import dev.grep11.gateway.trust.Verdict;
 import io.netty.handler.ssl.ClientAuth;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
-import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
@@ -111,7 +111,7 @@ public final class SecondLock implements AutoCloseable {
     if (before.isPresent() && before.get().holds(registered, now)) {
       return before.get().verdict();
     }
-    var verdict = judge(registered, connection.clientChain(), now);
+    var verdict = registered.anchors().judge(connection.judged(), now);
     var until =
         switch (verdict) {
           case Verdict.Accepted(_, var end) -> end;
@@ -119,15 +119,6 @@ public final class SecondLock implements AutoCloseable {
         };
     connection.remember(registered.instance(), new Judgement(registered, verdict, now, until));
     return verdict;
-  }
-
-  private static Verdict judge(Registered registered, List<X509Certificate> chain, Instant now) {
-    try {
-      return registered.anchors().judge(chain, now);
-    } catch (RuntimeException e) {
-      // tcnative parses what it was sent when it is asked, so a judge may meet anything.
-      return new Verdict.Refused(Verdict.Reason.MALFORMED, "the chain cannot be read");
-    }
   }
 
   // ---- Handshakes
@@ -142,6 +133,7 @@ public final class SecondLock implements AutoCloseable {
    */
   private Optional<Refusal> refusalOfHandshake(List<X509Certificate> chain) {
     var now = clock.instant();
+    var judged = ClientChain.of(chain);
     var refusal = Refusal.UNCONFIRMED;
     for (var instance : instances()) {
       var registered = cas.of(instance);
@@ -151,7 +143,7 @@ public final class SecondLock implements AutoCloseable {
       if (!registered.get().locked()) {
         return Optional.empty();
       }
-      switch (judge(registered.get(), chain, now)) {
+      switch (registered.get().anchors().judge(judged, now)) {
         case Verdict.Accepted _ -> {
           return Optional.empty();
         }
