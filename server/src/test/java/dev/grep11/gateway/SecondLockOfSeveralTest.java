@@ -63,8 +63,8 @@ class SecondLockOfSeveralTest {
     running.registerClientCas(LOCKED, List.of(CA.der()));
     await()
         .atMost(BOUND)
-        .until(() ->
-            answer(calls(channel("localhost", null), LOCKED)) == Status.Code.UNAUTHENTICATED);
+        .until(
+            () -> answer(calls(channel("localhost", null), LOCKED)) == Status.Code.UNAUTHENTICATED);
     await()
         .atMost(BOUND)
         .until(() -> answer(calls(channel("localhost", APP), LOCKED)) == Status.Code.OK);
@@ -84,8 +84,7 @@ class SecondLockOfSeveralTest {
   }
 
   private CryptoBlockingStub calls(ManagedChannel channel, @Nullable UUID header) {
-    var headers =
-        new ArrayList<>(List.of("authorization", "Bearer " + running.token(MANAGER)));
+    var headers = new ArrayList<>(List.of("authorization", "Bearer " + running.token(MANAGER)));
     if (header != null) {
       headers.addAll(List.of("bluemix-instance", header.toString()));
     }
@@ -155,9 +154,7 @@ class SecondLockOfSeveralTest {
       running.registerClientCas(
           LOCKED, List.of(TestCertificates.ca("CN=Locked CA").selfSigned().der()));
 
-      await()
-          .atMost(BOUND)
-          .until(() -> answer(calls(app, LOCKED)) == Status.Code.UNAUTHENTICATED);
+      await().atMost(BOUND).until(() -> answer(calls(app, LOCKED)) == Status.Code.UNAUTHENTICATED);
       assertThat(app.getState(false)).isEqualTo(ConnectivityState.READY);
       assertThat(answer(calls(app, open))).isEqualTo(Status.Code.OK);
     } finally {

@@ -5,6 +5,7 @@ import static dev.grep11.gateway.RunningGateway.aesKey;
 import static dev.grep11.gateway.RunningGateway.detail;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 
@@ -17,9 +18,12 @@ import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.GrpcSslContexts;
+import io.netty.handler.ssl.util.InsecureTrustManagerFactory;
 import java.io.IOException;
+import java.net.InetAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.KeyStore;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.time.Instant;
@@ -28,6 +32,9 @@ import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
+import javax.net.ssl.KeyManagerFactory;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLSocket;
 import org.bouncycastle.asn1.x509.KeyPurposeId;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
@@ -52,11 +59,12 @@ class SecondLockTest {
   private static final Identity APP = TestCertificates.client("CN=app").signedBy(ONE);
   private static final Identity OTHER_APP = TestCertificates.client("CN=other app").signedBy(TWO);
 
-  @TempDir private Path parent;
+  private Path parent = Path.of("");
   private RunningGateway running;
 
   @BeforeAll
-  void start() throws Exception {
+  void start(@TempDir Path directory) throws Exception {
+    parent = directory;
     running = RunningGateway.start(parent.resolve("demo"));
   }
 
@@ -73,8 +81,7 @@ class SecondLockTest {
   }
 
   private void register(Identity... cas) {
-    running.registerClientCas(
-        running.instance, Stream.of(cas).map(Identity::der).toList());
+    running.registerClientCas(running.instance, Stream.of(cas).map(Identity::der).toList());
   }
 
   /** Registers and waits until a handshake without a certificate is refused. */
@@ -84,20 +91,12 @@ class SecondLockTest {
   }
 
   private void awaitLocked() {
-    await()
-        .atMost(BOUND)
-        .until(() -> answer(client(null)) == Status.Code.UNAVAILABLE);
+    await().atMost(BOUND).until(() -> answer(client(null)) == Status.Code.UNAVAILABLE);
   }
 
   private record Client(ManagedChannel channel, CryptoBlockingStub calls) {}
 
   private Client client(@Nullable Identity identity, X509Certificate... above) throws Exception {
-    return client(running, identity, above);
-  }
-
-  private static Client client(
-      RunningGateway running, @Nullable Identity identity, X509Certificate... above)
-      throws Exception {
     var ssl = GrpcSslContexts.forClient().trustManager(running.demo.ca().toFile());
     if (identity != null) {
       var chain = new ArrayList<>(List.of(identity.certificate()));
@@ -150,7 +149,8 @@ class SecondLockTest {
     register();
     await()
         .atMost(BOUND)
-        .until(() -> answer(client(null)) == Status.Code.OK && answer(client(APP)) == Status.Code.OK);
+        .until(
+            () -> answer(client(null)) == Status.Code.OK && answer(client(APP)) == Status.Code.OK);
   }
 
   @Test
@@ -158,8 +158,7 @@ class SecondLockTest {
     lockTo(ONE);
     var withoutToken = CryptoGrpc.newBlockingStub(client(APP).channel());
 
-    var refused =
-        catchThrowableOfType(StatusRuntimeException.class, () -> aesKey(withoutToken));
+    var refused = catchThrowableOfType(StatusRuntimeException.class, () -> aesKey(withoutToken));
 
     assertThat(refused.getStatus().getCode()).isEqualTo(Status.Code.UNAUTHENTICATED);
   }
@@ -172,17 +171,20 @@ class SecondLockTest {
   }
 
   @Test
-  void itIsClosedFromTheFirstHandshakeOnAfterARestart(@TempDir Path elsewhere) throws Exception {
-    var directory = elsewhere.resolve("demo");
-    try (var first = RunningGateway.start(directory)) {
-      first.registerClientCas(first.instance, List.of(ONE.der()));
-    }
-    try (var second = RunningGateway.start(directory)) {
-      assertThat(answer(client(second, null))).isEqualTo(Status.Code.UNAVAILABLE);
-      assertThat(answer(client(second, OTHER_APP))).isEqualTo(Status.Code.UNAVAILABLE);
-      assertThat(second.calls.generated()).isZero();
-      assertThat(answer(client(second, APP))).isEqualTo(Status.Code.OK);
-    }
+  void itIsClosedFromTheFirstHandshakeOnAfterARestart() throws Exception {
+    register(ONE);
+    running.close();
+    running = RunningGateway.start(parent.resolve("demo"));
+
+    assertThat(answer(client(null))).isEqualTo(Status.Code.UNAVAILABLE);
+    assertThat(answer(client(OTHER_APP))).isEqualTo(Status.Code.UNAVAILABLE);
+    assertThat(running.calls.generated()).isZero();
+    assertThat(answer(client(APP))).isEqualTo(Status.Code.OK);
+
+    register();
+    running.close();
+    running = RunningGateway.start(parent.resolve("demo"));
+    assertThat(answer(client(null))).isEqualTo(Status.Code.OK);
   }
 
   @Test
@@ -205,8 +207,7 @@ class SecondLockTest {
   static Stream<Arguments> bad() {
     return Stream.of(
         Arguments.of("unknown-ca", "unknown ca", OTHER_APP),
-        Arguments.of(
-            "unknown-ca", "unknown ca", TestCertificates.client("CN=alone").selfSigned()),
+        Arguments.of("unknown-ca", "unknown ca", TestCertificates.client("CN=alone").selfSigned()),
         Arguments.of(
             "expired",
             "certificate expired",
@@ -239,10 +240,8 @@ class SecondLockTest {
         .contains("alert " + alert);
 
     assertThat(running.calls.generated()).isEqualTo(before);
-    await()
-        .atMost(BOUND)
-        .untilAsserted(() ->
-            assertThat(running.events(fingerprint).size() - events).isGreaterThanOrEqualTo(2));
+    // A Java client shows no certificate whose issuer is not named; openssl shows any.
+    await().atMost(BOUND).until(() -> running.events(fingerprint).size() > events);
     var event = running.events(fingerprint).getLast();
     assertThat(event.get("action").asText()).isEqualTo("hs-crypto.ep11.connect");
     assertThat(event.get("severity").asText()).isEqualTo("critical");
@@ -271,20 +270,39 @@ class SecondLockTest {
 
     handshake(version);
 
-    await()
-        .atMost(BOUND)
-        .until(() -> running.events("no-certificate").size() > before);
+    await().atMost(BOUND).until(() -> running.events("no-certificate").size() > before);
   }
 
   @Test
   void aCertificateWithoutItsKeyIsRefusedAndAudited() throws Exception {
     lockTo(ONE);
-    var stolen =
-        new Identity(APP.certificate(), OTHER_APP.privateKey(), APP.signature());
+    var keys = KeyStore.getInstance("PKCS12");
+    keys.load(null, null);
+    keys.setKeyEntry(
+        "stolen", OTHER_APP.privateKey(), new char[0], new X509Certificate[] {APP.certificate()});
+    var manager = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
+    manager.init(keys, new char[0]);
+    var context = SSLContext.getInstance("TLSv1.3");
+    context.init(
+        manager.getKeyManagers(), InsecureTrustManagerFactory.INSTANCE.getTrustManagers(), null);
     var fingerprint = fingerprint(APP.certificate());
     int before = running.events(fingerprint).size();
 
-    assertThat(answer(client(stolen))).isEqualTo(Status.Code.UNAVAILABLE);
+    try (var socket =
+        (SSLSocket)
+            context
+                .getSocketFactory()
+                .createSocket(InetAddress.getLoopbackAddress(), running.gateway.cryptoPort())) {
+      var parameters = socket.getSSLParameters();
+      parameters.setApplicationProtocols(new String[] {"h2"});
+      socket.setSSLParameters(parameters);
+      assertThatThrownBy(
+              () -> {
+                socket.startHandshake();
+                socket.getInputStream().read();
+              })
+          .isInstanceOf(IOException.class);
+    }
 
     await().atMost(BOUND).until(() -> running.events(fingerprint).size() > before);
   }
@@ -320,9 +338,7 @@ class SecondLockTest {
                 .signedBy(ONE));
     assertThat(answer(shortLived)).isEqualTo(Status.Code.OK);
 
-    await()
-        .atMost(Duration.ofSeconds(8))
-        .until(() -> answer(shortLived) != Status.Code.OK);
+    await().atMost(Duration.ofSeconds(8)).until(() -> answer(shortLived) != Status.Code.OK);
 
     assertThat(Instant.now()).isAfter(end.minusSeconds(1)).isBefore(end.plus(BOUND));
     await()
@@ -362,9 +378,7 @@ class SecondLockTest {
 
     register(TWO);
 
-    await()
-        .atMost(BOUND)
-        .until(() -> silent.channel().getState(false) != ConnectivityState.READY);
+    await().atMost(BOUND).until(() -> silent.channel().getState(false) != ConnectivityState.READY);
   }
 
   /** Calls one after the other until the first that fails. */
