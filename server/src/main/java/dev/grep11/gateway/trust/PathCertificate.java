@@ -151,9 +151,7 @@ final class PathCertificate {
   }
 
   private static <T> @Nullable T value(
-      @Nullable Extensions extensions,
-      ASN1ObjectIdentifier name,
-      Function<Object, T> reader) {
+      @Nullable Extensions extensions, ASN1ObjectIdentifier name, Function<Object, T> reader) {
     var extension = extensions == null ? null : extensions.getExtension(name);
     return extension == null ? null : reader.apply(Der.read(extension.getExtnValue().getOctets()));
   }

@@ -64,7 +64,7 @@ record SignatureScheme(String name, Set<Kind> keys, Optional<PSSParameterSpec> p
     // RFC 4055, 5: NULL with RSA, which some leave out. RFC 5758, 3.2 and RFC 8410, 3: absent.
     return scheme.filter(found ->
         parameters == null
-                || (found.keys.contains(Kind.RSA) && DERNull.INSTANCE.equals(parameters)));
+            || (found.keys.contains(Kind.RSA) && DERNull.INSTANCE.equals(parameters)));
   }
 
   /** One hash for message and mask, none of them by default, which would be SHA-1. */
