@@ -7,12 +7,13 @@ import java.time.Instant;
 /**
  * What was thought of a chain.
  *
- * @param by the registry that it was judged by; another object may judge otherwise
+ * @param by the registry that it was judged by; anchors are compared as objects, others may judge
+ *     otherwise
  * @param at when; a clock that was set back makes it worth nothing
  * @param until to when it holds
  */
 record Judgement(Registered by, Verdict verdict, Instant at, Instant until) {
   boolean holds(Registered registered, Instant now) {
-    return by == registered && !now.isBefore(at) && !now.isAfter(until);
+    return by.equals(registered) && !now.isBefore(at) && !now.isAfter(until);
   }
 }

@@ -48,6 +48,7 @@ public final class SecondLock implements AutoCloseable {
   private final Semaphore changes = new Semaphore(0);
   private final Thread keeper;
   private ClientTrust asked = ClientTrust.NOT_ASKED;
+  private boolean unswitched;
   private volatile boolean closed;
 
   private SecondLock(
@@ -196,15 +197,25 @@ public final class SecondLock implements AutoCloseable {
         if (changes.tryAcquire(LOOK.toMillis(), TimeUnit.MILLISECONDS)) {
           changes.drainPermits();
         }
-        askClients();
-        closeRefused();
+        follow();
       } catch (InterruptedException e) {
         return;
-      } catch (IdentityException | RuntimeException e) {
-        // Calls are judged without it; tried again at the next look.
-        LOG.error("what handshakes ask for and open connections could not be followed", e);
       }
     }
+  }
+
+  private void follow() {
+    try {
+      askClients();
+      unswitched = false;
+    } catch (IdentityException | RuntimeException e) {
+      // Calls are judged without it; tried again at the next look.
+      if (!unswitched) {
+        unswitched = true;
+        LOG.error("handshakes go on asking for what they asked for before", e);
+      }
+    }
+    closeRefused();
   }
 
   private void closeRefused() {
@@ -213,16 +224,24 @@ public final class SecondLock implements AutoCloseable {
     }
     int refused = 0;
     for (var connection : connections.live()) {
-      var refusal = refusal(ofListener.get(), connection);
-      // Not when the gateway itself is at a loss: its clients would all come back at once.
-      if (refusal.isPresent()
-          && refusal.get().cause() instanceof Refusal.Cause.Certificate
-          && connection.close(GRACE)) {
+      if (mustGo(ofListener.get(), connection) && connection.close(GRACE)) {
         refused++;
       }
     }
     if (refused > 0) {
       LOG.info("closing {} connections that no client CA vouches for", refused);
+    }
+  }
+
+  private boolean mustGo(UUID instance, Connection connection) {
+    try {
+      // Not when the gateway itself is at a loss: its clients would all come back at once.
+      return refusal(instance, connection)
+          .filter(refusal -> refusal.cause() instanceof Refusal.Cause.Certificate)
+          .isPresent();
+    } catch (RuntimeException e) {
+      LOG.error("a connection could not be judged, it is closed", e);
+      return true;
     }
   }
 
