@@ -224,7 +224,7 @@ public final class SecondLock implements AutoCloseable {
     }
     int refused = 0;
     for (var connection : connections.live()) {
-      if (mustGo(ofListener.get(), connection) && connection.close(GRACE)) {
+      if (closeIfRefused(ofListener.get(), connection)) {
         refused++;
       }
     }
@@ -233,15 +233,16 @@ public final class SecondLock implements AutoCloseable {
     }
   }
 
-  private boolean mustGo(UUID instance, Connection connection) {
+  private boolean closeIfRefused(UUID instance, Connection connection) {
     try {
       // Not when the gateway itself is at a loss: its clients would all come back at once.
       return refusal(instance, connection)
-          .filter(refusal -> refusal.cause() instanceof Refusal.Cause.Certificate)
-          .isPresent();
+              .filter(refusal -> refusal.cause() instanceof Refusal.Cause.Certificate)
+              .isPresent()
+          && connection.close(GRACE);
     } catch (RuntimeException e) {
-      LOG.error("a connection could not be judged, it is closed", e);
-      return true;
+      LOG.error("a connection could not be judged; its calls are refused", e);
+      return false;
     }
   }
 
