@@ -2,7 +2,7 @@ package dev.grep11.gateway;
 
 import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.certmgr.Administration;
-import dev.grep11.gateway.certmgr.PublicRoots;
+import dev.grep11.gateway.certmgr.ClientCas;
 import dev.grep11.gateway.certmgr.Replicas;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.HsmSettings;
@@ -20,20 +20,25 @@ import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
 import dev.grep11.gateway.rpc.CallAuditLog;
 import dev.grep11.gateway.rpc.CertificateManagerListener;
-import dev.grep11.gateway.rpc.ClientCertificates;
 import dev.grep11.gateway.rpc.CryptoListener;
 import dev.grep11.gateway.rpc.TokenAccess;
 import dev.grep11.gateway.store.StoreFollower;
 import dev.grep11.gateway.tls.Connections;
 import dev.grep11.gateway.tls.IdentityException;
+import dev.grep11.gateway.tls.RefusedHandshakes;
+import dev.grep11.gateway.tls.SecondLock;
 import dev.grep11.gateway.tls.ServerTls;
+import dev.grep11.gateway.trust.RevocationFiles;
+import dev.grep11.gateway.trust.TrustAnchors;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
@@ -130,6 +135,16 @@ public final class Gateway implements AutoCloseable {
             config.softwareFallback(),
             config.bufferedBytes());
 
+    var revocations = new RevocationFiles(config.revocations());
+    Function<List<X509Certificate>, TrustAnchors> trust =
+        certificates -> TrustAnchors.of(certificates, revocations.current());
+    // Before the grants, so that nobody is granted anything in an instance whose lock is unknown.
+    var clientCas =
+        ClientCas.follow(
+            follower,
+            config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED,
+            trust);
+    closing(RevocationWatch.start(revocations, clientCas));
     var grants = new Grants(follower, Roles.standard());
     StartSteps.requireKeyFiles(config.issuers());
     var issuers = new ArrayList<IssuerSettings>(config.issuers());
@@ -147,7 +162,12 @@ public final class Gateway implements AutoCloseable {
     verifier.fetchAhead();
     var access = closing(new TokenAccess(verifier, grants));
 
-    var connections = closing(new Connections(Runtime.getRuntime().availableProcessors()));
+    var refused = closing(new RefusedHandshakes(audit, config.instance()));
+    var connections = closing(new Connections(Runtime.getRuntime().availableProcessors(), refused));
+    var lock =
+        closing(
+            SecondLock.start(
+                clientCas, config.instance(), connections, tls, InstantSource.system()));
     var inline = config.execution() == GatewayConfig.Execution.LOCAL;
     if (inline) {
       for (var loop : connections.eventLoops()) {
@@ -161,7 +181,7 @@ public final class Gateway implements AutoCloseable {
                 () ->
                     CryptoListener.start(
                         config.listen().crypto(),
-                        tls.grpcContext(),
+                        tls.cryptoContext(),
                         connections,
                         config.instance(),
                         config.limits(),
@@ -170,7 +190,7 @@ public final class Gateway implements AutoCloseable {
                             config.policy(),
                             new LaneDispatcher(hsm, operations, inline),
                             access,
-                            ClientCertificates.NONE_REGISTERED,
+                            lock::refusal,
                             new CallAuditLog(audit)))));
     var replicas =
         new Replicas(
@@ -185,7 +205,7 @@ public final class Gateway implements AutoCloseable {
             follower,
             replicas,
             events,
-            PublicRoots.ofRuntime(),
+            trust,
             new Administration.Rules(
                 config.enrolment(),
                 config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED),

@@ -16,6 +16,7 @@ import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.rpc.Limits;
 import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.StoreLocation;
+import dev.grep11.gateway.trust.RevocationSettings;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -38,6 +39,7 @@ import java.util.UUID;
  *
  * @param clientCertificates whether the last client CA may be deleted; {@code REQUIRED} also
  *     refuses every crypto rpc while none is registered
+ * @param revocations files of client certificates that are refused although their CA is registered
  * @param enrolment what a certificate administrator needs to register a first key
  * @param administrativeCallsPerMinute that an address has at the certificate manager, and a subject
  * @param instance the one instance of the crypto port; empty when it serves several and host name
@@ -60,6 +62,7 @@ public record GatewayConfig(
     boolean softwareFallback,
     ClientCertificateRule clientCertificates,
     Enrolment enrolment,
+    RevocationSettings revocations,
     int administrativeCallsPerMinute,
     Listen listen,
     Optional<UUID> instance,
@@ -204,10 +207,9 @@ public record GatewayConfig(
             settings.oneOf("execution", Execution.class, Execution.LOCAL),
             settings.flag("softwareFallback", demo),
             settings.oneOf(
-                "clientCertificates",
-                ClientCertificateRule.class,
-                ClientCertificateRule.OPTIONAL),
+                "clientCertificates", ClientCertificateRule.class, ClientCertificateRule.OPTIONAL),
             enrolment(settings, demo),
+            revocations(settings.section("clientCas")),
             limits.number("administrativeCallsPerMinute", 10, 1_000_000, 600),
             listen,
             instance,
@@ -232,6 +234,16 @@ public record GatewayConfig(
       throw new ConfigException(source, problems);
     }
     return config;
+  }
+
+  private static RevocationSettings revocations(SettingsReader clientCas) {
+    var crls = new ArrayList<RevocationSettings.CrlSetting>();
+    for (var entry : clientCas.sections("crls")) {
+      var ca = entry.requiredPath("ca");
+      var crl = entry.requiredPath("crl");
+      crls.add(new RevocationSettings.CrlSetting(ca, crl));
+    }
+    return new RevocationSettings(clientCas.path("denyFile"), crls);
   }
 
   private static Enrolment enrolment(SettingsReader settings, boolean demo) {

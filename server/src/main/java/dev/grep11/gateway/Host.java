@@ -12,6 +12,7 @@ import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreException;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
 import java.time.InstantSource;

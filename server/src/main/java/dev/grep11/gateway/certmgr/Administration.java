@@ -40,6 +40,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.function.Function;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -75,7 +76,7 @@ public final class Administration {
   private final StoreFollower follower;
   private final Replicas replicas;
   private final AdministrativeEvents events;
-  private final PublicRoots publicRoots;
+  private final Function<List<X509Certificate>, TrustAnchors> trust;
   private final Rules rules;
   private final InstantSource clock;
 
@@ -92,14 +93,14 @@ public final class Administration {
       StoreFollower follower,
       Replicas replicas,
       AdministrativeEvents events,
-      PublicRoots publicRoots,
+      Function<List<X509Certificate>, TrustAnchors> trust,
       Rules rules,
       InstantSource clock) {
     this.store = store;
     this.follower = follower;
     this.replicas = replicas;
     this.events = events;
-    this.publicRoots = publicRoots;
+    this.trust = trust;
     this.rules = rules;
     this.clock = clock;
   }
@@ -369,8 +370,8 @@ public final class Administration {
     }
 
     private void setCertificate(SetCertificate set) {
-      var certificate = readCa(set.certificate());
-      if (publicRoots.include(certificate) && !set.allowPublicRoot()) {
+      var ca = readCa(set.certificate());
+      if (ca.publicRoot() && !set.allowPublicRoot()) {
         throw new CommandRefusedException(
             Kind.NOT_NOW,
             "this CA is trusted for the public Internet: whoever buys a certificate of it could"
@@ -389,6 +390,7 @@ public final class Administration {
       }
       entries = List.copyOf(changed);
       bump();
+      notes.addAll(ca.notes(now));
       deed =
           "%s certificate %s".formatted(before.isPresent() ? "replaced" : "registered", set.id());
     }
@@ -534,10 +536,10 @@ public final class Administration {
     }
   }
 
-  private X509Certificate readCa(byte[] der) {
+  private ClientCa readCa(byte[] der) {
     requireLength(der);
     try {
-      return ClientCa.read(der, clock.instant()).certificate();
+      return ClientCa.read(der, clock.instant());
     } catch (IllegalArgumentException e) {
       throw new CommandRefusedException(Kind.MALFORMED, "certificate: " + e.getMessage());
     }
@@ -828,8 +830,8 @@ public final class Administration {
     return rules.certificatesRequired() || !registry.entries().isEmpty();
   }
 
-  private static TrustAnchors anchors(Stream<Entry> entries) {
-    return TrustAnchors.of(entries.map(entry -> readX509(entry.certificate())).toList());
+  private TrustAnchors anchors(Stream<Entry> entries) {
+    return trust.apply(entries.map(entry -> readX509(entry.certificate())).toList());
   }
 
   /** As docs/client-certificates.md spells it. */

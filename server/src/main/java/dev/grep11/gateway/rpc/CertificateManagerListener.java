@@ -60,8 +60,7 @@ public final class CertificateManagerListener implements AutoCloseable {
     var dispatcher = new PoolDispatcher();
     var services =
         new Routes.Services(
-            new Admission(
-                new InstanceSelection(instance), access, ClientCertificates.NONE_REGISTERED),
+            new Admission(new InstanceSelection(instance), access, ClientCertificates.NOT_NEEDED),
             dispatcher,
             new AdministrationAudit(events),
             new AdministrationFailures());

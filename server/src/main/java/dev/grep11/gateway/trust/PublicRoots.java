@@ -5,70 +5,66 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
+import java.security.PublicKey;
 import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
-import java.util.Collections;
-import java.util.HashSet;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Set;
-import javax.security.auth.x500.X500Principal;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import javax.net.ssl.TrustManagerFactory;
+import javax.net.ssl.X509TrustManager;
+import org.jspecify.annotations.Nullable;
 
-/** The public roots that this machine trusts: the JDK's and the system's, read at first use. */
+/**
+ * The CAs that everybody trusts for the public Internet: those of the Java runtime and of the
+ * system, read at first use.
+ */
 final class PublicRoots {
   private static final Path SYSTEM = Path.of("/etc/ssl/certs/ca-certificates.crt");
-  private static final Path JDK =
-      Path.of(System.getProperty("java.home", ""), "lib", "security", "cacerts");
-
-  /** A root keeps name and key when its certificate is issued anew. */
-  private record Root(X500Principal subject, String keyId) {
-    static Root of(X509Certificate certificate) {
-      return new Root(
-          certificate.getSubjectX500Principal(),
-          PathCertificate.sha256(certificate.getPublicKey().getEncoded()));
-    }
-  }
 
   private static final class Known {
-    private static final Set<Root> ROOTS = read();
+    private static final Set<PublicKey> KEYS =
+        Stream.concat(runtime(), system())
+            .map(X509Certificate::getPublicKey)
+            .collect(Collectors.toUnmodifiableSet());
   }
 
   private PublicRoots() {}
 
+  /** By its key, so that a cross-certificate of such a CA is one too. */
   static boolean contain(X509Certificate certificate) {
-    return Known.ROOTS.contains(Root.of(certificate));
+    return Known.KEYS.contains(certificate.getPublicKey());
   }
 
-  private static Set<Root> read() {
-    var roots = new HashSet<Root>(jdk());
-    roots.addAll(system());
-    return Set.copyOf(roots);
-  }
-
-  private static Set<Root> jdk() {
-    var roots = new HashSet<Root>();
+  private static Stream<X509Certificate> runtime() {
     try {
-      // Roots are public; the password is the one that every JDK ships with.
-      var store = KeyStore.getInstance(JDK.toFile(), "changeit".toCharArray());
-      for (var alias : Collections.list(store.aliases())) {
-        if (store.getCertificate(alias) instanceof X509Certificate certificate) {
-          roots.add(Root.of(certificate));
-        }
-      }
-      return roots;
-    } catch (IOException | GeneralSecurityException e) {
-      return roots;
+      var factory = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+      @Nullable KeyStore standard = null;
+      factory.init(standard);
+      return Arrays.stream(factory.getTrustManagers())
+          .filter(X509TrustManager.class::isInstance)
+          .flatMap(manager -> Stream.of(((X509TrustManager) manager).getAcceptedIssuers()));
+    } catch (GeneralSecurityException e) {
+      throw new IllegalStateException("the trust store of the Java runtime cannot be read", e);
     }
   }
 
-  /** Slim images have only the JDK's. */
-  private static Set<Root> system() {
-    var roots = new HashSet<Root>();
+  /** Slim images have only the runtime's. */
+  private static Stream<X509Certificate> system() {
+    if (Files.notExists(SYSTEM)) {
+      return Stream.of();
+    }
     try (var file = Files.newInputStream(SYSTEM)) {
+      var roots = new ArrayList<X509Certificate>();
       for (var certificate : CertificateFactory.getInstance("X.509").generateCertificates(file)) {
-        roots.add(Root.of((X509Certificate) certificate));
+        roots.add((X509Certificate) certificate);
       }
-      return roots;
+      return List.copyOf(roots).stream();
     } catch (IOException | GeneralSecurityException e) {
-      return roots;
+      throw new IllegalStateException(SYSTEM + " cannot be read", e);
     }
   }
 }
