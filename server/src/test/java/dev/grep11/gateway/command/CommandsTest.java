@@ -25,7 +25,7 @@ import picocli.CommandLine;
 /** The commands of the host: what they print, where, and how they end. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class CommandsTest {
-  private static final String SUBJECT = "iam-ServiceId-1";
+  private static final String SUBJECT = "iam-ServiceId-reader";
   private Path data = Path.of("");
 
   @BeforeAll

@@ -219,6 +219,18 @@ public final class PostgresServer implements AutoCloseable {
     }
   }
 
+  /** Has every transaction of this database be one that only reads. */
+  public void forbidTables(StoreLocation.Postgresql database) throws SQLException {
+    execute(
+        "postgres",
+        "ALTER DATABASE " + nameOf(database) + " SET default_transaction_read_only = on");
+  }
+
+  public void permitTables(StoreLocation.Postgresql database) throws SQLException {
+    execute(
+        "postgres", "ALTER DATABASE " + nameOf(database) + " RESET default_transaction_read_only");
+  }
+
   /** Cuts every connection of gateways. */
   void cutConnections() throws SQLException {
     execute(
