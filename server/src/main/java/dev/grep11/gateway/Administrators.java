@@ -62,16 +62,13 @@ public final class Administrators {
             .orElseThrow(() -> new StartException("instance " + instance + " has no registry"))
             .entries();
     return snapshot.administrators(instance).stream()
-        .map(
-            each ->
-                new Standing(
-                    each.subject(),
-                    fingerprint(each),
-                    each.since(),
-                    each.counter(),
-                    entries.stream()
-                        .filter(entry -> entry.owner().equals(each.subject()))
-                        .count()))
+        .map(each ->
+            new Standing(
+                each.subject(),
+                fingerprint(each),
+                each.since(),
+                each.counter(),
+                entries.stream().filter(entry -> entry.owner().equals(each.subject())).count()))
         .toList();
   }
 
@@ -167,15 +164,14 @@ public final class Administrators {
       Deed deed,
       Invitation invitation) {
     try {
-      return store.change(
-          change -> {
-            var record = require(change.snapshot(), instance);
-            var done = deed.in(change);
-            // Last, so that what is recorded is about to be committed.
-            write(event(action, request, record, subject, done, Optional.empty()))
-                .ifPresent(head -> AuditHeads.put(change, head));
-            return invitation;
-          });
+      return store.change(change -> {
+        var record = require(change.snapshot(), instance);
+        var done = deed.in(change);
+        // Last, so that what is recorded is about to be committed.
+        write(event(action, request, record, subject, done, Optional.empty()))
+            .ifPresent(head -> AuditHeads.put(change, head));
+        return invitation;
+      });
     } catch (RuntimeException e) {
       invitation.code().close();
       var record = require(store.snapshot(), instance);
@@ -187,13 +183,11 @@ public final class Administrators {
                   subject,
                   "refused",
                   Optional.of(String.valueOf(e.getMessage()))))
-          .ifPresent(
-              head ->
-                  store.change(
-                      change -> {
-                        AuditHeads.put(change, head);
-                        return true;
-                      }));
+          .ifPresent(head ->
+              store.change(change -> {
+                AuditHeads.put(change, head);
+                return true;
+              }));
       throw e;
     }
   }
@@ -231,8 +225,7 @@ public final class Administrators {
             Optional.of("grep11 admin")),
         instance.crn(),
         UUID.randomUUID().toString(),
-        new AuditEvent.RequestData(request, Optional.of(instance.id()))
-            .withAccountId(subject.id()),
+        new AuditEvent.RequestData(request, Optional.of(instance.id())).withAccountId(subject.id()),
         new AuditEvent.ResponseData(done));
   }
 
@@ -250,8 +243,7 @@ public final class Administrators {
     try {
       return HexFormat.of().parseHex(fingerprint);
     } catch (IllegalArgumentException e) {
-      throw new StartException(
-          "a fingerprint is 64 hexadecimal digits, as admin list shows it", e);
+      throw new StartException("a fingerprint is 64 hexadecimal digits, as admin list shows it", e);
     }
   }
 }

@@ -198,9 +198,7 @@ public record GatewayConfig(
             settings.oneOf("execution", Execution.class, Execution.LOCAL),
             settings.flag("softwareFallback", demo),
             settings.oneOf(
-                "clientCertificates",
-                ClientCertificateRule.class,
-                ClientCertificateRule.OPTIONAL),
+                "clientCertificates", ClientCertificateRule.class, ClientCertificateRule.OPTIONAL),
             enrolment(settings, demo),
             limits.number("administrativeCallsPerMinute", 10, 1_000_000, 600),
             listen,

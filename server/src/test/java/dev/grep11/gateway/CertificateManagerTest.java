@@ -41,6 +41,7 @@ import java.security.KeyPairGenerator;
 import java.security.MessageDigest;
 import java.security.Signature;
 import java.security.spec.ECGenParameterSpec;
+import java.sql.DriverManager;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -91,12 +92,7 @@ class CertificateManagerTest {
         "/issuers",
         List.of(
             Map.of(
-                "issuer",
-                ISSUER,
-                "jwksFile",
-                "jwks.json",
-                "audience",
-                RunningGateway.AUDIENCE)));
+                "issuer", ISSUER, "jwksFile", "jwks.json", "audience", RunningGateway.AUDIENCE)));
     replaced.putAll(settings);
     var other = Gateway.start(GatewayConfig.read(running.demo.config(), replaced));
     others.add(other);
@@ -316,9 +312,7 @@ class CertificateManagerTest {
                   signed.toBuilder().setPayload(changed.build().toByteString()).build()));
     }
     refused(
-        Status.Code.INVALID_ARGUMENT,
-        "version",
-        () -> admin.execute(good.clone().setVersion(2)));
+        Status.Code.INVALID_ARGUMENT, "version", () -> admin.execute(good.clone().setVersion(2)));
     // Signed for another purpose.
     var payload = good.build().toByteArray();
     refused(
@@ -339,8 +333,7 @@ class CertificateManagerTest {
     start(INVITED);
     var admin = new Admin("admin", p256()).enrolled();
     var elsewhere = admin.set("a", ca()).setInstance(UUID.randomUUID().toString());
-    refused(
-        Status.Code.PERMISSION_DENIED, "signature rejected", () -> admin.execute(elsewhere));
+    refused(Status.Code.PERMISSION_DENIED, "signature rejected", () -> admin.execute(elsewhere));
     refused(
         Status.Code.INVALID_ARGUMENT,
         "names another",
@@ -389,7 +382,9 @@ class CertificateManagerTest {
     var admin = new Admin("admin", p256());
     assertThat(admin.state().getPublicKey().isEmpty()).isTrue();
     refused(
-        Status.Code.PERMISSION_DENIED, "no valid invitation", () -> admin.execute(admin.setKey("")));
+        Status.Code.PERMISSION_DENIED,
+        "no valid invitation",
+        () -> admin.execute(admin.setKey("")));
     var foreign = invite("somebody-else");
     refused(
         Status.Code.PERMISSION_DENIED,
@@ -412,8 +407,7 @@ class CertificateManagerTest {
 
     var thief = admin.through(running.gateway);
     thief.pair = p256();
-    refused(
-        Status.Code.ALREADY_EXISTS, "adminkey update", () -> thief.execute(thief.setKey(code)));
+    refused(Status.Code.ALREADY_EXISTS, "adminkey update", () -> thief.execute(thief.setKey(code)));
     // The code was for once.
     admin.execute(admin.command().setDeleteAdminKey(DeleteAdminKey.getDefaultInstance()));
     refused(
@@ -514,9 +508,7 @@ class CertificateManagerTest {
     // What one signed does not pass under the other's token, nor does one sign as the other.
     var signed = first.sign(first.delete("a"));
     refused(
-        Status.Code.PERMISSION_DENIED,
-        "signature rejected",
-        () -> second.client.execute(signed));
+        Status.Code.PERMISSION_DENIED, "signature rejected", () -> second.client.execute(signed));
     var asFirst = first.delete("a").build().toByteArray();
     refused(
         Status.Code.PERMISSION_DENIED,
@@ -597,9 +589,11 @@ class CertificateManagerTest {
             "Bearer " + running.token("x", c -> c.audience("other")),
             "Bearer "
                 + running.token(
-                    "x", c -> c.expirationTime(new java.util.Date(System.currentTimeMillis() - 1000 * 3600))))) {
-      var client =
-          client(running.gateway, "authorization", header, "x-correlation-id", "the-same");
+                    "x",
+                    c ->
+                        c.expirationTime(
+                            new java.util.Date(System.currentTimeMillis() - 1000 * 3600))))) {
+      var client = client(running.gateway, "authorization", header, "x-correlation-id", "the-same");
       for (Supplier<?> call :
           List.<Supplier<?>>of(
               () -> client.execute(SignedCommand.getDefaultInstance()),
@@ -669,8 +663,7 @@ class CertificateManagerTest {
         "does not know",
         () -> admin.client.execute(signed.toBuilder().setUnknownFields(unknown).build()));
     var pem = ("-----BEGIN CERTIFICATE-----\n").getBytes(US_ASCII);
-    refused(
-        Status.Code.INVALID_ARGUMENT, "certificate", () -> admin.execute(admin.set("a", pem)));
+    refused(Status.Code.INVALID_ARGUMENT, "certificate", () -> admin.execute(admin.set("a", pem)));
     assertThat(admin.list().getCertificatesCount()).isZero();
   }
 
@@ -714,27 +707,21 @@ class CertificateManagerTest {
     var code = invite("admin");
     var signed = admin.sign(admin.setKey(code));
     var token = running.token("admin");
-    client(
-            running.gateway,
-            "authorization",
-            "Bearer " + token,
-            "x-correlation-id",
-            "first-key")
+    client(running.gateway, "authorization", "Bearer " + token, "x-correlation-id", "first-key")
         .execute(signed);
     var refusedId = "second-time";
     refused(
         Status.Code.ALREADY_EXISTS,
         "",
         () ->
-            bytesOf(
-                () ->
-                    client(
-                            running.gateway,
-                            "authorization",
-                            "Bearer " + token,
-                            "x-correlation-id",
-                            refusedId)
-                        .execute(signed)));
+            bytesOf(() ->
+                client(
+                        running.gateway,
+                        "authorization",
+                        "Bearer " + token,
+                        "x-correlation-id",
+                        refusedId)
+                    .execute(signed)));
 
     var done = running.audited("first-key").getFirst();
     assertThat(done.get("action").asText()).isEqualTo("hs-crypto.mtlscert-admin-key.create");
@@ -777,8 +764,7 @@ class CertificateManagerTest {
     assertThat(admin.execute(admin.delete("a")).getGeneration()).isEqualTo(4);
     assertThat(
             admin
-                .execute(
-                    admin.command().setDeleteAdminKey(DeleteAdminKey.getDefaultInstance()))
+                .execute(admin.command().setDeleteAdminKey(DeleteAdminKey.getDefaultInstance()))
                 .getGeneration())
         .isEqualTo(5);
   }
@@ -794,54 +780,62 @@ class CertificateManagerTest {
       var administrators = host.administrators();
       var standing = administrators.list(running.instance).getFirst();
       assertThat(standing.certificates()).isOne();
-      assertThatThrownBy(
-              () ->
-                  administrators.recover(
-                      running.instance, subject, "00".repeat(32), Duration.ofHours(1)))
+      assertThatThrownBy(() ->
+              administrators.recover(
+                  running.instance, subject, "00".repeat(32), Duration.ofHours(1)))
           .hasMessageContaining(standing.fingerprint());
       code =
           new String(
               administrators
-                  .recover(
-                      running.instance, subject, standing.fingerprint(), Duration.ofHours(1))
+                  .recover(running.instance, subject, standing.fingerprint(), Duration.ofHours(1))
                   .code()
                   .chars());
     }
     refused(
-        Status.Code.FAILED_PRECONDITION,
-        "adminkey set",
-        () -> admin.execute(admin.delete("a")));
+        Status.Code.FAILED_PRECONDITION, "adminkey set", () -> admin.execute(admin.delete("a")));
     admin.pair = p256();
     admin.execute(admin.setKey(code));
     assertThat(admin.execute(admin.delete("a")).getLocked()).isFalse();
   }
 
   @Test
-  void s16WithoutTheAuditLogNothingChanges() throws Exception {
+  void s16WhatCannotBeVerifiedRefuses() throws Exception {
     start(INVITED);
     var admin = new Admin("admin", p256()).enrolled();
     var before = admin.state().getGeneration();
-    try (var host = Host.open(running.config)) {
-      // A registry that is missing is no empty one: nothing is read, nothing is changed.
-      assertThat(host.store().findRegistry(running.instance)).isPresent();
-    }
     var set = admin.set("a", ca());
-    set.getSetCertificateBuilder()
-        .addRequiredClientChain(ByteString.copyFrom(ca()));
+    set.getSetCertificateBuilder().addRequiredClientChain(ByteString.copyFrom(ca()));
     refused(Status.Code.FAILED_PRECONDITION, "nothing was changed", () -> admin.execute(set));
     assertThat(admin.state().getGeneration()).isEqualTo(before);
     assertThat(admin.list().getLocked()).isFalse();
+
+    var signed = admin.sign(admin.set("a", ca()));
+    spoilTheRegistry();
+    refused(Status.Code.UNAVAILABLE, "", () -> admin.client.execute(signed));
+    // No grant can be confirmed either: nobody is an administrator any more.
+    refused(Status.Code.UNAVAILABLE, "", admin::list);
+  }
+
+  private void spoilTheRegistry() throws Exception {
+    try (var files = Files.list(running.config.store())) {
+      var database =
+          files.filter(file -> file.toString().endsWith(".db")).findFirst().orElseThrow();
+      try (var connection = DriverManager.getConnection("jdbc:sqlite:" + database);
+          var statement = connection.createStatement()) {
+        statement.execute("PRAGMA busy_timeout = 10000");
+        statement.executeUpdate("UPDATE registry SET sealed = x'00'");
+      }
+    }
   }
 
   @Test
   void rolesAreApart() throws Exception {
     start(INVITED);
     var admin = new Admin("admin", p256()).enrolled();
-    assertThatThrownBy(
-            () ->
-                running
-                    .client("authorization", "Bearer " + running.token(admin.subject))
-                    .getMechanismList(GetMechanismListRequest.getDefaultInstance()))
+    assertThatThrownBy(() ->
+            running
+                .client("authorization", "Bearer " + running.token(admin.subject))
+                .getMechanismList(GetMechanismListRequest.getDefaultInstance()))
         .isInstanceOf(StatusRuntimeException.class)
         .hasMessageContaining("PERMISSION_DENIED");
   }
@@ -854,9 +848,7 @@ class CertificateManagerTest {
     var admin = new Admin("admin", p256()).enrolled();
     admin.execute(admin.set("a", ca()));
     refused(
-        Status.Code.FAILED_PRECONDITION,
-        "last client CA",
-        () -> admin.execute(admin.delete("a")));
+        Status.Code.FAILED_PRECONDITION, "last client CA", () -> admin.execute(admin.delete("a")));
     admin.execute(admin.set("b", ca()));
     assertThat(admin.execute(admin.delete("a")).getLocked()).isTrue();
   }

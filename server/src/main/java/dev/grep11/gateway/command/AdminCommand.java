@@ -26,7 +26,11 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     synopsisSubcommandLabel = "COMMAND",
     description = "Invites certificate administrators, and helps one whose key is lost.",
-    subcommands = {AdminCommand.Invite.class, AdminCommand.Recover.class, AdminCommand.ListAll.class})
+    subcommands = {
+      AdminCommand.Invite.class,
+      AdminCommand.Recover.class,
+      AdminCommand.ListAll.class
+    })
 final class AdminCommand {
   private static final List<String> COLUMNS =
       List.of("issuer", "subject", "fingerprint", "since", "counter", "certificates");

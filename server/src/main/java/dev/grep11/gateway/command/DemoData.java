@@ -255,8 +255,7 @@ public final class DemoData {
       try (var secret = keys.create("demo", record.id(), "Manager").secret()) {
         writePrivately(apiKeyFile(), new String(secret.chars()));
       }
-      try (var secret =
-          keys.create("demo-certmgr", record.id(), "Certificate Manager").secret()) {
+      try (var secret = keys.create("demo-certmgr", record.id(), "Certificate Manager").secret()) {
         writePrivately(administratorKeyFile(), new String(secret.chars()));
       }
     }

@@ -36,7 +36,8 @@ final class AddressLimit implements ServerInterceptor {
     var address = remote.getAddress();
     if (!spend(address, 1)) {
       call.close(
-          Status.RESOURCE_EXHAUSTED.withDescription("too many calls of this address; wait a minute"),
+          Status.RESOURCE_EXHAUSTED.withDescription(
+              "too many calls of this address; wait a minute"),
           new Metadata());
       return new ServerCall.Listener<>() {};
     }

@@ -305,5 +305,4 @@ final class CertificateManagerService {
       case ACTION_NOT_SET -> throw new MalformedRequestException("the command says nothing to do");
     };
   }
-
 }

@@ -265,7 +265,7 @@ class CommandsTest {
   void doctorNamesWhatIsWrong() throws Exception {
     var config = withFreePorts();
     Files.writeString(
-        config, Files.readString(config) + "frobnicate: true\nclientCertificates: required\n");
+        config, Files.readString(config) + "frobnicate: true\nenrolment: nobody\n");
 
     var ended = run("doctor", "--config", config.toString(), "--output", "json");
 
@@ -278,7 +278,7 @@ class CommandsTest {
           assertThat(finding.get("detail").asText()).contains("frobnicate");
         })
         .anySatisfy(finding ->
-            assertThat(finding.get("detail").asText()).startsWith("clientCertificates: required"));
+            assertThat(finding.get("detail").asText()).startsWith("enrolment: "));
   }
 
   private Path withFreePorts() throws Exception {
