@@ -9,6 +9,7 @@ import static org.awaitility.Awaitility.await;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.UnknownFieldSet;
 import dev.grep11.gateway.certmgr.Administration;
+import dev.grep11.gateway.store.ReplicaRecord;
 import dev.grep11.gateway.store.Subject;
 import dev.grep11.gateway.tls.DemoCa;
 import dev.grep11.proto.GetMechanismListRequest;
@@ -43,10 +44,12 @@ import java.security.Signature;
 import java.security.spec.ECGenParameterSpec;
 import java.sql.DriverManager;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -862,5 +865,37 @@ class CertificateManagerTest {
     assertThat(result.getConfirmedList()).hasSize(2);
     assertThat(result.getOutstandingList()).isEmpty();
     assertThat(result.getBindingMillis()).isLessThanOrEqualTo(System.currentTimeMillis());
+  }
+
+  @Test
+  void aGatewayThatDoesNotAnswerIsNamedWithTheTimeItsLeaseEnds() throws Exception {
+    start(INVITED);
+    var admin = new Admin("admin", p256()).enrolled();
+    var command = admin.set("a", ca());
+    var now = Instant.now();
+    try (var host = Host.open(running.config)) {
+      host.store()
+          .change(change -> {
+            change.put(
+                new ReplicaRecord(
+                    UUID.randomUUID(),
+                    "cut-off",
+                    now,
+                    now.plusSeconds(60),
+                    Set.of(),
+                    Set.of(),
+                    Set.of()));
+            return true;
+          });
+    }
+
+    var result = admin.execute(command);
+
+    var answered = Instant.now();
+    assertThat(result.getOutstandingList()).containsExactly("cut-off");
+    assertThat(result.getConfirmedList()).hasSize(1).doesNotContain("cut-off");
+    assertThat(Duration.between(now, answered)).isBetween(Duration.ofSeconds(2), Duration.ofSeconds(20));
+    assertThat(Instant.ofEpochMilli(result.getBindingMillis()))
+        .isBetween(now.plusSeconds(5), answered.plusSeconds(5));
   }
 }
