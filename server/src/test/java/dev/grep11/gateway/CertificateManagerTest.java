@@ -894,7 +894,8 @@ class CertificateManagerTest {
     var answered = Instant.now();
     assertThat(result.getOutstandingList()).containsExactly("cut-off");
     assertThat(result.getConfirmedList()).hasSize(1).doesNotContain("cut-off");
-    assertThat(Duration.between(now, answered)).isBetween(Duration.ofSeconds(2), Duration.ofSeconds(20));
+    assertThat(Duration.between(now, answered))
+        .isBetween(Duration.ofSeconds(2), Duration.ofSeconds(20));
     assertThat(Instant.ofEpochMilli(result.getBindingMillis()))
         .isBetween(now.plusSeconds(5), answered.plusSeconds(5));
   }
