@@ -111,7 +111,7 @@ class GatewayConfigTest {
         "issuers: [{issuer: a, jwksUrl: 'https://a', audience: b, algorithms: [HS256]}] | HS256",
         "multiInstance: true | instance",
         "limits: {headerKibibytes: 1} | limits.headerKibibytes",
-        "clientCertificates: required | clientCertificates: required needs the registry",
+        "enrolment: open | enrolment: open lets every token",
         "mode: demo\\nmode: demo | Duplicate"
       })
   void refuses(String addition, String named) {

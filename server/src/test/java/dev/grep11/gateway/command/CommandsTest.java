@@ -162,6 +162,19 @@ class CommandsTest {
   }
 
   @Test
+  void certificateAdministratorsAreInvitedByACodeThatIsShownOnce() throws Exception {
+    var invited = at("admin", "invite", "--apikey-name", "demo-certmgr", "--output", "json").json();
+
+    assertThat(invited.get("invitation").asText()).startsWith("g11i_").hasSize(48);
+    assertThat(invited.get("issuer").asText()).isEqualTo("https://localhost/identity");
+    assertThat(at("admin", "list", "--output", "json").json()).isEmpty();
+    at("admin", "invite", "--apikey-name", "nobody").refused(1);
+    at("admin", "recover", "--subject", "nobody", "--fingerprint", "00").refused(1);
+    at("admin", "invite", "--subject", "somebody", "--expires", "soon").refused(2);
+    at("admin", "invite").refused(2);
+  }
+
+  @Test
   void apiKeysAreMadeShownOnceListedAndDeleted() throws Exception {
     var made =
         at("apikey", "create", "--name", "app", "--role", "Writer", "--output", "json").json();
@@ -291,8 +304,7 @@ class CommandsTest {
   @Test
   void doctorNamesWhatIsWrong() throws Exception {
     var config = withFreePorts();
-    Files.writeString(
-        config, Files.readString(config) + "frobnicate: true\nclientCertificates: required\n");
+    Files.writeString(config, Files.readString(config) + "frobnicate: true\nenrolment: nobody\n");
 
     var ended = run("doctor", "--config", config.toString(), "--output", "json");
 
@@ -304,8 +316,8 @@ class CommandsTest {
           assertThat(finding.get("result").asText()).isEqualTo("FAILED");
           assertThat(finding.get("detail").asText()).contains("frobnicate");
         })
-        .anySatisfy(finding ->
-            assertThat(finding.get("detail").asText()).startsWith("clientCertificates: required"));
+        .anySatisfy(
+            finding -> assertThat(finding.get("detail").asText()).startsWith("enrolment: "));
   }
 
   private Path withFreePorts() throws Exception {
