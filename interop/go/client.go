@@ -94,6 +94,13 @@ func connect() (*grpc.ClientConn, error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
 	trust := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if file := os.Getenv("GREP11_CLIENT_CERT"); file != "" {
+		own, err := tls.LoadX509KeyPair(file, os.Getenv("GREP11_CLIENT_KEY"))
+		if err != nil {
+			return nil, err
+		}
+		trust.Certificates = []tls.Certificate{own}
+	}
 	return grpc.NewClient(os.Getenv("GREP11_ADDRESS"),
 		grpc.WithTransportCredentials(credentials.NewTLS(trust)),
 		grpc.WithPerRPCCredentials(&bearer{

@@ -9,6 +9,8 @@ const grpc = require('@grpc/grpc-js');
 const protoLoader = require('@grpc/proto-loader');
 
 const { GREP11_ADDRESS, GREP11_APIKEY, GREP11_CA, GREP11_IAMENDPOINT, GREP11_INSTANCE } = process.env;
+// Where a client certificate is needed: its key and chain, PEM.
+const { GREP11_CLIENT_KEY, GREP11_CLIENT_CERT } = process.env;
 const PROTO_DIR = path.join(__dirname, '..', '..', 'proto', 'src', 'main', 'protobuf');
 const CKM = { EC_KEY_PAIR_GEN: 0x1040, ECDSA: 0x1041 };
 const CKA = { SIGN: 0x108, VERIFY: 0x10a, EC_PARAMS: 0x180 };
@@ -83,7 +85,8 @@ async function main() {
     includeDirs: [PROTO_DIR],
   });
   const { grep11 } = grpc.loadPackageDefinition(definition);
-  const trust = grpc.credentials.createSsl(fs.readFileSync(GREP11_CA));
+  const read = (file) => (file ? fs.readFileSync(file) : null);
+  const trust = grpc.credentials.createSsl(read(GREP11_CA), read(GREP11_CLIENT_KEY), read(GREP11_CLIENT_CERT));
   const channel = grpc.credentials.combineChannelCredentials(trust, bearer());
   const stub = new grep11.Crypto(GREP11_ADDRESS, channel, { 'grpc.service_config': RETRIES });
   const call = (rpc, request) =>

@@ -72,14 +72,18 @@ class Bearer(grpc.AuthMetadataPlugin):
             callback((), error)
 
 
+def read(file: str | None) -> bytes | None:
+    return Path(file).read_bytes() if file else None
+
+
 def connect() -> grpc.Channel:
     ca = os.environ["GREP11_CA"]
     bearer = Bearer(
         os.environ["GREP11_IAMENDPOINT"], os.environ["GREP11_APIKEY"], ca, os.environ.get("GREP11_INSTANCE")
     )
-    credentials = grpc.composite_channel_credentials(
-        grpc.ssl_channel_credentials(Path(ca).read_bytes()), grpc.metadata_call_credentials(bearer)
-    )
+    certificate, key = read(os.environ.get("GREP11_CLIENT_CERT")), read(os.environ.get("GREP11_CLIENT_KEY"))
+    tls = grpc.ssl_channel_credentials(read(ca), key, certificate)
+    credentials = grpc.composite_channel_credentials(tls, grpc.metadata_call_credentials(bearer))
     return grpc.secure_channel(os.environ["GREP11_ADDRESS"], credentials, OPTIONS)
 
 

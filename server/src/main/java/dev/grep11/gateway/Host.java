@@ -60,8 +60,7 @@ public final class Host implements AutoCloseable {
       if (begin && !TokenKeys.exist(directory) && !Store.exists(directory)) {
         return new Host(config, hsm, begin(calls, directory));
       }
-      var keys = TokenKeys.read(directory);
-      return new Host(config, hsm, Store.open(directory, new HsmEnvelope(calls, keys)));
+      return new Host(config, hsm, StartSteps.openStore(config, calls));
     } catch (RuntimeException e) {
       hsm.close();
       throw e;
@@ -75,7 +74,7 @@ public final class Host implements AutoCloseable {
           PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
       var keys = calls.call(TokenKeys::create);
       keys.write(directory);
-      return Store.create(directory, new HsmEnvelope(calls, keys));
+      return Store.create(directory, new HsmEnvelope(calls, keys), new TokenAnchor(calls, keys));
     } catch (IOException e) {
       throw new StartException(directory + " cannot be written: " + e.getMessage(), e);
     }

@@ -1,5 +1,6 @@
 package dev.grep11.gateway;
 
+import dev.grep11.gateway.hsm.Epoch;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
 import dev.grep11.gateway.hsm.Session;
@@ -15,6 +16,11 @@ final class HsmCalls {
 
   HsmCalls(Hsm hsm) {
     this.hsm = hsm;
+  }
+
+  /** Which opening of the token it is: what was found in an earlier one may be gone. */
+  Epoch epoch() {
+    return hsm.epoch();
   }
 
   <T> T call(Function<Session, T> work) {

@@ -1,5 +1,6 @@
 package dev.grep11.gateway;
 
+import dev.grep11.gateway.hsm.Epoch;
 import dev.grep11.gateway.hsm.Session;
 import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keyring.GenerationName;
@@ -73,6 +74,8 @@ final class KeyringFollower implements AutoCloseable {
   private final ReentrantLock refreshing = new ReentrantLock();
   private final Set<String> proven = new HashSet<>();
   private final Set<String> missing = new HashSet<>();
+  private final Set<String> unsure = new HashSet<>();
+  private @Nullable Epoch provenIn;
   private final Map<GenerationName, Long> unwritten = new HashMap<>();
   private final Thread poller;
   private @Nullable Snapshot seen;
@@ -175,14 +178,20 @@ final class KeyringFollower implements AutoCloseable {
     }
   }
 
-  /** Finds the keys that this gateway has not found yet. */
+  /** Finds the keys that this gateway has not found yet, or not since the token was lost. */
   private void prove(Snapshot snapshot) {
+    var epoch = calls.epoch();
+    if (!epoch.equals(provenIn)) {
+      // What came back may be an older copy of the token.
+      unsure.addAll(proven);
+      provenIn = epoch;
+    }
     Set<String> open = new HashSet<>();
     for (var instance : snapshot.instances()) {
       for (var generation : instance.generations()) {
         if (generation.state().opens()) {
           open.add(generation.id());
-          if (!proven.contains(generation.id())) {
+          if (!isProven(generation) || unsure.contains(generation.id())) {
             prove(instance, generation);
           }
         }
@@ -190,6 +199,7 @@ final class KeyringFollower implements AutoCloseable {
     }
     // One that comes back must be found again.
     proven.retainAll(open);
+    unsure.retainAll(open);
   }
 
   private void prove(InstanceRecord instance, SealingKeyGeneration generation) {
@@ -199,8 +209,13 @@ final class KeyringFollower implements AutoCloseable {
         return true;
       });
       proven.add(generation.id());
+      unsure.remove(generation.id());
       missing.remove(generation.id());
     } catch (SealingKeyException | Pkcs11Exception e) {
+      if (e instanceof SealingKeyException) {
+        proven.remove(generation.id());
+        unsure.remove(generation.id());
+      }
       // Others may have gone on without this gateway, so that it must open everything.
       if (!keyring.available()) {
         throw e;

@@ -41,8 +41,10 @@ final class StartSteps {
     }
   }
 
+  /** The store, verified against the generation that the token remembers. */
   static Store openStore(GatewayConfig config, HsmCalls calls) {
-    return Store.open(config.store(), new HsmEnvelope(calls, TokenKeys.read(config.store())));
+    var keys = TokenKeys.read(config.store());
+    return Store.open(config.store(), new HsmEnvelope(calls, keys), new TokenAnchor(calls, keys));
   }
 
   /**

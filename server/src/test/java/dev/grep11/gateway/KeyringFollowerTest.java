@@ -9,6 +9,7 @@ import static dev.grep11.gateway.pkcs11.Cka.CKA_TOKEN;
 import static dev.grep11.gateway.pkcs11.Cka.CKA_VALUE_LEN;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 
 import dev.grep11.gateway.audit.AuditEvent;
@@ -35,6 +36,8 @@ import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.SealingKeyGeneration.State;
 import dev.grep11.gateway.store.Store;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyPairGenerator;
@@ -75,6 +78,7 @@ class KeyringFollowerTest {
   private Hsm hsm;
   private HsmCalls calls;
   private Store store;
+  private Path demoDirectory;
   private UUID instance;
   private MasterKeys masterKeys;
   private volatile Runnable onLook = () -> {};
@@ -156,12 +160,13 @@ class KeyringFollowerTest {
 
   @BeforeEach
   void open(@TempDir Path parent) {
-    var demo = DemoData.open(parent.resolve("demo"));
+    demoDirectory = parent.resolve("demo");
+    var demo = DemoData.open(demoDirectory);
     var config = GatewayConfig.read(demo.config());
     instance = config.instance().orElseThrow();
     hsm = Hsm.open(config.hsm());
     calls = new HsmCalls(hsm);
-    store = Store.open(config.store(), new HsmEnvelope(calls, TokenKeys.read(config.store())));
+    store = StartSteps.openStore(config, calls);
     masterKeys = masterKeys(audited::add);
   }
 
@@ -324,6 +329,41 @@ class KeyringFollowerTest {
       assertThat(one.open(one.seal())).isEqualTo(CONTENT);
       masterKeys.retire(instance, Optional.of(next), Duration.ZERO, false);
       assertThat(generation(next()).state()).isEqualTo(State.NEXT);
+    }
+  }
+
+  @Test
+  void whatAnOlderCopyOfTheTokenLacksIsNotTakenForProvenWhenTheTokenComesBack() throws Exception {
+    var tokens = demoDirectory.resolve("token").resolve("tokens");
+    var older = tokens.resolveSibling("older");
+    copy(tokens, older);
+    try (var one = new Replica("one")) {
+      var state = one.seal();
+      var next = next();
+      one.follower.refresh();
+      assertThat(store.snapshot().replicas().getFirst().opens()).contains(next);
+
+      var epoch = hsm.epoch().number();
+      Files.move(tokens, tokens.resolveSibling("away"));
+      await().atMost(Duration.ofSeconds(20)).until(() -> !hsm.epoch().live());
+      Files.move(older, tokens);
+      await()
+          .atMost(Duration.ofSeconds(30))
+          .until(() -> hsm.epoch().number() > epoch && hsm.epoch().live());
+      one.follower.refresh();
+
+      assertThat(store.snapshot().replicas().getFirst().opens())
+          .doesNotContain(next)
+          .contains(active());
+      assertThat(one.open(state)).isEqualTo(CONTENT);
+    }
+  }
+
+  private static void copy(Path from, Path to) throws IOException {
+    try (var files = Files.walk(from)) {
+      for (var file : files.toList()) {
+        Files.copy(file, to.resolve(from.relativize(file).toString()));
+      }
     }
   }
 

@@ -3,6 +3,7 @@ package dev.grep11.gateway.store;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -39,16 +40,21 @@ import org.jspecify.annotations.Nullable;
  * of a call. Safe for use by several threads.
  */
 public final class Store implements AutoCloseable {
+  private static final int DIGEST_LENGTH = 32;
   private static final byte[] DATA_KEY_CONTEXT = "grep11-gateway store data key v1".getBytes(UTF_8);
 
   private final Path directory;
   private final RowSeal seal;
+  private final GenerationAnchor anchor;
   private final Connection reader;
   private final ReentrantLock reading = new ReentrantLock();
   private final ReentrantLock writing = new ReentrantLock();
 
   /** A database put back under a running gateway shows as a lower generation. */
   private final AtomicLong highestSeen = new AtomicLong();
+
+  /** What the anchor is known to have reached. */
+  private final AtomicLong anchored = new AtomicLong();
 
   /**
    * The first sign of tampering. Whoever can put an old database in place can put the new one back:
@@ -57,9 +63,10 @@ public final class Store implements AutoCloseable {
   private final AtomicReference<@Nullable StoreTamperedException> tampered =
       new AtomicReference<>();
 
-  private Store(Path directory, RowSeal seal, Connection reader) {
+  private Store(Path directory, RowSeal seal, GenerationAnchor anchor, Connection reader) {
     this.directory = directory;
     this.seal = seal;
+    this.anchor = anchor;
     this.reader = reader;
   }
 
@@ -71,9 +78,16 @@ public final class Store implements AutoCloseable {
   /**
    * Makes an empty store, its directory (0700) where that is absent, and its data key.
    *
-   * @throws StoreException when there is one already, or it cannot be written
+   * @throws StoreException when there is one already, or was one that the anchor remembers, or it
+   *     cannot be written
    */
-  public static Store create(Path directory, Envelope envelope) {
+  public static Store create(Path directory, Envelope envelope, GenerationAnchor anchor) {
+    long remembered = kept(anchor);
+    if (remembered > 0) {
+      throw new StoreException(
+          "the token remembers generation %d of this store (%s): put its newest database back into %s instead of beginning an empty one"
+              .formatted(remembered, anchor.name(), directory));
+    }
     byte[] dataKey = new byte[RowSeal.DATA_KEY_LENGTH];
     new SecureRandom().nextBytes(dataKey);
     try {
@@ -90,7 +104,7 @@ public final class Store implements AutoCloseable {
             update(
                 connection,
                 "INSERT INTO head (id, generation, sealed) VALUES (1, 0, ?)",
-                List.of(seal.sealHead(0, digest(new Rows()))));
+                List.of(seal.sealHead(0, headContent(digest(new Rows()), 0))));
           });
     } catch (FileAlreadyExistsException e) {
       throw new StoreException("there is a store already: " + e.getMessage(), e);
@@ -99,17 +113,19 @@ public final class Store implements AutoCloseable {
     } finally {
       Arrays.fill(dataKey, (byte) 0);
     }
-    return open(directory, envelope);
+    return open(directory, envelope, anchor);
   }
 
   /**
-   * Opens a store and verifies it.
+   * Opens a store and verifies it. Where a process was killed before it could tell the anchor of
+   * its last change, the anchor is told now.
    *
-   * @throws StoreException when there is none, when others may read it, or when it is newer than
-   *     this program
-   * @throws StoreTamperedException when it is not what a gateway with this envelope wrote
+   * @throws StoreException when there is none, when others may read it, when it is newer than this
+   *     program, or when the anchor cannot be read or written
+   * @throws StoreTamperedException when it is not what a gateway with this envelope wrote, or older
+   *     than the anchor
    */
-  public static Store open(Path directory, Envelope envelope) {
+  public static Store open(Path directory, Envelope envelope, GenerationAnchor anchor) {
     Connection reader = null;
     try {
       Sqlite.check(directory);
@@ -123,8 +139,8 @@ public final class Store implements AutoCloseable {
       RowSeal seal = new RowSeal(dataKey);
       Arrays.fill(dataKey, (byte) 0);
       reader = Sqlite.reader(directory);
-      Store store = new Store(directory, seal, reader);
-      store.snapshot();
+      Store store = new Store(directory, seal, anchor, reader);
+      store.settleAnchor();
       return store;
     } catch (NoSuchFileException e) {
       throw new StoreException("there is no store in " + directory, e);
@@ -156,6 +172,44 @@ public final class Store implements AutoCloseable {
     return cause;
   }
 
+  private void settleAnchor() {
+    // Read before the database: what is committed meanwhile is in the database first.
+    long kept = kept(anchor);
+    Verified now = read(this::readVerified);
+    requireAnchored(now, kept);
+    if (now.anchored() > kept) {
+      advanceAnchor(now.anchored());
+    }
+    anchored.accumulateAndGet(now.anchored(), Math::max);
+  }
+
+  private static long kept(GenerationAnchor anchor) {
+    try {
+      return anchor.highest();
+    } catch (RuntimeException e) {
+      throw new StoreException(
+          "the generation that the token remembers cannot be read, nothing was changed: "
+              + e.getMessage(),
+          e);
+    }
+  }
+
+  private void requireAnchored(Verified now, long kept) {
+    if (now.anchored() < kept) {
+      throw new StoreTamperedException(
+          ("an older database was put back: what it grants is of generation %d, and the token"
+                  + " remembers generation %d. Put the newest database back into %s. Where it is"
+                  + " lost for good: delete the token's %s, and look through grants, API keys and"
+                  + " client CAs, because what was removed since then is there again")
+              .formatted(now.anchored(), kept, directory, anchor.name()));
+    }
+  }
+
+  private void advanceAnchor(long generation) {
+    anchor.advance(generation);
+    anchored.accumulateAndGet(generation, Math::max);
+  }
+
   /**
    * Counts committed changes; every process sees the same number. Verified against the sealed head,
    * not the rows.
@@ -176,43 +230,78 @@ public final class Store implements AutoCloseable {
 
   /**
    * Runs {@code work} as one transaction. It sees the verified state and its own changes; if it
-   * throws, nothing happened.
+   * throws, nothing happened. A change that grants or revokes something is on the anchor too when
+   * this returns.
    *
-   * @throws StoreTamperedException when the state before is not what a gateway wrote; it is left as
-   *     it is
+   * @throws StoreTamperedException when the state before is not what a gateway wrote, or older than
+   *     the anchor; it is left as it is
+   * @throws StoreException when nothing was changed; or, as its message then says, when the change
+   *     was made and could not be anchored
    */
   public <T> T change(Function<Change, T> work) {
     requireUntampered();
+    Change change;
+    T result;
     writing.lock();
     try (Connection writer = Sqlite.writer(directory)) {
       Verified before = readVerified(writer);
-      Change change = new Change(writer, seal, before);
-      T result = work.apply(change);
-      if (!change.changed()) {
-        return result;
+      change = new Change(writer, seal, before);
+      result = work.apply(change);
+      if (change.changed()) {
+        commit(writer, before, change);
       }
-      // The comparison is for databases without a lock on the whole: who comes second has changed
-      // nothing.
-      int heads =
-          update(
-              writer,
-              "UPDATE head SET generation = ?, sealed = ? WHERE id = 1 AND generation = ?",
-              List.of(
-                  change.generation(),
-                  seal.sealHead(change.generation(), digest(change.rows())),
-                  before.generation()));
-      if (heads != 1) {
-        throw new StoreException("another process changed the store at the same moment, try again");
-      }
-      Sqlite.commit(writer);
-      highestSeen.accumulateAndGet(change.generation(), Math::max);
-      return result;
     } catch (StoreTamperedException e) {
       throw latched(e);
     } catch (SQLException e) {
       throw new StoreException("cannot change the store: " + e.getMessage(), e);
     } finally {
       writing.unlock();
+    }
+    acknowledge(change);
+    return result;
+  }
+
+  private void commit(Connection writer, Verified before, Change change) throws SQLException {
+    if (change.granted()) {
+      // Within the only writing transaction, so that no other process can be ahead: neither does a
+      // database that was put back a moment ago pass for the present one, nor is a change made
+      // while the token cannot be asked.
+      requireAnchored(before, kept(anchor));
+    }
+    // The comparison is for databases without a lock on the whole: who comes second has changed
+    // nothing.
+    int heads =
+        update(
+            writer,
+            "UPDATE head SET generation = ?, sealed = ? WHERE id = 1 AND generation = ?",
+            List.of(
+                change.generation(),
+                seal.sealHead(
+                    change.generation(), headContent(digest(change.rows()), change.anchored())),
+                before.generation()));
+    if (heads != 1) {
+      throw new StoreException("another process changed the store at the same moment, try again");
+    }
+    Sqlite.commit(writer);
+    highestSeen.accumulateAndGet(change.generation(), Math::max);
+  }
+
+  /**
+   * Anchors what is committed. Also when there was nothing to change: an attempt before this one
+   * may have been committed and not anchored.
+   */
+  private void acknowledge(Change change) {
+    boolean claimsRights = change.granted() || !change.changed();
+    if (!claimsRights || change.anchored() <= anchored.get()) {
+      return;
+    }
+    try {
+      advanceAnchor(change.anchored());
+    } catch (RuntimeException e) {
+      throw new StoreException(
+          "the change is made, but the token does not remember it (%s): until it does, an older database put back would not be noticed. Look at what the store says, and repeat the change when the token is well"
+              .formatted(e.getMessage()),
+          e);
     }
   }
 
@@ -289,13 +378,16 @@ public final class Store implements AutoCloseable {
     private final RowSeal seal;
     private final Rows rows;
     private final long generation;
+    private long anchored;
     private boolean changed;
+    private boolean granted;
 
     private Change(Connection connection, RowSeal seal, Verified before) {
       this.connection = connection;
       this.seal = seal;
       this.rows = before.rows();
       this.generation = before.generation() + 1;
+      this.anchored = before.anchored();
     }
 
     /** The state as this transaction would leave it. */
@@ -413,7 +505,7 @@ public final class Store implements AutoCloseable {
               List.of(generation, sealed, rowKey));
       if (updated == 1) {
         rows.of(table).put(rowKey, new Row(generation, sealed, record));
-        changed = true;
+        noteChange(table);
       }
       return updated == 1;
     }
@@ -430,7 +522,7 @@ public final class Store implements AutoCloseable {
               List.of(rowKey, generation, sealed));
       if (inserted == 1) {
         rows.of(table).put(rowKey, new Row(generation, sealed, record));
-        changed = true;
+        noteChange(table);
       }
       return inserted == 1;
     }
@@ -441,7 +533,7 @@ public final class Store implements AutoCloseable {
       int deleted = write("DELETE FROM " + table.sqlName() + " WHERE row_key = ?", List.of(rowKey));
       if (deleted == 1) {
         rows.of(table).remove(rowKey);
-        changed = true;
+        noteChange(table);
       }
       return deleted == 1;
     }
@@ -454,8 +546,25 @@ public final class Store implements AutoCloseable {
       }
     }
 
+    private void noteChange(Table table) {
+      changed = true;
+      if (table.grants()) {
+        granted = true;
+        anchored = generation;
+      }
+    }
+
     private boolean changed() {
       return changed;
+    }
+
+    private boolean granted() {
+      return granted;
+    }
+
+    /** The generation that is to be on the anchor once this is committed. */
+    private long anchored() {
+      return anchored;
     }
 
     private Rows rows() {
@@ -503,7 +612,26 @@ public final class Store implements AutoCloseable {
     }
   }
 
-  private record Head(long generation, byte[] digest) {}
+  /**
+   * @param anchored the generation that last granted or revoked something
+   */
+  private record Head(long generation, byte[] digest, long anchored) {
+    /**
+     * Before there were anchors, content was the digest alone; its generation then stands for both.
+     */
+    static Head of(long generation, byte[] content) {
+      return content.length == DIGEST_LENGTH
+          ? new Head(generation, content, generation)
+          : new Head(
+              generation,
+              Arrays.copyOf(content, DIGEST_LENGTH),
+              ByteBuffer.wrap(content).getLong(DIGEST_LENGTH));
+    }
+  }
+
+  private static byte[] headContent(byte[] digest, long anchored) {
+    return ByteBuffer.allocate(digest.length + Long.BYTES).put(digest).putLong(anchored).array();
+  }
 
   private Head readHead(Connection connection) throws SQLException {
     // Taken before the transaction begins: a change committed while it runs must not look like a
@@ -518,7 +646,7 @@ public final class Store implements AutoCloseable {
                 throw new StoreTamperedException("the head record of the store is gone");
               }
               long generation = row.getLong(1);
-              return new Head(generation, seal.openHead(generation, blob(row, 2)));
+              return Head.of(generation, seal.openHead(generation, blob(row, 2)));
             });
     if (head.generation() < atLeast) {
       throw new StoreTamperedException(
@@ -556,10 +684,10 @@ public final class Store implements AutoCloseable {
       throw new StoreTamperedException(
           "the rows of the store are not those of its generation " + head.generation());
     }
-    return new Verified(head.generation(), rows);
+    return new Verified(head.generation(), head.anchored(), rows);
   }
 
-  private record Verified(long generation, Rows rows) {
+  private record Verified(long generation, long anchored, Rows rows) {
     Snapshot snapshot() {
       return rows.snapshot(generation);
     }

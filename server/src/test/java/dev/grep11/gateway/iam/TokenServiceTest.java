@@ -17,6 +17,7 @@ import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.audit.AuditSettings;
 import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.InstanceRecord;
+import dev.grep11.gateway.store.SoftwareAnchor;
 import dev.grep11.gateway.store.SoftwareEnvelope;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreFollower;
@@ -67,7 +68,7 @@ class TokenServiceTest {
     root.addAppender(logged);
     root.setLevel(Level.TRACE);
     identity = TestIdentity.create();
-    store = Store.create(directory.resolve("data"), new SoftwareEnvelope());
+    store = Store.create(directory.resolve("data"), new SoftwareEnvelope(), new SoftwareAnchor());
     store.createInstance(new InstanceRecord(INSTANCE, "one", "acc", "local", List.of()));
     follower =
         StoreFollower.start(

@@ -16,6 +16,7 @@ import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -50,6 +51,7 @@ class StoreTest {
   private static final SealingKeyUse USE = new SealingKeyUse(INSTANCE, "aa", 7, NOON);
 
   private final SoftwareEnvelope envelope = new SoftwareEnvelope();
+  private final SoftwareAnchor anchor = new SoftwareAnchor();
   @TempDir Path temporary;
 
   @Test
@@ -62,7 +64,7 @@ class StoreTest {
             Optional.of("keystore:" + INSTANCE));
     InstanceRecord instance = instance(INSTANCE, "payments");
     ApiKeyRecord apiKey = apiKey("ci");
-    try (Store store = Store.create(directory(), envelope)) {
+    try (Store store = Store.create(directory(), envelope, anchor)) {
       assertThat(store.generation()).isZero();
       assertThat(store.createInstance(instance)).isTrue();
       assertThat(store.addGrant(GRANT)).isTrue();
@@ -70,7 +72,7 @@ class StoreTest {
       assertThat(store.addApiKey(apiKey)).isTrue();
       assertThat(store.generation()).isEqualTo(4);
     }
-    try (Store store = Store.open(directory(), envelope)) {
+    try (Store store = Store.open(directory(), envelope, anchor)) {
       assertThat(store.generation()).isEqualTo(4);
       assertThat(store.instances()).containsExactly(instance);
       assertThat(store.findInstance(INSTANCE)).contains(instance);
@@ -128,7 +130,7 @@ class StoreTest {
 
   @Test
   void takesUpAStoreOfTheFirstSchemaVersion() throws SQLException {
-    try (Store store = Store.create(directory(), envelope)) {
+    try (Store store = Store.create(directory(), envelope, anchor)) {
       store.createInstance(instance(INSTANCE, "payments"));
       store.addGrant(GRANT);
     }
@@ -136,7 +138,7 @@ class StoreTest {
         "DROP TABLE replica; DROP TABLE sealing_key_use; DROP TABLE administrator;"
             + " DROP TABLE enrolment; DROP TABLE event;"
             + " DELETE FROM schema_version WHERE version > 1");
-    try (Store store = Store.open(directory(), envelope)) {
+    try (Store store = Store.open(directory(), envelope, anchor)) {
       assertThat(store.grants()).containsExactly(GRANT);
       store.change(change -> {
         change.put(REPLICA);
@@ -165,7 +167,7 @@ class StoreTest {
 
   @Test
   void hasNoRegistryForAnInstanceItDoesNotKnow() {
-    try (Store store = Store.create(directory(), envelope)) {
+    try (Store store = Store.create(directory(), envelope, anchor)) {
       assertThat(store.findRegistry(INSTANCE)).isEmpty();
     }
   }
@@ -214,17 +216,18 @@ class StoreTest {
   @Test
   void refusesToCreateASecondStoreAndToOpenNone() {
     assertThat(Store.exists(directory())).isFalse();
-    assertThatThrownBy(() -> Store.open(directory(), envelope))
+    assertThatThrownBy(() -> Store.open(directory(), envelope, anchor))
         .hasMessageContaining("there is no store");
-    Store.create(directory(), envelope).close();
+    Store.create(directory(), envelope, anchor).close();
     assertThat(Store.exists(directory())).isTrue();
-    assertThatThrownBy(() -> Store.create(directory(), envelope)).hasMessageContaining("already");
+    assertThatThrownBy(() -> Store.create(directory(), envelope, anchor))
+        .hasMessageContaining("already");
   }
 
   @Test
   void refusesAnotherEnvelope() {
-    Store.create(directory(), envelope).close();
-    assertThatThrownBy(() -> Store.open(directory(), new SoftwareEnvelope()))
+    Store.create(directory(), envelope, anchor).close();
+    assertThatThrownBy(() -> Store.open(directory(), new SoftwareEnvelope(), anchor))
         .isInstanceOf(StoreException.class)
         .hasMessageContaining("data key");
   }
@@ -244,7 +247,7 @@ class StoreTest {
     }
     Files.setPosixFilePermissions(
         directory().resolve("store.db"), PosixFilePermissions.fromString("rw-r-----"));
-    assertThatThrownBy(() -> Store.open(directory(), envelope))
+    assertThatThrownBy(() -> Store.open(directory(), envelope, anchor))
         .hasMessageContaining("store.db has mode rw-r-----, it must be rw-------");
   }
 
@@ -308,7 +311,7 @@ class StoreTest {
       assertThatThrownBy(() -> store.addGrant(Grant.ofRole(BILLING, INSTANCE, "Reader")))
           .as("a change would seal the tampering")
           .isInstanceOf(StoreTamperedException.class);
-      assertThatThrownBy(() -> Store.open(directory(), envelope))
+      assertThatThrownBy(() -> Store.open(directory(), envelope, anchor))
           .isInstanceOf(StoreTamperedException.class);
     }
   }
@@ -330,7 +333,7 @@ class StoreTest {
       store.removeGrant(GRANT);
       plainSql("DELETE FROM head; INSERT INTO head SELECT * FROM kept");
     }
-    assertThatThrownBy(() -> Store.open(directory(), envelope))
+    assertThatThrownBy(() -> Store.open(directory(), envelope, anchor))
         .isInstanceOf(StoreTamperedException.class);
   }
 
@@ -345,7 +348,7 @@ class StoreTest {
       assertThatThrownBy(store::generation).isInstanceOf(StoreTamperedException.class);
       assertThatThrownBy(() -> store.removeGrant(GRANT)).isInstanceOf(StoreTamperedException.class);
     }
-    try (Store restarted = Store.open(directory(), envelope)) {
+    try (Store restarted = Store.open(directory(), envelope, anchor)) {
       assertThat(restarted.grants()).contains(GRANT);
     }
   }
@@ -365,9 +368,115 @@ class StoreTest {
   }
 
   @Test
+  void anchorsWhatGrantsOrRevokesAndNothingElse() {
+    try (Store store = Store.create(directory(), envelope, anchor)) {
+      store.addGrant(GRANT);
+      assertThat(anchor.highest()).isEqualTo(1);
+      store.change(change -> {
+        change.put(REPLICA);
+        change.add(USE);
+        return true;
+      });
+      assertThat(store.generation()).isEqualTo(2);
+      assertThat(anchor.highest()).isEqualTo(1);
+      store.removeGrant(GRANT);
+      assertThat(anchor.highest()).isEqualTo(3);
+    }
+  }
+
+  @Test
+  void refusesAnOlderDatabaseHoweverOftenItWasWrittenSince() throws SQLException {
+    try (Store store = populated()) {
+      plainSql(
+          "CREATE TABLE kept_head AS SELECT * FROM head; CREATE TABLE kept AS SELECT * FROM access_grant");
+      store.removeGrant(GRANT);
+    }
+    plainSql(
+        "DELETE FROM head; INSERT INTO head SELECT * FROM kept_head; INSERT INTO access_grant SELECT * FROM kept");
+    assertThatThrownBy(() -> Store.open(directory(), envelope, anchor))
+        .isInstanceOf(StoreTamperedException.class)
+        .hasMessageContaining("of generation 3, and the token remembers generation 5");
+    // A process that had it open would bump its generation every few seconds.
+    try (Store unaware = Store.open(directory(), envelope, new SoftwareAnchor())) {
+      for (int i = 0; i < 5; i++) {
+        unaware.change(change -> {
+          change.add(USE);
+          return true;
+        });
+      }
+      assertThat(unaware.generation()).isGreaterThan(anchor.highest());
+    }
+    assertThatThrownBy(() -> Store.open(directory(), envelope, anchor))
+        .isInstanceOf(StoreTamperedException.class);
+  }
+
+  @Test
+  void grantsNothingOnADatabaseThatIsOlderThanTheAnchor() {
+    try (Store store = populated()) {
+      anchor.advance(store.generation() + 1);
+      assertThatThrownBy(() -> store.removeGrant(GRANT))
+          .isInstanceOf(StoreTamperedException.class)
+          .hasMessageContaining("older");
+      assertThatThrownBy(store::snapshot).hasMessageContaining("before a restart");
+    }
+  }
+
+  @Test
+  void tellsTheAnchorWhatAKilledProcessDidNot() {
+    SoftwareAnchor behind = new SoftwareAnchor();
+    populated().close();
+    try (Store store = Store.open(directory(), envelope, behind)) {
+      assertThat(store.generation()).isEqualTo(4);
+    }
+    assertThat(behind.highest()).isEqualTo(3);
+  }
+
+  @Test
+  void saysThatAChangeIsMadeAndNotAnchoredUntilItIs() {
+    Grant reader = Grant.ofRole(BILLING, INSTANCE, "Reader");
+    try (Store store = populated()) {
+      anchor.broken(true);
+      assertThatThrownBy(() -> store.addGrant(reader))
+          .isInstanceOf(StoreException.class)
+          .hasMessageContaining("the change is made, but the token does not remember it");
+      assertThatThrownBy(() -> store.addGrant(reader))
+          .as("that it is there already says no more than the first answer")
+          .hasMessageContaining("does not remember it");
+      anchor.broken(false);
+      assertThat(store.addGrant(reader)).isFalse();
+      assertThat(anchor.highest()).isEqualTo(store.generation());
+      assertThat(store.grants()).contains(reader);
+    }
+  }
+
+  @Test
+  void beginsNoEmptyStoreWhereTheAnchorRemembersOne() throws IOException {
+    populated().close();
+    Files.delete(directory().resolve("store.db"));
+    assertThatThrownBy(() -> Store.create(directory(), envelope, anchor))
+        .isInstanceOf(StoreException.class)
+        .hasMessageContaining("the token remembers generation 3");
+  }
+
+  @Test
+  void readsAHeadFromBeforeThereWereAnchors() throws Exception {
+    try (Store store = populated()) {
+      assertThat(store.generation()).isEqualTo(4);
+      replaceHeadByItsDigest();
+      SoftwareAnchor none = new SoftwareAnchor();
+      try (Store opened = Store.open(directory(), envelope, none)) {
+        assertThat(opened.grants()).containsExactly(GRANT);
+        assertThat(none.highest()).isEqualTo(4);
+        opened.removeGrant(GRANT);
+        assertThat(none.highest()).isEqualTo(5);
+      }
+    }
+  }
+
+  @Test
   void showsChangesToAnotherStoreOnTheSameDirectory() {
     try (Store one = populated();
-        Store two = Store.open(directory(), envelope)) {
+        Store two = Store.open(directory(), envelope, anchor)) {
       long before = two.generation();
       one.removeGrant(GRANT);
       assertThat(two.generation()).isEqualTo(before + 1);
@@ -380,7 +489,7 @@ class StoreTest {
   @Test
   void losesNoChangeWhenTwoStoresWriteAtOnceWhileOthersRead() throws Exception {
     try (Store one = populated();
-        Store two = Store.open(directory(), envelope);
+        Store two = Store.open(directory(), envelope, anchor);
         ExecutorService threads = Executors.newFixedThreadPool(3)) {
       long before = one.generation();
       List<Callable<Long>> work = new ArrayList<>();
@@ -412,7 +521,7 @@ class StoreTest {
       });
       assertThat(store.grants()).isEmpty();
     }
-    try (Store store = Store.open(copy, envelope)) {
+    try (Store store = Store.open(copy, envelope, new SoftwareAnchor())) {
       assertThat(store.grants())
           .as("the transaction had not been committed")
           .containsExactly(GRANT);
@@ -422,7 +531,7 @@ class StoreTest {
   @Test
   void keepsEveryAcknowledgedChangeOfAProcessThatIsKilled() throws Exception {
     byte[] key = "0123456789abcdef0123456789abcdef".getBytes(UTF_8);
-    Store.create(directory(), new SoftwareEnvelope(key)).close();
+    Store.create(directory(), new SoftwareEnvelope(key), anchor).close();
     Process process =
         new ProcessBuilder(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
@@ -449,7 +558,7 @@ class StoreTest {
           .filter(line -> line.length() == UUID.randomUUID().toString().length())
           .forEach(acknowledged::add);
     }
-    try (Store store = Store.open(directory(), new SoftwareEnvelope(key))) {
+    try (Store store = Store.open(directory(), new SoftwareEnvelope(key), anchor)) {
       assertThat(store.grants().stream().map(grant -> grant.subject().id()))
           .containsAll(acknowledged);
     }
@@ -461,7 +570,10 @@ class StoreTest {
 
     public static void main(String[] arguments) {
       try (Store store =
-          Store.open(Path.of(arguments[0]), new SoftwareEnvelope(arguments[1].getBytes(UTF_8)))) {
+          Store.open(
+              Path.of(arguments[0]),
+              new SoftwareEnvelope(arguments[1].getBytes(UTF_8)),
+              new SoftwareAnchor())) {
         while (true) {
           String id = UUID.randomUUID().toString();
           store.addGrant(Grant.ofRole(new Subject("i", id), INSTANCE, "Reader"));
@@ -476,7 +588,7 @@ class StoreTest {
   }
 
   private Store populated() {
-    Store store = Store.create(directory(), envelope);
+    Store store = Store.create(directory(), envelope, anchor);
     store.createInstance(instance(INSTANCE, "payments"));
     store.addGrant(GRANT);
     store.addApiKey(apiKey("ci"));
@@ -493,6 +605,24 @@ class StoreTest {
             DriverManager.getConnection("jdbc:sqlite:" + directory().resolve("store.db"));
         var statement = connection.createStatement()) {
       statement.executeUpdate(sql);
+    }
+  }
+
+  /** What the head held when it had no room for the anchored generation. */
+  private void replaceHeadByItsDigest() throws SQLException {
+    try (Connection connection =
+            DriverManager.getConnection("jdbc:sqlite:" + directory().resolve("store.db"));
+        var statement = connection.createStatement();
+        var row =
+            statement.executeQuery(
+                "SELECT data_key.sealed, head.sealed, head.generation FROM data_key, head");
+        var update = connection.prepareStatement("UPDATE head SET sealed = ?")) {
+      byte[] context = "grep11-gateway store data key v1".getBytes(UTF_8);
+      RowSeal seal = new RowSeal(envelope.open(row.getBytes(1), context));
+      long generation = row.getLong(3);
+      byte[] digest = Arrays.copyOf(seal.openHead(generation, row.getBytes(2)), 32);
+      update.setBytes(1, seal.sealHead(generation, digest));
+      update.executeUpdate();
     }
   }
 
@@ -533,7 +663,7 @@ class StoreTest {
 
   private static byte[] id(int value) {
     byte[] id = new byte[16];
-    java.util.Arrays.fill(id, (byte) value);
+    Arrays.fill(id, (byte) value);
     return id;
   }
 }
