@@ -27,11 +27,10 @@ final class ClientCaFile {
     } catch (CertificateEncodingException e) {
       throw new CommandFailure(file + ": cannot be encoded", e);
     }
-    // Version 1 has no extensions to say so; the gateway decides about those.
-    if (certificate.getVersion() >= 3 && certificate.getBasicConstraints() < 0) {
+    if (certificate.getBasicConstraints() < 0) {
       throw new CommandFailure(
-          "%s: not a CA (no basicConstraints with CA:TRUE); register the CA that issued this"
-                  .formatted(file)
+          "%s: not a CA (X.509 v%d without basicConstraints CA:TRUE); register the CA that issued this"
+                  .formatted(file, certificate.getVersion())
               + " certificate, not the certificate itself");
     }
     var usage = certificate.getKeyUsage();

@@ -1,9 +1,11 @@
 package dev.grep11.certmgr;
 
 import dev.grep11.client.certmgr.CertificateManagerException;
+import java.io.Console;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.time.InstantSource;
+import java.util.Optional;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
@@ -175,10 +177,8 @@ public final class Main {
   }
 
   private static @Nullable Function<String, char @Nullable []> terminal() {
-    var console = System.console();
-    return console == null || !console.isTerminal()
-        ? null
-        : prompt -> console.readPassword("%s", prompt);
+    var terminal = Optional.ofNullable(System.console()).filter(Console::isTerminal).orElse(null);
+    return terminal == null ? null : prompt -> terminal.readPassword("%s", prompt);
   }
 
   static final class Version implements IVersionProvider {
