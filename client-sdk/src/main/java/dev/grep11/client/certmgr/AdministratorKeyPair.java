@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.security.AlgorithmParameters;
 import java.security.GeneralSecurityException;
 import java.security.InvalidKeyException;
 import java.security.KeyFactory;
@@ -197,7 +198,7 @@ public final class AdministratorKeyPair {
   }
 
   private static boolean isP256(ECParameterSpec curve) throws GeneralSecurityException {
-    var parameters = java.security.AlgorithmParameters.getInstance("EC");
+    var parameters = AlgorithmParameters.getInstance("EC");
     parameters.init(new ECGenParameterSpec(P256));
     var expected = parameters.getParameterSpec(ECParameterSpec.class);
     return curve.getCurve().equals(expected.getCurve())
@@ -351,8 +352,10 @@ public final class AdministratorKeyPair {
           Cipher.ENCRYPT_MODE,
           SecretKeyFactory.getInstance(PBES2_ALGORITHM).generateSecret(spec),
           new PBEParameterSpec(salt, ITERATIONS));
-      return new EncryptedPrivateKeyInfo(cipher.getParameters(), cipher.doFinal(pkcs8))
-          .getEncoded();
+      // JDK: the cipher's parameters encode as PBES2, but only those named so may be used here.
+      var parameters = AlgorithmParameters.getInstance("PBES2");
+      parameters.init(cipher.getParameters().getEncoded());
+      return new EncryptedPrivateKeyInfo(parameters, cipher.doFinal(pkcs8)).getEncoded();
     } catch (GeneralSecurityException e) {
       throw new IllegalStateException("every JDK has PBES2 with AES-256", e);
     } finally {
