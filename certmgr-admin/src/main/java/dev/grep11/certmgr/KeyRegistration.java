@@ -21,6 +21,8 @@ record KeyRegistration(
     AdministratorKeyPair pair,
     @Nullable AdministratorKeyFiles created,
     String keyFile) {
+  /** The gateway's words; the status alone is that of other refusals too. */
+  private static final String MUST_BE_COUNTERSIGNED = "must countersign this key";
 
   /**
    * Makes the change.
@@ -40,7 +42,7 @@ record KeyRegistration(
         throw uncertain(e);
       }
       boolean refused = e.kind() == Kind.NOT_AUTHORISED || e.kind() == Kind.REFUSED;
-      if (refused && e.reason().contains("countersign")) {
+      if (refused && e.reason().contains(MUST_BE_COUNTERSIGNED)) {
         throw new CommandFailure(countersigning.get(), e);
       }
       if (created != null) {

@@ -118,9 +118,11 @@ class CommandsTest {
         .isEqualTo("rw-------");
     assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(privateKey.getParent())))
         .isEqualTo("rwx------");
-    assertThat(privateKey.getFileName().toString()).matches("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.priv");
+    assertThat(privateKey.getFileName().toString())
+        .matches("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.priv");
     var base64 = Base64.getEncoder().encodeToString(manager.registeredKey());
-    assertThat(Files.readString(publicKey).replaceAll("-----[A-Z ]+-----|\\s", "")).isEqualTo(base64);
+    assertThat(Files.readString(publicKey).replaceAll("-----[A-Z ]+-----|\\s", ""))
+        .isEqualTo(base64);
     assertThat(completed("adminkey", "get")).contains("| PublicKey  | " + base64 + " |");
   }
 
@@ -130,7 +132,9 @@ class CommandsTest {
 
     var printed = completed("adminkey", "update", "--admin-priv-key", old);
 
-    assertThat(printed).contains("| KEYTYPE    | FILE").endsWith("\n\ncommand completed successfully.\n");
+    assertThat(printed)
+        .contains("| KEYTYPE    | FILE")
+        .endsWith("\n\ncommand completed successfully.\n");
     assertThat(keys()).hasSize(2).contains(Path.of(old));
     assertThat(failed("cert", "delete", "--admin-priv-key", old, "--cert-id", "a"))
         .contains("signature rejected");
@@ -140,10 +144,19 @@ class CommandsTest {
   void changesWithoutBodyPrintTheLastLineAlone() {
     var key = enrolled();
 
-    assertThat(completed("cert", "set", "--admin-priv-key", key, "--cert-id", "payments", "--cert",
-            ca.certificate().toString()))
-        .isEqualTo("connecting to server [%s]...\ncommand completed successfully.\n"
-            .formatted(manager.address()));
+    assertThat(
+            completed(
+                "cert",
+                "set",
+                "--admin-priv-key",
+                key,
+                "--cert-id",
+                "payments",
+                "--cert",
+                ca.certificate().toString()))
+        .isEqualTo(
+            "connecting to server [%s]...\ncommand completed successfully.\n"
+                .formatted(manager.address()));
     assertThat(completed("cert", "delete", "--admin-priv-key", key, "--cert-id", "payments"))
         .isEqualTo(
             ("connecting to server [%s]...\n"
@@ -151,8 +164,9 @@ class CommandsTest {
                     + "command completed successfully.\n")
                 .formatted(manager.address()));
     assertThat(completed("adminkey", "delete", "--admin-priv-key", key))
-        .isEqualTo("connecting to server [%s]...\ncommand completed successfully.\n"
-            .formatted(manager.address()));
+        .isEqualTo(
+            "connecting to server [%s]...\ncommand completed successfully.\n"
+                .formatted(manager.address()));
   }
 
   @Test
@@ -168,7 +182,12 @@ class CommandsTest {
     for (int i = 0; i < pem.size(); i++) {
       var line = pem.get(i);
       expected.add(
-          "| " + (i == 0 ? "payments" : "        ") + " | " + line + " ".repeat(64 - line.length()) + " |");
+          "| "
+              + (i == 0 ? "payments" : "        ")
+              + " | "
+              + line
+              + " ".repeat(64 - line.length())
+              + " |");
     }
     expected.add("|          |" + " ".repeat(66) + "|");
     expected.add(rule);
@@ -195,7 +214,8 @@ class CommandsTest {
     var file = directory.resolve("back.pem");
     var pem = CertificatePem.write(ca.x509());
 
-    assertThat(completed("cert", "get", "--cert-id", "payments", "--cert-store-file", file.toString()))
+    assertThat(
+            completed("cert", "get", "--cert-id", "payments", "--cert-store-file", file.toString()))
         .isEqualTo(
             ("connecting to server [%s]...\n"
                     + "------------------ The returned certification ------------------\n"
@@ -203,21 +223,40 @@ class CommandsTest {
                 .formatted(manager.address(), pem));
     assertThat(file).hasContent(pem);
     assertThat(failed("cert", "get", "--cert-id", "payments", "--cert-store-file", file.toString()))
-        .contains("exists").contains("--overwrite");
-    completed("cert", "get", "--cert-id", "payments", "--overwrite", "--cert-store-file", file.toString());
+        .contains("exists")
+        .contains("--overwrite");
+    completed(
+        "cert",
+        "get",
+        "--cert-id",
+        "payments",
+        "--overwrite",
+        "--cert-store-file",
+        file.toString());
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"adminkey get", "cert list", "cert get --cert-id payments",
-    "cert check --cert CA", "cert export NEW", "cert set --cert-id b --cert CA --admin-priv-key KEY",
-    "cert delete --cert-id payments --admin-priv-key KEY",
-    "adminkey update --admin-priv-key KEY", "adminkey countersign --subject b --admin-priv-key KEY"
-        + " --fingerprint 0123456789012345678901234567890123456789012345678901234567890123"})
+  @ValueSource(
+      strings = {
+        "adminkey get",
+        "cert list",
+        "cert get --cert-id payments",
+        "cert check --cert CA",
+        "cert export NEW",
+        "cert set --cert-id b --cert CA --admin-priv-key KEY",
+        "cert delete --cert-id payments --admin-priv-key KEY",
+        "adminkey update --admin-priv-key KEY",
+        "adminkey countersign --subject b --admin-priv-key KEY"
+            + " --fingerprint 0123456789012345678901234567890123456789012345678901234567890123"
+      })
   void jsonIsOneObjectAndNothingElse(String line) {
     var key = registered("payments");
 
-    var arguments = (line + " --output json").replace("KEY", key)
-        .replace("CA", ca.certificate().toString()).replace("NEW", directory.resolve("new").toString());
+    var arguments =
+        (line + " --output json")
+            .replace("KEY", key)
+            .replace("CA", ca.certificate().toString())
+            .replace("NEW", directory.resolve("new").toString());
 
     assertThat(JsonParser.parseString(completed(arguments.split(" "))).isJsonObject()).isTrue();
   }
@@ -226,15 +265,22 @@ class CommandsTest {
 
   @ParameterizedTest
   @CsvSource({
-    "adminkey get, --crn", "adminkey set, --crn", "cert list, --crn",
-    "adminkey update --crn C, --admin-priv-key", "adminkey delete --crn C, --admin-priv-key",
+    "adminkey get, --crn",
+    "adminkey set, --crn",
+    "cert list, --crn",
+    "adminkey update --crn C, --admin-priv-key",
+    "adminkey delete --crn C, --admin-priv-key",
     "cert set --crn C --cert-id a --cert f, --admin-priv-key",
     "cert set --crn C --admin-priv-key k --cert f, --cert-id",
     "cert set --crn C --admin-priv-key k --cert-id a, --cert=",
-    "cert get --crn C, --cert-id", "cert delete --crn C --cert-id a, --admin-priv-key",
-    "cert delete --crn C --admin-priv-key k, --cert-id", "cert check --crn C, --cert",
+    "cert get --crn C, --cert-id",
+    "cert delete --crn C --cert-id a, --admin-priv-key",
+    "cert delete --crn C --admin-priv-key k, --cert-id",
+    "cert check --crn C, --cert",
     "cert list --crn nonsense, crn:v1:grep11:public:hs-crypto:",
-    "adminkey get --crn C --private, CERTMGR_PRIVATE_SERVER", "cert, set", "frobnicate, frobnicate"
+    "adminkey get --crn C --private, CERTMGR_PRIVATE_SERVER",
+    "cert, set",
+    "frobnicate, frobnicate"
   })
   void wrongUseEndsWithTwoAndNamesTheFlag(String line, String named) {
     var result = run(line.replace(" C", " " + CRN).split(" "));
@@ -284,8 +330,14 @@ class CommandsTest {
     assertThat(Files.readString(Path.of(key))).startsWith("-----BEGIN ENCRYPTED PRIVATE KEY-----");
     assertLocal("--passphrase-file", "adminkey", "delete", "--admin-priv-key", key);
     input = "wrong\n";
-    assertLocal("wrong passphrase", "adminkey", "delete", "--admin-priv-key", key,
-        "--passphrase-file", "-");
+    assertLocal(
+        "wrong passphrase",
+        "adminkey",
+        "delete",
+        "--admin-priv-key",
+        key,
+        "--passphrase-file",
+        "-");
     input = "correct horse\n";
     completed("adminkey", "update", "--admin-priv-key", key, "--passphrase-file", "-");
     for (var file : keys()) {
@@ -312,7 +364,15 @@ class CommandsTest {
     assertSetRefuses(key, "leaf.pem", "not a CA");
     assertSetRefuses(key, "old.pem", "expired");
     assertSetRefuses(key, "nowhere.pem", "no such file");
-    assertLocal("1 to 64", "cert", "set", "--admin-priv-key", key, "--cert-id", "a/b", "--cert",
+    assertLocal(
+        "1 to 64",
+        "cert",
+        "set",
+        "--admin-priv-key",
+        key,
+        "--cert-id",
+        "a/b",
+        "--cert",
         ca.certificate().toString());
   }
 
@@ -331,7 +391,8 @@ class CommandsTest {
 
     assertThat(failed("cert", "get", "--cert-id", "no")).contains("\"no\"").contains("not found");
     assertThat(failed("cert", "delete", "--cert-id", "no", "--admin-priv-key", key))
-        .contains("\"no\"").contains("not found");
+        .contains("\"no\"")
+        .contains("not found");
   }
 
   @Test
@@ -351,7 +412,8 @@ class CommandsTest {
     }
 
     assertThat(failed("adminkey", "get", "--server", "localhost:" + port))
-        .contains("cannot reach").contains("localhost:" + port);
+        .contains("cannot reach")
+        .contains("localhost:" + port);
   }
 
   @Test
@@ -359,7 +421,9 @@ class CommandsTest {
     var address = manager.address().replace("localhost", "127.0.0.1");
 
     assertThat(failed("adminkey", "get", "--server", address))
-        .contains("cannot reach").contains(address).contains("127.0.0.1");
+        .contains("cannot reach")
+        .contains(address)
+        .contains("127.0.0.1");
   }
 
   @Test
@@ -404,7 +468,7 @@ class CommandsTest {
   @Test
   void aKeyThatMustBeCountersignedIsKeptAndRegisteredLater() throws Exception {
     manager.refuse(
-        Status.FAILED_PRECONDITION.withDescription("this key must be countersigned first"));
+        Status.FAILED_PRECONDITION.withDescription("an administrator of the instance must countersign this key first"));
 
     var told = failed("adminkey", "set");
 
@@ -445,14 +509,30 @@ class CommandsTest {
   void certSetIsRepeatedOnceWhenTheRegistryChangedMeanwhile() {
     var key = enrolled();
     manager.refuse(Status.ABORTED.withDescription("the registry changed"));
-    completed("cert", "set", "--admin-priv-key", key, "--cert-id", "a", "--cert",
+    completed(
+        "cert",
+        "set",
+        "--admin-priv-key",
+        key,
+        "--cert-id",
+        "a",
+        "--cert",
         ca.certificate().toString());
 
     manager.refuse(Status.ABORTED.withDescription("the registry changed"));
     manager.refuse(Status.ABORTED.withDescription("the registry changed"));
-    assertThat(failed("cert", "set", "--admin-priv-key", key, "--cert-id", "b", "--cert",
-            ca.certificate().toString()))
-        .contains("the registry changed").contains("nothing was changed");
+    assertThat(
+            failed(
+                "cert",
+                "set",
+                "--admin-priv-key",
+                key,
+                "--cert-id",
+                "b",
+                "--cert",
+                ca.certificate().toString()))
+        .contains("the registry changed")
+        .contains("nothing was changed");
   }
 
   @Test
@@ -474,9 +554,20 @@ class CommandsTest {
     manager.accepts = false;
     int before = manager.executed();
 
-    assertThat(failed("cert", "set", "--admin-priv-key", key, "--cert-id", "a", "--cert",
-            ca.certificate().toString(), "--require-client-cert", server.certificate().toString()))
-        .contains("would be refused").contains("no registered CA issued it");
+    assertThat(
+            failed(
+                "cert",
+                "set",
+                "--admin-priv-key",
+                key,
+                "--cert-id",
+                "a",
+                "--cert",
+                ca.certificate().toString(),
+                "--require-client-cert",
+                server.certificate().toString()))
+        .contains("would be refused")
+        .contains("no registered CA issued it");
     assertThat(manager.executed()).isEqualTo(before);
     var check = run(typed("cert", "check", "--cert", server.certificate().toString()));
     assertThat(check.status).isEqualTo(1);
@@ -487,11 +578,25 @@ class CommandsTest {
   @CsvSource({"12h, within 1 day", "6d, within 7 days", "29d, within 30 days", "31d, ''"})
   void aCaThatEndsSoonIsWarnedOf(String validity, String warning) throws Exception {
     var key = enrolled();
-    var soon = TestPki.ca(directory, "soon", validity.endsWith("h")
-        ? Duration.ofHours(12) : Duration.ofDays(Long.parseLong(validity.replace("d", ""))));
+    var soon =
+        TestPki.ca(
+            directory,
+            "soon",
+            validity.endsWith("h")
+                ? Duration.ofHours(12)
+                : Duration.ofDays(Long.parseLong(validity.replace("d", ""))));
 
-    var set = run(typed("cert", "set", "--admin-priv-key", key, "--cert-id", "a", "--cert",
-        soon.certificate().toString()));
+    var set =
+        run(
+            typed(
+                "cert",
+                "set",
+                "--admin-priv-key",
+                key,
+                "--cert-id",
+                "a",
+                "--cert",
+                soon.certificate().toString()));
     var list = run(typed("cert", "list"));
 
     for (var result : List.of(set, list)) {
@@ -588,7 +693,15 @@ class CommandsTest {
   }
 
   private void assertSetRefuses(String key, String file, String reason) {
-    assertLocal(reason, "cert", "set", "--admin-priv-key", key, "--cert-id", "a", "--cert",
+    assertLocal(
+        reason,
+        "cert",
+        "set",
+        "--admin-priv-key",
+        key,
+        "--cert-id",
+        "a",
+        "--cert",
         directory.resolve(file).toString());
   }
 
@@ -604,7 +717,14 @@ class CommandsTest {
 
   private String registered(String id) {
     var key = enrolled();
-    completed("cert", "set", "--admin-priv-key", key, "--cert-id", id, "--cert",
+    completed(
+        "cert",
+        "set",
+        "--admin-priv-key",
+        key,
+        "--cert-id",
+        id,
+        "--cert",
         ca.certificate().toString());
     return key;
   }
@@ -614,7 +734,11 @@ class CommandsTest {
     var arguments = new ArrayList<>(List.of("adminkey", "set"));
     arguments.addAll(List.of(options));
     completed(arguments.toArray(new String[0]));
-    return keys().stream().filter(key -> !before.contains(key)).findFirst().orElseThrow().toString();
+    return keys().stream()
+        .filter(key -> !before.contains(key))
+        .findFirst()
+        .orElseThrow()
+        .toString();
   }
 
   private List<Path> keys() throws java.io.IOException {

@@ -81,8 +81,7 @@ final class SoftwareManager implements AutoCloseable {
             .directExecutor()
             .build()
             .start();
-    tokens =
-        HttpsServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+    tokens = HttpsServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
     tokens.setHttpsConfigurator(new HttpsConfigurator(context()));
     tokens.createContext(
         "/identity/token",
@@ -181,39 +180,45 @@ final class SoftwareManager implements AutoCloseable {
   private final class Service extends CertificateManagerGrpc.CertificateManagerImplBase {
     @Override
     public void execute(SignedCommand signed, StreamObserver<CommandResult> observer) {
-      answer(observer, () -> {
-        var refusal = refusals.poll();
-        if (refusal != null) {
-          throw refusal;
-        }
-        return carryOut(signed);
-      });
+      answer(
+          observer,
+          () -> {
+            var refusal = refusals.poll();
+            if (refusal != null) {
+              throw refusal;
+            }
+            return carryOut(signed);
+          });
     }
 
     @Override
     public void getAdminKey(GetAdminKeyRequest request, StreamObserver<AdminKey> observer) {
-      answer(observer, () ->
-          AdminKey.newBuilder()
-              .setPublicKey(ByteString.copyFrom(key))
-              .setIssuer("https://iam.example")
-              .setSubject("ApiKey-anna")
-              .setLastCounter(counter)
-              .setGeneration(generation)
-              .build());
+      answer(
+          observer,
+          () ->
+              AdminKey.newBuilder()
+                  .setPublicKey(ByteString.copyFrom(key))
+                  .setIssuer("https://iam.example")
+                  .setSubject("ApiKey-anna")
+                  .setLastCounter(counter)
+                  .setGeneration(generation)
+                  .build());
     }
 
     @Override
     public void listCertificates(
         ListCertificatesRequest request, StreamObserver<CertificateList> observer) {
-      answer(observer, () -> {
-        var list =
-            CertificateList.newBuilder()
-                .setOtherCertificates(others)
-                .setLocked(others + certificates.size() > 0)
-                .setGeneration(generation);
-        certificates.keySet().forEach(id -> list.addCertificates(certificate(id)));
-        return list.build();
-      });
+      answer(
+          observer,
+          () -> {
+            var list =
+                CertificateList.newBuilder()
+                    .setOtherCertificates(others)
+                    .setLocked(others + certificates.size() > 0)
+                    .setGeneration(generation);
+            certificates.keySet().forEach(id -> list.addCertificates(certificate(id)));
+            return list.build();
+          });
     }
 
     @Override
@@ -225,13 +230,15 @@ final class SoftwareManager implements AutoCloseable {
     @Override
     public void checkCertificate(
         CheckCertificateRequest request, StreamObserver<CheckResult> observer) {
-      answer(observer, () ->
-          accepts
-              ? CheckResult.newBuilder().setLocked(true).setAccepted(true).build()
-              : CheckResult.newBuilder()
-                  .setReason("no-path")
-                  .setText("no registered CA issued it")
-                  .build());
+      answer(
+          observer,
+          () ->
+              accepts
+                  ? CheckResult.newBuilder().setLocked(true).setAccepted(true).build()
+                  : CheckResult.newBuilder()
+                      .setReason("no-path")
+                      .setText("no registered CA issued it")
+                      .build());
     }
   }
 

@@ -1,6 +1,9 @@
 package dev.grep11.gateway;
 
 import dev.grep11.gateway.audit.AuditLog;
+import dev.grep11.gateway.certmgr.Administration;
+import dev.grep11.gateway.certmgr.PublicRoots;
+import dev.grep11.gateway.certmgr.Replicas;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.iam.Grants;
@@ -16,6 +19,7 @@ import dev.grep11.gateway.key.StateSealer;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
 import dev.grep11.gateway.rpc.CallAuditLog;
+import dev.grep11.gateway.rpc.CertificateManagerListener;
 import dev.grep11.gateway.rpc.ClientCertificates;
 import dev.grep11.gateway.rpc.CryptoListener;
 import dev.grep11.gateway.rpc.TokenAccess;
@@ -44,6 +48,7 @@ public final class Gateway implements AutoCloseable {
 
   private final Deque<AutoCloseable> parts = new ArrayDeque<>();
   private @Nullable CryptoListener crypto;
+  private @Nullable CertificateManagerListener certificateManager;
   private @Nullable TokenService tokenService;
   private @Nullable HealthListener health;
   private volatile boolean started;
@@ -77,7 +82,7 @@ public final class Gateway implements AutoCloseable {
 
   private void build(GatewayConfig config, Function<HsmSettings, Hsm> openHsm)
       throws IOException, IdentityException {
-    var audit = closing(AuditLog.open(config.audit()));
+    var audit = closing(AuditLog.open(config.audit(), replicaName(config)));
     var tls =
         closing(
             ServerTls.start(
@@ -89,6 +94,10 @@ public final class Gateway implements AutoCloseable {
     var hsm = closing(openHsm.apply(config.hsm()));
     var calls = new HsmCalls(hsm);
     var store = closing(StartSteps.openStore(config, calls));
+    var mac = new HsmCheckpointMac(StartSteps.envelope(config, calls));
+    var events =
+        closing(
+            EventExporter.start(store, audit, mac, auditWriter(config), InstantSource.system()));
     var instances = store.instances();
     StartSteps.requireInstance(instances, config.instance());
 
@@ -97,8 +106,17 @@ public final class Gateway implements AutoCloseable {
     var privateObjects = config.privateObjects() || !hsm.publicSessionObjects();
     var sealer = new KeySealer(hsm, keyring, privateObjects, config.softwareFallback());
     var keys = new Keys(hsm, sealer, config.cachedKeys());
-    closing(
-        KeyringFollower.start(store, calls, keyring, keys, config.follow(), replicaName(config)));
+    var follower = closing(StoreFollower.start(store, config.follow()));
+    var replica =
+        closing(
+            KeyringFollower.start(
+                store,
+                calls,
+                keyring,
+                keys,
+                config.follow(),
+                replicaName(config),
+                follower::refresh));
     var catalog =
         MechanismCatalog.of(hsm.mechanisms().keySet(), config.policy(), config.softwareFallback());
     var operations =
@@ -112,7 +130,6 @@ public final class Gateway implements AutoCloseable {
             config.softwareFallback(),
             config.bufferedBytes());
 
-    var follower = closing(StoreFollower.start(store, config.follow()));
     var grants = new Grants(follower, Roles.standard());
     StartSteps.requireKeyFiles(config.issuers());
     var issuers = new ArrayList<IssuerSettings>(config.issuers());
@@ -155,6 +172,39 @@ public final class Gateway implements AutoCloseable {
                             access,
                             ClientCertificates.NONE_REGISTERED,
                             new CallAuditLog(audit)))));
+    var replicas =
+        new Replicas(
+            follower,
+            replica.id(),
+            replicaName(config),
+            config.follow().lease(),
+            InstantSource.system());
+    var administration =
+        new Administration(
+            store,
+            follower,
+            replicas,
+            events,
+            PublicRoots.ofRuntime(),
+            new Administration.Rules(
+                config.enrolment(),
+                config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED),
+            InstantSource.system());
+    var administrators = closing(new Connections(1));
+    certificateManager =
+        closing(
+            listening(
+                "the certificate manager, " + config.listen().certificateManager(),
+                () ->
+                    CertificateManagerListener.start(
+                        config.listen().certificateManager(),
+                        tls.grpcContext(),
+                        administrators,
+                        config.instance(),
+                        config.administrativeCallsPerMinute(),
+                        access,
+                        administration,
+                        events)));
     health =
         closing(
             listening(
@@ -213,8 +263,23 @@ public final class Gateway implements AutoCloseable {
             ProcessHandle.current().pid());
   }
 
+  /** What tells the rows of this gateway from those of others, also after a restart. */
+  private static String auditWriter(GatewayConfig config) {
+    return config.listen().crypto()
+        + " "
+        + config
+            .audit()
+            .file()
+            .map(file -> file.toAbsolutePath().normalize().toString())
+            .orElse("standard output");
+  }
+
   public int cryptoPort() {
     return crypto == null ? 0 : crypto.port();
+  }
+
+  public int certificateManagerPort() {
+    return certificateManager == null ? 0 : certificateManager.port();
   }
 
   public int healthPort() {
@@ -229,6 +294,10 @@ public final class Gateway implements AutoCloseable {
   public void drain() {
     LOG.info("stopping: no new calls, at most {} for those that run", DRAIN);
     started = false;
+    var administration = certificateManager;
+    if (administration != null) {
+      administration.stopAccepting();
+    }
     var listener = crypto;
     if (listener != null) {
       listener.stopAccepting();

@@ -43,8 +43,15 @@ final class StartSteps {
 
   /** The store, verified against the generation that the token remembers. */
   static Store openStore(GatewayConfig config, HsmCalls calls) {
-    var keys = TokenKeys.read(config.store());
-    return Store.open(config.store(), new HsmEnvelope(calls, keys), new TokenAnchor(calls, keys));
+    return Store.open(
+        config.database(),
+        envelope(config, calls),
+        new TokenAnchor(calls, TokenKeys.read(config.store())));
+  }
+
+  /** The store key in the token. */
+  static HsmEnvelope envelope(GatewayConfig config, HsmCalls calls) {
+    return new HsmEnvelope(calls, TokenKeys.read(config.store()));
   }
 
   /**

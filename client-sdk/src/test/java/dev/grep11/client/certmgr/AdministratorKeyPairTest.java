@@ -62,8 +62,17 @@ class AdministratorKeyPairTest {
     var pair = AdministratorKeyPair.generate(type);
     pair.writePrivateKey(file("a"), PASSPHRASE);
 
-    openssl("pkey", "-in", file("a"), "-passin", "pass:correct horse", "-pubout", "-outform", "DER",
-        "-out", file("spki"));
+    openssl(
+        "pkey",
+        "-in",
+        file("a"),
+        "-passin",
+        "pass:correct horse",
+        "-pubout",
+        "-outform",
+        "DER",
+        "-out",
+        file("spki"));
 
     assertThat(Files.readAllBytes(file("spki"))).isEqualTo(pair.publicKey());
     assertThat(AdministratorKeyPair.isEncrypted(file("a"))).isTrue();
@@ -80,11 +89,21 @@ class AdministratorKeyPairTest {
   @ParameterizedTest
   @CsvSource({"EC -pkeyopt ec_paramgen_curve:P-256", "Ed25519"})
   void readsKeysOfOpensslInTheClearAndEncrypted(String algorithm) throws Exception {
-    var command = new java.util.ArrayList<Object>(List.of("genpkey", "-out", file("clear"), "-algorithm"));
+    var command =
+        new java.util.ArrayList<Object>(List.of("genpkey", "-out", file("clear"), "-algorithm"));
     command.addAll(List.of(algorithm.split(" ")));
     openssl(command.toArray());
-    openssl("pkcs8", "-topk8", "-v2", "aes-256-cbc", "-in", file("clear"), "-passout",
-        "pass:correct horse", "-out", file("locked"));
+    openssl(
+        "pkcs8",
+        "-topk8",
+        "-v2",
+        "aes-256-cbc",
+        "-in",
+        file("clear"),
+        "-passout",
+        "pass:correct horse",
+        "-out",
+        file("locked"));
     openssl("pkey", "-in", file("clear"), "-pubout", "-outform", "DER", "-out", file("spki"));
     byte[] spki = Files.readAllBytes(file("spki"));
 
@@ -139,7 +158,8 @@ class AdministratorKeyPairTest {
     assertThat(command.getTimeMillis()).isEqualTo(5);
     assertThat(command.getKeyId().toByteArray())
         .isEqualTo(MessageDigest.getInstance("SHA-256").digest(pair.publicKey()));
-    assertThat(command.getUpdateAdminKey().getPublicKey().toByteArray()).isEqualTo(next.publicKey());
+    assertThat(command.getUpdateAdminKey().getPublicKey().toByteArray())
+        .isEqualTo(next.publicKey());
     byte[] payload = signed.getPayload().toByteArray();
     assertThat(
             verifies(

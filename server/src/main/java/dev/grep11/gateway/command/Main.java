@@ -26,6 +26,8 @@ import picocli.CommandLine.Command;
       ApiKeyCommand.class,
       GrantCommand.class,
       MasterKeyCommand.class,
+      AdminCommand.class,
+      AuditCommand.class,
       DoctorCommand.class,
       CommandLine.HelpCommand.class
     })

@@ -45,9 +45,10 @@ final class UpCommand implements Callable<Integer> {
 
   private String readyLine(DemoData demo, Gateway gateway) {
     var settings = demo.settings(portBase);
-    return "ready grep11=%s iam=%s ca=%s env=%s health=%s:%d"
+    return "ready grep11=%s certmgr=%s iam=%s ca=%s env=%s health=%s:%d"
         .formatted(
             DemoData.address(settings, gateway),
+            DemoData.certificateManager(settings, gateway),
             DemoData.iamEndpoint(settings, gateway),
             demo.ca(),
             demo.writeEnvironment(settings, gateway),

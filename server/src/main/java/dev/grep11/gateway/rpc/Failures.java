@@ -38,16 +38,19 @@ final class Failures {
   /**
    * An answer to a call that failed.
    *
+   * @param detail for the audit trail
    * @param tokenRefusal what was wrong with the token; not a part of the answer
+   * @param recorded whether it is in the audit trail already
    */
   record Failure(
       Status status,
       Metadata trailers,
       long returnValue,
       String detail,
-      Optional<TokenRejectedException.Reason> tokenRefusal) {
+      Optional<TokenRejectedException.Reason> tokenRefusal,
+      boolean recorded) {
     Failure because(Optional<TokenRejectedException.Reason> wrongWithTheToken) {
-      return new Failure(status, trailers, returnValue, detail, wrongWithTheToken);
+      return new Failure(status, trailers, returnValue, detail, wrongWithTheToken, recorded);
     }
   }
 
@@ -72,7 +75,7 @@ final class Failures {
     };
   }
 
-  private static Throwable unwrap(Throwable thrown) {
+  static Throwable unwrap(Throwable thrown) {
     var cause = thrown;
     while ((cause instanceof CompletionException || cause instanceof ExecutionException)
         && cause.getCause() != null) {
@@ -105,6 +108,11 @@ final class Failures {
     var trailers = new Metadata();
     trailers.put(DETAILS, inTrailer);
     return new Failure(
-        code.toStatus().withDescription(name), trailers, returnValue, detail, Optional.empty());
+        code.toStatus().withDescription(name),
+        trailers,
+        returnValue,
+        detail,
+        Optional.empty(),
+        false);
   }
 }

@@ -4,11 +4,6 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.file.FileAlreadyExistsException;
-import java.nio.file.Files;
-import java.nio.file.LinkOption;
-import java.nio.file.NoSuchFileException;
-import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.security.SecureRandom;
@@ -32,7 +27,7 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The records of a gateway, shared by all processes on one data directory.
+ * The records of a gateway, shared by all processes on one database.
  *
  * <p>Every read takes one state of the database, opens every row and compares their digest with the
  * sealed head record; every change does so too and then replaces rows and head in one transaction.
@@ -43,11 +38,15 @@ public final class Store implements AutoCloseable {
   private static final int DIGEST_LENGTH = 32;
   private static final byte[] DATA_KEY_CONTEXT = "grep11-gateway store data key v1".getBytes(UTF_8);
 
-  private final Path directory;
+  private final Database database;
   private final RowSeal seal;
   private final GenerationAnchor anchor;
-  private final Connection reader;
   private final ReentrantLock reading = new ReentrantLock();
+
+  /** Used under {@link #reading}; null after it was lost, and once the store is closed. */
+  private @Nullable Connection reader;
+
+  private boolean closed;
   private final ReentrantLock writing = new ReentrantLock();
 
   /** A database put back under a running gateway shows as a lower generation. */
@@ -63,16 +62,29 @@ public final class Store implements AutoCloseable {
   private final AtomicReference<@Nullable StoreTamperedException> tampered =
       new AtomicReference<>();
 
-  private Store(Path directory, RowSeal seal, GenerationAnchor anchor, Connection reader) {
-    this.directory = directory;
+  private Store(Database database, RowSeal seal, GenerationAnchor anchor) {
+    this.database = database;
     this.seal = seal;
     this.anchor = anchor;
-    this.reader = reader;
   }
 
-  /** Whether the directory holds a store, readable or not. */
-  public static boolean exists(Path directory) {
-    return Files.exists(Sqlite.file(directory), LinkOption.NOFOLLOW_LINKS);
+  /**
+   * Whether there is a store, readable or not.
+   *
+   * @throws StoreException when that cannot be told
+   */
+  public static boolean exists(StoreLocation location) {
+    Database database = Database.at(location);
+    try {
+      return database.exists();
+    } catch (IOException | SQLException e) {
+      throw unreachable(database, e);
+    }
+  }
+
+  private static StoreException unreachable(Database database, Exception cause) {
+    return new StoreException(
+        "cannot open the store in " + database + ": " + cause.getMessage(), cause);
   }
 
   /**
@@ -81,39 +93,34 @@ public final class Store implements AutoCloseable {
    * @throws StoreException when there is one already, or was one that the anchor remembers, or it
    *     cannot be written
    */
-  public static Store create(Path directory, Envelope envelope, GenerationAnchor anchor) {
+  public static Store create(StoreLocation location, Envelope envelope, GenerationAnchor anchor) {
+    Database database = Database.at(location);
     long remembered = kept(anchor);
     if (remembered > 0) {
       throw new StoreException(
           "the token remembers generation %d of this store (%s): put its newest database back into %s instead of beginning an empty one"
-              .formatted(remembered, anchor.name(), directory));
+              .formatted(remembered, anchor.name(), database));
     }
     byte[] dataKey = new byte[RowSeal.DATA_KEY_LENGTH];
     new SecureRandom().nextBytes(dataKey);
     try {
       byte[] sealedDataKey = envelope.seal(dataKey, DATA_KEY_CONTEXT);
       RowSeal seal = new RowSeal(dataKey);
-      Sqlite.create(
-          directory,
-          connection -> {
-            Schema.migrate(connection);
-            update(
-                connection,
-                "INSERT INTO data_key (id, sealed) VALUES (1, ?)",
-                List.of(sealedDataKey));
-            update(
-                connection,
-                "INSERT INTO head (id, generation, sealed) VALUES (1, 0, ?)",
-                List.of(seal.sealHead(0, headContent(digest(new Rows()), 0))));
-          });
-    } catch (FileAlreadyExistsException e) {
-      throw new StoreException("there is a store already: " + e.getMessage(), e);
+      database.create(connection -> {
+        Schema.migrate(connection);
+        update(
+            connection, "INSERT INTO data_key (id, sealed) VALUES (1, ?)", List.of(sealedDataKey));
+        update(
+            connection,
+            "INSERT INTO head (id, generation, sealed) VALUES (1, 0, ?)",
+            List.of(seal.sealHead(0, headContent(digest(new Rows()), 0))));
+      });
     } catch (IOException | SQLException e) {
-      throw new StoreException("cannot create a store in " + directory + ": " + e.getMessage(), e);
+      throw new StoreException("cannot create a store in " + database + ": " + e.getMessage(), e);
     } finally {
       Arrays.fill(dataKey, (byte) 0);
     }
-    return open(directory, envelope, anchor);
+    return open(location, envelope, anchor);
   }
 
   /**
@@ -125,51 +132,38 @@ public final class Store implements AutoCloseable {
    * @throws StoreTamperedException when it is not what a gateway with this envelope wrote, or older
    *     than the anchor
    */
-  public static Store open(Path directory, Envelope envelope, GenerationAnchor anchor) {
-    Connection reader = null;
+  public static Store open(StoreLocation location, Envelope envelope, GenerationAnchor anchor) {
+    Database database = Database.at(location);
+    byte[] sealedDataKey;
     try {
-      Sqlite.check(directory);
-      byte[] sealedDataKey;
-      try (Connection writer = Sqlite.writer(directory)) {
+      database.check();
+      try (Connection writer = database.writer()) {
         Schema.migrate(writer);
         sealedDataKey = readDataKey(writer);
-        Sqlite.commit(writer);
+        database.commit(writer);
       }
-      byte[] dataKey = openDataKey(directory, envelope, sealedDataKey);
-      RowSeal seal = new RowSeal(dataKey);
-      Arrays.fill(dataKey, (byte) 0);
-      reader = Sqlite.reader(directory);
-      Store store = new Store(directory, seal, anchor, reader);
+    } catch (IOException | SQLException e) {
+      throw unreachable(database, e);
+    }
+    byte[] dataKey = openDataKey(database, envelope, sealedDataKey);
+    RowSeal seal = new RowSeal(dataKey);
+    Arrays.fill(dataKey, (byte) 0);
+    Store store = new Store(database, seal, anchor);
+    try {
       store.settleAnchor();
       return store;
-    } catch (NoSuchFileException e) {
-      throw new StoreException("there is no store in " + directory, e);
-    } catch (IOException | SQLException e) {
-      throw closing(
-          reader,
-          new StoreException("cannot open the store in " + directory + ": " + e.getMessage(), e));
     } catch (RuntimeException e) {
-      throw closing(reader, e);
+      store.close();
+      throw e;
     }
   }
 
-  private static byte[] openDataKey(Path directory, Envelope envelope, byte[] sealedDataKey) {
+  private static byte[] openDataKey(Database database, Envelope envelope, byte[] sealedDataKey) {
     try {
       return envelope.open(sealedDataKey, DATA_KEY_CONTEXT);
     } catch (RuntimeException e) {
-      throw new StoreException("the data key of the store in " + directory + " does not open", e);
+      throw new StoreException("the data key of the store in " + database + " does not open", e);
     }
-  }
-
-  private static RuntimeException closing(@Nullable Connection reader, RuntimeException cause) {
-    if (reader != null) {
-      try {
-        reader.close();
-      } catch (SQLException e) {
-        cause.addSuppressed(e);
-      }
-    }
-    return cause;
   }
 
   private void settleAnchor() {
@@ -201,7 +195,7 @@ public final class Store implements AutoCloseable {
                   + " remembers generation %d. Put the newest database back into %s. Where it is"
                   + " lost for good: delete the token's %s, and look through grants, API keys and"
                   + " client CAs, because what was removed since then is there again")
-              .formatted(now.anchored(), kept, directory, anchor.name()));
+              .formatted(now.anchored(), kept, database, anchor.name()));
     }
   }
 
@@ -243,7 +237,7 @@ public final class Store implements AutoCloseable {
     Change change;
     T result;
     writing.lock();
-    try (Connection writer = Sqlite.writer(directory)) {
+    try (Connection writer = database.writer()) {
       Verified before = readVerified(writer);
       change = new Change(writer, seal, before);
       result = work.apply(change);
@@ -282,7 +276,15 @@ public final class Store implements AutoCloseable {
     if (heads != 1) {
       throw new StoreException("another process changed the store at the same moment, try again");
     }
-    Sqlite.commit(writer);
+    try {
+      database.commit(writer);
+    } catch (SQLException e) {
+      // The connection may have broken after the server had committed.
+      throw new StoreException(
+          "it is not known whether the change was made; look at what the store says before you repeat it: "
+              + e.getMessage(),
+          e);
+    }
     highestSeen.accumulateAndGet(change.generation(), Math::max);
   }
 
@@ -364,11 +366,20 @@ public final class Store implements AutoCloseable {
   public void close() {
     reading.lock();
     try {
-      reader.close();
+      closed = true;
+      closeReader();
     } catch (SQLException e) {
       throw new StoreException("the store did not close cleanly", e);
     } finally {
       reading.unlock();
+    }
+  }
+
+  private void closeReader() throws SQLException {
+    Connection open = reader;
+    reader = null;
+    if (open != null) {
+      open.close();
     }
   }
 
@@ -469,6 +480,18 @@ public final class Store implements AutoCloseable {
     /** False when there is no such event. */
     public boolean remove(EventRecord event) {
       return delete(event);
+    }
+
+    /** The last checkpoint of a process in an audit file, in the place of an earlier one. */
+    public void put(AuditHeadRecord head) {
+      if (!update(head)) {
+        insert(head);
+      }
+    }
+
+    /** False when there is no such record. */
+    public boolean remove(AuditHeadRecord head) {
+      return delete(head);
     }
 
     /** What a gateway says of itself now, in the place of what it said before. */
@@ -598,17 +621,44 @@ public final class Store implements AutoCloseable {
     requireUntampered();
     reading.lock();
     try {
-      try {
-        return query.on(reader);
-      } finally {
-        reader.rollback();
+      Connection open = reader;
+      if (open != null) {
+        try {
+          return read(open, query);
+        } catch (SQLException e) {
+          // A server may have been restarted since. Reading again does no harm.
+          abandonReader(e);
+        }
       }
+      if (closed) {
+        throw new StoreException("the store is closed");
+      }
+      Connection fresh = database.reader();
+      reader = fresh;
+      return read(fresh, query);
     } catch (StoreTamperedException e) {
       throw latched(e);
     } catch (SQLException e) {
+      abandonReader(e);
       throw new StoreException("cannot read the store: " + e.getMessage(), e);
     } finally {
       reading.unlock();
+    }
+  }
+
+  private void abandonReader(SQLException cause) {
+    try {
+      closeReader();
+    } catch (SQLException e) {
+      cause.addSuppressed(e);
+    }
+  }
+
+  private static <T> T read(Connection reader, Query<T> query) throws SQLException {
+    try {
+      return query.on(reader);
+    } finally {
+      reader.rollback();
     }
   }
 
@@ -722,6 +772,7 @@ public final class Store implements AutoCloseable {
       List<AdministratorRecord> administrators = new ArrayList<>();
       List<EnrolmentRecord> enrolments = new ArrayList<>();
       List<EventRecord> events = new ArrayList<>();
+      List<AuditHeadRecord> auditHeads = new ArrayList<>();
       for (Table table : Table.values()) {
         for (Row row : of(table).values()) {
           switch (row.record()) {
@@ -734,6 +785,7 @@ public final class Store implements AutoCloseable {
             case AdministratorRecord administrator -> administrators.add(administrator);
             case EnrolmentRecord enrolment -> enrolments.add(enrolment);
             case EventRecord event -> events.add(event);
+            case AuditHeadRecord head -> auditHeads.add(head);
           }
         }
       }
@@ -747,7 +799,8 @@ public final class Store implements AutoCloseable {
           uses,
           administrators,
           enrolments,
-          events);
+          events,
+          auditHeads);
     }
   }
 

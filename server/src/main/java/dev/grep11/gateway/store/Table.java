@@ -13,7 +13,8 @@ enum Table {
   SEALING_KEY_USE("sealing_key_use", 2, false),
   ADMINISTRATOR("administrator", 3, true),
   ENROLMENT("enrolment", 3, true),
-  EVENT("event", 3, false);
+  EVENT("event", 3, false),
+  AUDIT_HEAD("audit_head", 3, false);
 
   private final String sqlName;
   private final int schemaVersion;
@@ -53,6 +54,7 @@ enum Table {
       case AdministratorRecord administrator -> ADMINISTRATOR;
       case EnrolmentRecord enrolment -> ENROLMENT;
       case EventRecord event -> EVENT;
+      case AuditHeadRecord head -> AUDIT_HEAD;
     };
   }
 }

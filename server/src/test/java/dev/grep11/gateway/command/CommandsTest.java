@@ -73,6 +73,33 @@ class CommandsTest {
   }
 
   @Test
+  void anAuditFileIsVerifiedWithAndWithoutTheGateway() throws Exception {
+    assertThat(at("masterkey", "create-next").code()).isZero();
+    var file = data.resolve("audit.jsonl.commands");
+    var whole = at("audit", "verify", file.toString(), "--output", "json").json();
+    assertThat(whole.get("result").asText()).isEqualTo("intact");
+    assertThat(whole.get("checkpoints-verified").asText()).startsWith("yes");
+    assertThat(whole.get("end").asText()).isEqualTo("a closing checkpoint");
+
+    var chain = run("audit", "verify", file.toString());
+    assertThat(chain.code()).isZero();
+    assertThat(chain.out()).contains("checkpoints-verified: no");
+
+    var changed = data.resolve("changed.jsonl");
+    Files.writeString(changed, Files.readString(file).replace("create-next", "destroy"));
+    var refused = run("audit", "verify", changed.toString(), "--output", "json");
+    assertThat(refused.code()).isEqualTo(1);
+    assertThat(refused.err()).startsWith("grep11: " + changed + ": line 2: ");
+    assertThat(refused.out()).contains("\"result\":\"not intact\"");
+  }
+
+  @Test
+  void anAuditFileThatIsNotThereIsNamed() {
+    run("audit", "verify", "absent.jsonl").refused(1);
+    run("audit", "verify").refused(2);
+  }
+
+  @Test
   void instancesAreMadeAndListed() throws Exception {
     var made =
         at(

@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -26,13 +27,26 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
+/** Each case on both databases. */
+@ParameterizedClass
+@EnumSource
 class StoreTest {
+  enum Kind {
+    SQLITE,
+    POSTGRESQL
+  }
+
+  private static final String FILES = "about files of SQLite";
   private static final UUID INSTANCE = UUID.fromString("6f6a3f0e-52d5-4d1e-9d1c-0a7b1f0c2d3e");
   private static final Subject BILLING =
       new Subject("https://issuer.canary.example", "billing-service-canary");
@@ -52,7 +66,27 @@ class StoreTest {
 
   private final SoftwareEnvelope envelope = new SoftwareEnvelope();
   private final SoftwareAnchor anchor = new SoftwareAnchor();
+  @Parameter Kind kind = Kind.SQLITE;
   @TempDir Path temporary;
+  private StoreLocation location;
+
+  @BeforeEach
+  void choosePlace() throws SQLException {
+    location =
+        switch (kind) {
+          case SQLITE -> new StoreLocation.Directory(directory());
+          case POSTGRESQL -> PostgresServer.shared().createDatabase();
+        };
+    if (kind == Kind.POSTGRESQL) {
+      plainSql(
+          "CREATE FUNCTION zeroblob(length int) RETURNS bytea LANGUAGE sql"
+              + " AS 'SELECT decode(repeat(''00'', length), ''hex'')'");
+    }
+  }
+
+  private StoreLocation location() {
+    return location;
+  }
 
   @Test
   void returnsEveryRecordAsItWasAfterOpeningAgain() {
@@ -64,7 +98,7 @@ class StoreTest {
             Optional.of("keystore:" + INSTANCE));
     InstanceRecord instance = instance(INSTANCE, "payments");
     ApiKeyRecord apiKey = apiKey("ci");
-    try (Store store = Store.create(directory(), envelope, anchor)) {
+    try (Store store = Store.create(location(), envelope, anchor)) {
       assertThat(store.generation()).isZero();
       assertThat(store.createInstance(instance)).isTrue();
       assertThat(store.addGrant(GRANT)).isTrue();
@@ -72,7 +106,7 @@ class StoreTest {
       assertThat(store.addApiKey(apiKey)).isTrue();
       assertThat(store.generation()).isEqualTo(4);
     }
-    try (Store store = Store.open(directory(), envelope, anchor)) {
+    try (Store store = Store.open(location(), envelope, anchor)) {
       assertThat(store.generation()).isEqualTo(4);
       assertThat(store.instances()).containsExactly(instance);
       assertThat(store.findInstance(INSTANCE)).contains(instance);
@@ -130,7 +164,7 @@ class StoreTest {
 
   @Test
   void takesUpAStoreOfTheFirstSchemaVersion() throws SQLException {
-    try (Store store = Store.create(directory(), envelope, anchor)) {
+    try (Store store = Store.create(location(), envelope, anchor)) {
       store.createInstance(instance(INSTANCE, "payments"));
       store.addGrant(GRANT);
     }
@@ -138,7 +172,7 @@ class StoreTest {
         "DROP TABLE replica; DROP TABLE sealing_key_use; DROP TABLE administrator;"
             + " DROP TABLE enrolment; DROP TABLE event;"
             + " DELETE FROM schema_version WHERE version > 1");
-    try (Store store = Store.open(directory(), envelope, anchor)) {
+    try (Store store = Store.open(location(), envelope, anchor)) {
       assertThat(store.grants()).containsExactly(GRANT);
       store.change(change -> {
         change.put(REPLICA);
@@ -167,7 +201,7 @@ class StoreTest {
 
   @Test
   void hasNoRegistryForAnInstanceItDoesNotKnow() {
-    try (Store store = Store.create(directory(), envelope, anchor)) {
+    try (Store store = Store.create(location(), envelope, anchor)) {
       assertThat(store.findRegistry(INSTANCE)).isEmpty();
     }
   }
@@ -215,25 +249,26 @@ class StoreTest {
 
   @Test
   void refusesToCreateASecondStoreAndToOpenNone() {
-    assertThat(Store.exists(directory())).isFalse();
-    assertThatThrownBy(() -> Store.open(directory(), envelope, anchor))
+    assertThat(Store.exists(location())).isFalse();
+    assertThatThrownBy(() -> Store.open(location(), envelope, anchor))
         .hasMessageContaining("there is no store");
-    Store.create(directory(), envelope, anchor).close();
-    assertThat(Store.exists(directory())).isTrue();
-    assertThatThrownBy(() -> Store.create(directory(), envelope, anchor))
+    Store.create(location(), envelope, anchor).close();
+    assertThat(Store.exists(location())).isTrue();
+    assertThatThrownBy(() -> Store.create(location(), envelope, anchor))
         .hasMessageContaining("already");
   }
 
   @Test
   void refusesAnotherEnvelope() {
-    Store.create(directory(), envelope, anchor).close();
-    assertThatThrownBy(() -> Store.open(directory(), new SoftwareEnvelope(), anchor))
+    Store.create(location(), envelope, anchor).close();
+    assertThatThrownBy(() -> Store.open(location(), new SoftwareEnvelope(), anchor))
         .isInstanceOf(StoreException.class)
         .hasMessageContaining("data key");
   }
 
   @Test
   void keepsItsFilesFromOtherUsersAndRefusesToOpenThemWhenTheyAreNot() throws IOException {
+    assumeTrue(kind == Kind.SQLITE, FILES);
     try (Store store = populated();
         Stream<Path> files = Files.list(directory())) {
       assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(directory())))
@@ -247,12 +282,13 @@ class StoreTest {
     }
     Files.setPosixFilePermissions(
         directory().resolve("store.db"), PosixFilePermissions.fromString("rw-r-----"));
-    assertThatThrownBy(() -> Store.open(directory(), envelope, anchor))
+    assertThatThrownBy(() -> Store.open(location(), envelope, anchor))
         .hasMessageContaining("store.db has mode rw-r-----, it must be rw-------");
   }
 
   @Test
   void leavesNoSubjectNameOrCertificateReadableOnDisk() throws IOException {
+    assumeTrue(kind == Kind.SQLITE, FILES);
     try (Store store = populated()) {
       assertThat(store.generation()).isPositive();
       StringBuilder disk = new StringBuilder();
@@ -311,7 +347,7 @@ class StoreTest {
       assertThatThrownBy(() -> store.addGrant(Grant.ofRole(BILLING, INSTANCE, "Reader")))
           .as("a change would seal the tampering")
           .isInstanceOf(StoreTamperedException.class);
-      assertThatThrownBy(() -> Store.open(directory(), envelope, anchor))
+      assertThatThrownBy(() -> Store.open(location(), envelope, anchor))
           .isInstanceOf(StoreTamperedException.class);
     }
   }
@@ -333,7 +369,7 @@ class StoreTest {
       store.removeGrant(GRANT);
       plainSql("DELETE FROM head; INSERT INTO head SELECT * FROM kept");
     }
-    assertThatThrownBy(() -> Store.open(directory(), envelope, anchor))
+    assertThatThrownBy(() -> Store.open(location(), envelope, anchor))
         .isInstanceOf(StoreTamperedException.class);
   }
 
@@ -348,7 +384,7 @@ class StoreTest {
       assertThatThrownBy(store::generation).isInstanceOf(StoreTamperedException.class);
       assertThatThrownBy(() -> store.removeGrant(GRANT)).isInstanceOf(StoreTamperedException.class);
     }
-    try (Store restarted = Store.open(directory(), envelope, anchor)) {
+    try (Store restarted = Store.open(location(), envelope, anchor)) {
       assertThat(restarted.grants()).contains(GRANT);
     }
   }
@@ -369,7 +405,7 @@ class StoreTest {
 
   @Test
   void anchorsWhatGrantsOrRevokesAndNothingElse() {
-    try (Store store = Store.create(directory(), envelope, anchor)) {
+    try (Store store = Store.create(location(), envelope, anchor)) {
       store.addGrant(GRANT);
       assertThat(anchor.highest()).isEqualTo(1);
       store.change(change -> {
@@ -393,11 +429,11 @@ class StoreTest {
     }
     plainSql(
         "DELETE FROM head; INSERT INTO head SELECT * FROM kept_head; INSERT INTO access_grant SELECT * FROM kept");
-    assertThatThrownBy(() -> Store.open(directory(), envelope, anchor))
+    assertThatThrownBy(() -> Store.open(location(), envelope, anchor))
         .isInstanceOf(StoreTamperedException.class)
         .hasMessageContaining("of generation 3, and the token remembers generation 5");
     // A process that had it open would bump its generation every few seconds.
-    try (Store unaware = Store.open(directory(), envelope, new SoftwareAnchor())) {
+    try (Store unaware = Store.open(location(), envelope, new SoftwareAnchor())) {
       for (int i = 0; i < 5; i++) {
         unaware.change(change -> {
           change.add(USE);
@@ -406,7 +442,7 @@ class StoreTest {
       }
       assertThat(unaware.generation()).isGreaterThan(anchor.highest());
     }
-    assertThatThrownBy(() -> Store.open(directory(), envelope, anchor))
+    assertThatThrownBy(() -> Store.open(location(), envelope, anchor))
         .isInstanceOf(StoreTamperedException.class);
   }
 
@@ -425,7 +461,7 @@ class StoreTest {
   void tellsTheAnchorWhatAKilledProcessDidNot() {
     SoftwareAnchor behind = new SoftwareAnchor();
     populated().close();
-    try (Store store = Store.open(directory(), envelope, behind)) {
+    try (Store store = Store.open(location(), envelope, behind)) {
       assertThat(store.generation()).isEqualTo(4);
     }
     assertThat(behind.highest()).isEqualTo(3);
@@ -450,10 +486,13 @@ class StoreTest {
   }
 
   @Test
-  void beginsNoEmptyStoreWhereTheAnchorRemembersOne() throws IOException {
+  void beginsNoEmptyStoreWhereTheAnchorRemembersOne() throws Exception {
     populated().close();
-    Files.delete(directory().resolve("store.db"));
-    assertThatThrownBy(() -> Store.create(directory(), envelope, anchor))
+    switch (kind) {
+      case SQLITE -> Files.delete(directory().resolve("store.db"));
+      case POSTGRESQL -> plainSql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+    }
+    assertThatThrownBy(() -> Store.create(location(), envelope, anchor))
         .isInstanceOf(StoreException.class)
         .hasMessageContaining("the token remembers generation 3");
   }
@@ -464,7 +503,7 @@ class StoreTest {
       assertThat(store.generation()).isEqualTo(4);
       replaceHeadByItsDigest();
       SoftwareAnchor none = new SoftwareAnchor();
-      try (Store opened = Store.open(directory(), envelope, none)) {
+      try (Store opened = Store.open(location(), envelope, none)) {
         assertThat(opened.grants()).containsExactly(GRANT);
         assertThat(none.highest()).isEqualTo(4);
         opened.removeGrant(GRANT);
@@ -476,7 +515,7 @@ class StoreTest {
   @Test
   void showsChangesToAnotherStoreOnTheSameDirectory() {
     try (Store one = populated();
-        Store two = Store.open(directory(), envelope, anchor)) {
+        Store two = Store.open(location(), envelope, anchor)) {
       long before = two.generation();
       one.removeGrant(GRANT);
       assertThat(two.generation()).isEqualTo(before + 1);
@@ -489,7 +528,7 @@ class StoreTest {
   @Test
   void losesNoChangeWhenTwoStoresWriteAtOnceWhileOthersRead() throws Exception {
     try (Store one = populated();
-        Store two = Store.open(directory(), envelope, anchor);
+        Store two = Store.open(location(), envelope, anchor);
         ExecutorService threads = Executors.newFixedThreadPool(3)) {
       long before = one.generation();
       List<Callable<Long>> work = new ArrayList<>();
@@ -512,6 +551,7 @@ class StoreTest {
 
   @Test
   void opensTheFilesAsTheyLayInTheMiddleOfATransaction() throws Exception {
+    assumeTrue(kind == Kind.SQLITE, FILES);
     Path copy = temporary.resolve("copy");
     try (Store store = populated()) {
       store.change(change -> {
@@ -521,7 +561,8 @@ class StoreTest {
       });
       assertThat(store.grants()).isEmpty();
     }
-    try (Store store = Store.open(copy, envelope, new SoftwareAnchor())) {
+    try (Store store =
+        Store.open(new StoreLocation.Directory(copy), envelope, new SoftwareAnchor())) {
       assertThat(store.grants())
           .as("the transaction had not been committed")
           .containsExactly(GRANT);
@@ -531,7 +572,7 @@ class StoreTest {
   @Test
   void keepsEveryAcknowledgedChangeOfAProcessThatIsKilled() throws Exception {
     byte[] key = "0123456789abcdef0123456789abcdef".getBytes(UTF_8);
-    Store.create(directory(), new SoftwareEnvelope(key), anchor).close();
+    Store.create(location(), new SoftwareEnvelope(key), anchor).close();
     Process process =
         new ProcessBuilder(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
@@ -540,8 +581,12 @@ class StoreTest {
                 "-cp",
                 System.getProperty("java.class.path"),
                 Writer.class.getName(),
-                directory().toString(),
-                new String(key, UTF_8))
+                new String(key, UTF_8),
+                location.toString(),
+                location instanceof StoreLocation.Postgresql server ? server.user() : "",
+                location instanceof StoreLocation.Postgresql server
+                    ? server.passwordFile().toString()
+                    : "")
             .redirectError(ProcessBuilder.Redirect.INHERIT)
             .start();
     List<String> acknowledged = new ArrayList<>();
@@ -558,7 +603,7 @@ class StoreTest {
           .filter(line -> line.length() == UUID.randomUUID().toString().length())
           .forEach(acknowledged::add);
     }
-    try (Store store = Store.open(directory(), new SoftwareEnvelope(key), anchor)) {
+    try (Store store = Store.open(location(), new SoftwareEnvelope(key), anchor)) {
       assertThat(store.grants().stream().map(grant -> grant.subject().id()))
           .containsAll(acknowledged);
     }
@@ -569,11 +614,13 @@ class StoreTest {
     private Writer() {}
 
     public static void main(String[] arguments) {
+      var location =
+          arguments[2].isEmpty()
+              ? new StoreLocation.Directory(Path.of(arguments[1]))
+              : new StoreLocation.Postgresql(arguments[1], arguments[2], Path.of(arguments[3]));
       try (Store store =
           Store.open(
-              Path.of(arguments[0]),
-              new SoftwareEnvelope(arguments[1].getBytes(UTF_8)),
-              new SoftwareAnchor())) {
+              location, new SoftwareEnvelope(arguments[0].getBytes(UTF_8)), new SoftwareAnchor())) {
         while (true) {
           String id = UUID.randomUUID().toString();
           store.addGrant(Grant.ofRole(new Subject("i", id), INSTANCE, "Reader"));
@@ -588,7 +635,7 @@ class StoreTest {
   }
 
   private Store populated() {
-    Store store = Store.create(directory(), envelope, anchor);
+    Store store = Store.create(location(), envelope, anchor);
     store.createInstance(instance(INSTANCE, "payments"));
     store.addGrant(GRANT);
     store.addApiKey(apiKey("ci"));
@@ -600,9 +647,18 @@ class StoreTest {
     return store;
   }
 
+  /** As who may write the database. */
+  private Connection connect() throws SQLException {
+    return switch (location) {
+      case StoreLocation.Directory _ ->
+          DriverManager.getConnection("jdbc:sqlite:" + directory().resolve("store.db"));
+      case StoreLocation.Postgresql server ->
+          PostgresServer.shared().connect(PostgresServer.nameOf(server));
+    };
+  }
+
   private void plainSql(String sql) throws SQLException {
-    try (Connection connection =
-            DriverManager.getConnection("jdbc:sqlite:" + directory().resolve("store.db"));
+    try (Connection connection = connect();
         var statement = connection.createStatement()) {
       statement.executeUpdate(sql);
     }
@@ -610,13 +666,13 @@ class StoreTest {
 
   /** What the head held when it had no room for the anchored generation. */
   private void replaceHeadByItsDigest() throws SQLException {
-    try (Connection connection =
-            DriverManager.getConnection("jdbc:sqlite:" + directory().resolve("store.db"));
+    try (Connection connection = connect();
         var statement = connection.createStatement();
         var row =
             statement.executeQuery(
                 "SELECT data_key.sealed, head.sealed, head.generation FROM data_key, head");
         var update = connection.prepareStatement("UPDATE head SET sealed = ?")) {
+      assertThat(row.next()).isTrue();
       byte[] context = "grep11-gateway store data key v1".getBytes(UTF_8);
       RowSeal seal = new RowSeal(envelope.open(row.getBytes(1), context));
       long generation = row.getLong(3);
