@@ -5,9 +5,9 @@ import dev.grep11.client.certmgr.AdministratorKeyPair;
 import dev.grep11.client.certmgr.CertificateManagerClient;
 import dev.grep11.client.certmgr.Change;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -87,7 +87,8 @@ final class AdminKeySet extends ServiceCommand {
           manager, new KeyRegistration(manager, given.pair(), null, file), seen, code, printout);
       printout.table(List.of("KEYTYPE", "FILE"), List.of(List.of("PrivateKey", file)));
       printout.completed(
-          fields(Map.of("privateKeyFile", file, "fingerprint", Fingerprint.of(given.pair()))));
+          new TreeMap<>(
+              Map.of("privateKeyFile", file, "fingerprint", Fingerprint.of(given.pair()))));
     } else {
       var pair = AdministratorKeyPair.generate(type);
       var files = AdministratorKeyFiles.create(pair, passphrase, surroundings);
@@ -97,10 +98,6 @@ final class AdminKeySet extends ServiceCommand {
       printout.completed(files.fields(pair));
     }
     return 0;
-  }
-
-  private static Map<String, Object> fields(Map<String, String> fields) {
-    return new LinkedHashMap<>(fields);
   }
 
   private void register(

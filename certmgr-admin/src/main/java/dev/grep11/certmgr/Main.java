@@ -143,8 +143,7 @@ public final class Main {
     return root;
   }
 
-  private static int explain(Exception thrown, Surroundings surroundings)
-      throws CommandLine.ParameterException {
+  private static int explain(Exception thrown, Surroundings surroundings) {
     if (thrown instanceof CommandLine.ParameterException wrong) {
       return wrongUse(wrong);
     }

@@ -159,9 +159,11 @@ class CommandsTest {
                 .formatted(manager.address()));
     assertThat(completed("cert", "delete", "--admin-priv-key", key, "--cert-id", "payments"))
         .isEqualTo(
-            ("connecting to server [%s]...\n"
-                    + "other administrators hold 0 certificates; mutual TLS is off for this instance\n"
-                    + "command completed successfully.\n")
+            """
+            connecting to server [%s]...
+            other administrators hold 0 certificates; mutual TLS is off for this instance
+            command completed successfully.
+            """
                 .formatted(manager.address()));
     assertThat(completed("adminkey", "delete", "--admin-priv-key", key))
         .isEqualTo(
@@ -202,9 +204,11 @@ class CommandsTest {
 
     assertThat(completed("cert", "list"))
         .isEqualTo(
-            ("connecting to server [%s]...\n"
-                    + "other administrators hold 1 certificate; mutual TLS is on for this instance\n"
-                    + "command completed successfully.\n")
+            """
+            connecting to server [%s]...
+            other administrators hold 1 certificate; mutual TLS is on for this instance
+            command completed successfully.
+            """
                 .formatted(manager.address()));
   }
 
@@ -217,9 +221,12 @@ class CommandsTest {
     assertThat(
             completed("cert", "get", "--cert-id", "payments", "--cert-store-file", file.toString()))
         .isEqualTo(
-            ("connecting to server [%s]...\n"
-                    + "------------------ The returned certification ------------------\n"
-                    + "%s\ncommand completed successfully.\n")
+            """
+            connecting to server [%s]...
+            ------------------ The returned certification ------------------
+            %s
+            command completed successfully.
+            """
                 .formatted(manager.address(), pem));
     assertThat(file).hasContent(pem);
     assertThat(failed("cert", "get", "--cert-id", "payments", "--cert-store-file", file.toString()))

@@ -3,7 +3,6 @@ package dev.grep11.client.certmgr;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.grep11.client.certmgr.AdministratorKeyPair.Type;
 import dev.grep11.proto.certmgr.Command;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
@@ -32,7 +31,7 @@ class AdministratorKeyPairTest {
 
   @ParameterizedTest
   @EnumSource
-  void comesBackFromItsFileWithTheSamePublicKey(Type type) throws Exception {
+  void comesBackFromItsFileWithTheSamePublicKey(AdministratorKeyPair.Type type) throws Exception {
     var pair = AdministratorKeyPair.generate(type);
     pair.writePrivateKey(file("a"), null);
 
@@ -48,7 +47,7 @@ class AdministratorKeyPairTest {
   @Test
   void findsTheRightOneOfTwoPointsWithTheSameX() throws Exception {
     for (int i = 0; i < 16; i++) {
-      var pair = AdministratorKeyPair.generate(Type.P256);
+      var pair = AdministratorKeyPair.generate(AdministratorKeyPair.Type.P256);
       pair.writePrivateKey(file("k" + i), null);
 
       assertThat(AdministratorKeyPair.read(file("k" + i), null).publicKey())
@@ -58,7 +57,7 @@ class AdministratorKeyPairTest {
 
   @ParameterizedTest
   @EnumSource
-  void opensslReadsAnEncryptedKey(Type type) throws Exception {
+  void opensslReadsAnEncryptedKey(AdministratorKeyPair.Type type) throws Exception {
     var pair = AdministratorKeyPair.generate(type);
     pair.writePrivateKey(file("a"), PASSPHRASE);
 
@@ -132,16 +131,16 @@ class AdministratorKeyPairTest {
     Files.writeString(file("a"), "precious");
 
     assertThatThrownBy(
-            () -> AdministratorKeyPair.generate(Type.P256).writePrivateKey(file("a"), null))
+            () -> AdministratorKeyPair.generate(AdministratorKeyPair.Type.P256).writePrivateKey(file("a"), null))
         .isInstanceOf(java.nio.file.FileAlreadyExistsException.class);
     assertThat(file("a")).hasContent("precious");
   }
 
   @ParameterizedTest
   @EnumSource
-  void aCommandIsSignedOverContextZeroByteAndPayload(Type type) throws Exception {
+  void aCommandIsSignedOverContextZeroByteAndPayload(AdministratorKeyPair.Type type) throws Exception {
     var pair = AdministratorKeyPair.generate(type);
-    var next = AdministratorKeyPair.generate(Type.P256);
+    var next = AdministratorKeyPair.generate(AdministratorKeyPair.Type.P256);
     var seen = new AdministratorKey(pair.publicKey(), "https://iam", "anna", 6, 41, "crn");
 
     var signed =
@@ -180,7 +179,7 @@ class AdministratorKeyPairTest {
   private static boolean verifies(
       AdministratorKeyPair pair, String context, byte[] payload, byte[] signature)
       throws Exception {
-    boolean edwards = pair.type() == Type.ED25519;
+    boolean edwards = pair.type() == AdministratorKeyPair.Type.ED25519;
     var key =
         KeyFactory.getInstance(edwards ? "Ed25519" : "EC")
             .generatePublic(new X509EncodedKeySpec(pair.publicKey()));
