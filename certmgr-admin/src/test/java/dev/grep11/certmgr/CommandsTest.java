@@ -475,7 +475,8 @@ class CommandsTest {
   @Test
   void aKeyThatMustBeCountersignedIsKeptAndRegisteredLater() throws Exception {
     manager.refuse(
-        Status.FAILED_PRECONDITION.withDescription("an administrator of the instance must countersign this key first"));
+        Status.FAILED_PRECONDITION.withDescription(
+            "an administrator of the instance must countersign this key first"));
 
     var told = failed("adminkey", "set");
 

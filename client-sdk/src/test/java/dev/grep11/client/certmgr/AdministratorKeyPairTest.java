@@ -130,15 +130,17 @@ class AdministratorKeyPairTest {
   void neverOverwritesAKey() throws Exception {
     Files.writeString(file("a"), "precious");
 
-    assertThatThrownBy(
-            () -> AdministratorKeyPair.generate(AdministratorKeyPair.Type.P256).writePrivateKey(file("a"), null))
+    assertThatThrownBy(() ->
+            AdministratorKeyPair.generate(AdministratorKeyPair.Type.P256)
+                .writePrivateKey(file("a"), null))
         .isInstanceOf(java.nio.file.FileAlreadyExistsException.class);
     assertThat(file("a")).hasContent("precious");
   }
 
   @ParameterizedTest
   @EnumSource
-  void aCommandIsSignedOverContextZeroByteAndPayload(AdministratorKeyPair.Type type) throws Exception {
+  void aCommandIsSignedOverContextZeroByteAndPayload(AdministratorKeyPair.Type type)
+      throws Exception {
     var pair = AdministratorKeyPair.generate(type);
     var next = AdministratorKeyPair.generate(AdministratorKeyPair.Type.P256);
     var seen = new AdministratorKey(pair.publicKey(), "https://iam", "anna", 6, 41, "crn");
