@@ -82,13 +82,13 @@ public final class Grep11Client implements AutoCloseable {
   private static final Metadata.Key<String> INSTANCE =
       Metadata.Key.of("bluemix-instance", Metadata.ASCII_STRING_MARSHALLER);
 
-  private final ManagedChannel connection;
+  private final GatewayConnection connection;
   private final Channel channel;
   private final Duration deadline;
 
-  private Grep11Client(ManagedChannel connection, Channel channel, Duration deadline) {
+  private Grep11Client(GatewayConnection connection, Duration deadline) {
     this.connection = connection;
-    this.channel = channel;
+    this.channel = connection.channel();
     this.deadline = deadline;
   }
 
@@ -345,15 +345,7 @@ public final class Grep11Client implements AutoCloseable {
   /** Closes the connection; calls that run get five seconds to finish. */
   @Override
   public void close() {
-    connection.shutdown();
-    try {
-      if (!connection.awaitTermination(5, TimeUnit.SECONDS)) {
-        connection.shutdownNow();
-      }
-    } catch (InterruptedException e) {
-      connection.shutdownNow();
-      Thread.currentThread().interrupt();
-    }
+    connection.close();
   }
 
   private UnwrapKeyResponse unwrap(
@@ -549,6 +541,15 @@ public final class Grep11Client implements AutoCloseable {
      *     named
      */
     public Grep11Client build() {
+      return new Grep11Client(connect(), deadline);
+    }
+
+    /**
+     * The connection alone, for another service of the gateway, such as the certificate manager.
+     *
+     * @throws IllegalArgumentException as {@link #build()}
+     */
+    public GatewayConnection connect() {
       if (apiKey != null && token != null) {
         throw new IllegalArgumentException("an API key and a token supplier: one of them");
       }
@@ -568,8 +569,10 @@ public final class Grep11Client implements AutoCloseable {
       }
       List<ClientInterceptor> interceptors = interceptors();
       ManagedChannel connection = builder.build();
-      return new Grep11Client(
-          connection, ClientInterceptors.intercept(connection, interceptors), deadline);
+      return new GatewayConnection(
+          String.join(",", addresses.addresses()),
+          connection,
+          ClientInterceptors.intercept(connection, interceptors));
     }
 
     private List<ClientInterceptor> interceptors() {
