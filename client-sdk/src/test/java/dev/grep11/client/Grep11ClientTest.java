@@ -47,11 +47,13 @@ class Grep11ClientTest {
 
   @Test
   void runsTheExampleWithATokenForTheApiKey() throws Exception {
-    try (var tokens = new FakeTokenService(authority.issue("iam"))) {
-      assertThat(
-              ClientExample.signAndVerify(
-                  gateway.address(), authority.ca(), "key".toCharArray(), tokens.endpoint()))
-          .isTrue();
+    try (var tokens = new FakeTokenService(authority.issue("iam"));
+        var client =
+            Grep11Client.builder(gateway.address())
+                .trustedCa(authority.ca())
+                .apiKey("key".toCharArray(), tokens.endpoint())
+                .build()) {
+      assertThat(ClientExample.signAndVerify(client)).isTrue();
       assertThat(tokens.requests()).hasSize(1);
       assertThat(gateway.calls())
           .hasSize(3)
