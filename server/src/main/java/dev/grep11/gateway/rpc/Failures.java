@@ -38,6 +38,7 @@ final class Failures {
   /**
    * An answer to a call that failed.
    *
+   * @param recorded the detail as the audit has it, which may say more
    * @param tokenRefusal what was wrong with the token; not a part of the answer
    */
   record Failure(
@@ -45,9 +46,14 @@ final class Failures {
       Metadata trailers,
       long returnValue,
       String detail,
+      String recorded,
       Optional<TokenRejectedException.Reason> tokenRefusal) {
     Failure because(Optional<TokenRejectedException.Reason> wrongWithTheToken) {
-      return new Failure(status, trailers, returnValue, detail, wrongWithTheToken);
+      return new Failure(status, trailers, returnValue, detail, recorded, wrongWithTheToken);
+    }
+
+    Failure recordedAs(String more) {
+      return new Failure(status, trailers, returnValue, detail, more, tokenRefusal);
     }
   }
 
@@ -89,7 +95,8 @@ final class Failures {
   }
 
   private static Failure answer(Status.Code code, Pkcs11Exception refused) {
-    return answer(code, refused.returnValue(), refused.detail(), refused.retry());
+    return answer(code, refused.returnValue(), refused.detail(), refused.retry())
+        .recordedAs(refused.recorded());
   }
 
   private static Failure answer(Status.Code code, long returnValue, String detail, boolean retry) {
@@ -105,6 +112,11 @@ final class Failures {
     var trailers = new Metadata();
     trailers.put(DETAILS, inTrailer);
     return new Failure(
-        code.toStatus().withDescription(name), trailers, returnValue, detail, Optional.empty());
+        code.toStatus().withDescription(name),
+        trailers,
+        returnValue,
+        detail,
+        detail,
+        Optional.empty());
   }
 }

@@ -214,7 +214,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
         record(
             failure.status().getCode(),
             failure.returnValue(),
-            failure.detail(),
+            failure.recorded(),
             failure.tokenRefusal());
       } catch (AuditUnavailableException e) {
         // A refusal releases nothing; the audit log itself tells of its gap.
