@@ -83,16 +83,13 @@ public final class Grep11Client implements AutoCloseable {
   private static final Metadata.Key<String> INSTANCE =
       Metadata.Key.of("bluemix-instance", Metadata.ASCII_STRING_MARSHALLER);
 
-  private final ManagedChannel connection;
+  private final GatewayConnection connection;
   private final Channel channel;
-  private final AddressList addresses;
   private final Duration deadline;
 
-  private Grep11Client(
-      ManagedChannel connection, Channel channel, AddressList addresses, Duration deadline) {
+  private Grep11Client(GatewayConnection connection, Duration deadline) {
     this.connection = connection;
-    this.channel = channel;
-    this.addresses = addresses;
+    this.channel = connection.channel();
     this.deadline = deadline;
   }
 
@@ -366,15 +363,7 @@ public final class Grep11Client implements AutoCloseable {
   /** Closes the connection; calls that run get five seconds to finish. */
   @Override
   public void close() {
-    connection.shutdown();
-    try {
-      if (!connection.awaitTermination(5, TimeUnit.SECONDS)) {
-        connection.shutdownNow();
-      }
-    } catch (InterruptedException e) {
-      connection.shutdownNow();
-      Thread.currentThread().interrupt();
-    }
+    connection.close();
   }
 
   private UnwrapKeyResponse unwrap(
@@ -405,7 +394,7 @@ public final class Grep11Client implements AutoCloseable {
     try {
       return call(method, request, Deadline.after(deadline.toNanos(), TimeUnit.NANOSECONDS));
     } catch (StatusRuntimeException e) {
-      throw Grep11Exception.of(e, addresses);
+      throw Grep11Exception.of(e, connection.address());
     }
   }
 
@@ -416,7 +405,7 @@ public final class Grep11Client implements AutoCloseable {
       try {
         return call(method, request, end);
       } catch (StatusRuntimeException e) {
-        var failure = Grep11Exception.of(e, addresses);
+        var failure = Grep11Exception.of(e, connection.address());
         if (!failure.retry()
             || attempt == ATTEMPTS
             || brokeInTheHandshake(e)
@@ -570,6 +559,15 @@ public final class Grep11Client implements AutoCloseable {
      *     named
      */
     public Grep11Client build() {
+      return new Grep11Client(connect(), deadline);
+    }
+
+    /**
+     * The connection alone, for another service of the gateway, such as the certificate manager.
+     *
+     * @throws IllegalArgumentException as {@link #build()}
+     */
+    public GatewayConnection connect() {
       if (apiKey != null && token != null) {
         throw new IllegalArgumentException("an API key and a token supplier: one of them");
       }
@@ -589,8 +587,10 @@ public final class Grep11Client implements AutoCloseable {
       }
       List<ClientInterceptor> interceptors = interceptors();
       ManagedChannel connection = builder.build();
-      return new Grep11Client(
-          connection, ClientInterceptors.intercept(connection, interceptors), addresses, deadline);
+      return new GatewayConnection(
+          String.join(", ", addresses.addresses()),
+          connection,
+          ClientInterceptors.intercept(connection, interceptors));
     }
 
     private List<ClientInterceptor> interceptors() {

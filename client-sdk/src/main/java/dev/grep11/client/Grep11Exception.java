@@ -64,7 +64,7 @@ public final class Grep11Exception extends RuntimeException {
   }
 
   /** As {@link #of(StatusRuntimeException)}, naming where there is nobody. */
-  static Grep11Exception of(StatusRuntimeException failure, AddressList gateway) {
+  static Grep11Exception of(StatusRuntimeException failure, String gateway) {
     var reason =
         TokenServiceUnavailableException.isCauseOf(failure)
             ? Optional.<String>empty()
@@ -75,8 +75,7 @@ public final class Grep11Exception extends RuntimeException {
                 failure.getStatus().getCode(),
                 false,
                 Ckr.CKR_GENERAL_ERROR,
-                "gateway %s cannot be reached: %s"
-                    .formatted(String.join(", ", gateway.addresses()), why),
+                "gateway %s cannot be reached: %s".formatted(gateway, why),
                 true,
                 failure))
         .orElseGet(() -> of(failure));

@@ -3,12 +3,16 @@ package dev.grep11.client;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
 import java.security.KeyStore;
 import java.security.PrivateKey;
+import java.security.Signature;
+import java.security.SignatureException;
 import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
 import java.security.spec.InvalidKeySpecException;
@@ -70,11 +74,12 @@ final class Pem {
   static KeyManager[] identity(Path certificateFile, Path keyFile) {
     try {
       List<X509Certificate> chain = certificates(certificateFile);
+      var key = privateKey(keyFile);
+      requirePair(certificateFile, chain.get(0), keyFile, key);
       var store = emptyStore();
       // The store never leaves memory, so its password protects nothing.
       char[] password = new char[0];
-      store.setKeyEntry(
-          "client", privateKey(keyFile), password, chain.toArray(new X509Certificate[0]));
+      store.setKeyEntry("client", key, password, chain.toArray(new X509Certificate[0]));
       var factory = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
       factory.init(store, password);
       return factory.getKeyManagers();
@@ -96,13 +101,49 @@ final class Pem {
           return pkcs8(file, sec1(block.der));
         }
         case "ENCRYPTED PRIVATE KEY" ->
-            throw new IllegalArgumentException(file + ": the private key is encrypted");
+            throw new IllegalArgumentException(
+                file
+                    + ": the private key is encrypted; write it without a passphrase, readable by"
+                    + " this user only: openssl pkcs8 -in FILE -out NEW");
         default -> {
           // Files of openssl hold parameters or certificates before the key.
         }
       }
     }
     throw new IllegalArgumentException(file + ": no private key");
+  }
+
+  /** Told here, since in the handshake the server could only say that the signature is wrong. */
+  private static void requirePair(
+      Path certificateFile, X509Certificate certificate, Path keyFile, PrivateKey key)
+      throws GeneralSecurityException {
+    boolean pair = false;
+    if (certificate.getPublicKey().getAlgorithm().equals(key.getAlgorithm())) {
+      var algorithm =
+          switch (key.getAlgorithm()) {
+            case "RSA" -> "SHA256withRSA";
+            case "EC" -> "SHA256withECDSA";
+            default -> "EdDSA";
+          };
+      var signature = Signature.getInstance(algorithm);
+      byte[] probe = {1};
+      signature.initSign(key);
+      signature.update(probe);
+      byte[] signed = signature.sign();
+      signature.initVerify(certificate.getPublicKey());
+      signature.update(probe);
+      try {
+        pair = signature.verify(signed);
+      } catch (SignatureException ofAnotherSize) {
+        pair = false;
+      }
+    }
+    if (!pair) {
+      throw new IllegalArgumentException(
+          "%s: not the private key of the first certificate in %s (\"%s\"); the client's own"
+                  .formatted(keyFile, certificateFile, certificate.getSubjectX500Principal())
+              + " certificate comes first, intermediates after it");
+    }
   }
 
   private static List<X509Certificate> certificates(Path file) {
@@ -177,6 +218,12 @@ final class Pem {
   }
 
   private static IllegalArgumentException unusable(Path file, Exception cause) {
+    if (cause instanceof NoSuchFileException) {
+      return new IllegalArgumentException(file + ": no such file", cause);
+    }
+    if (cause instanceof AccessDeniedException) {
+      return new IllegalArgumentException(file + ": this user may not read it", cause);
+    }
     return new IllegalArgumentException(file + ": " + cause, cause);
   }
 

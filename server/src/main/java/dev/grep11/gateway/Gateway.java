@@ -1,6 +1,9 @@
 package dev.grep11.gateway;
 
 import dev.grep11.gateway.audit.AuditLog;
+import dev.grep11.gateway.certmgr.Administration;
+import dev.grep11.gateway.certmgr.ClientCas;
+import dev.grep11.gateway.certmgr.Replicas;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.iam.Grants;
@@ -16,20 +19,26 @@ import dev.grep11.gateway.key.StateSealer;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
 import dev.grep11.gateway.rpc.CallAuditLog;
-import dev.grep11.gateway.rpc.ClientCertificates;
+import dev.grep11.gateway.rpc.CertificateManagerListener;
 import dev.grep11.gateway.rpc.CryptoListener;
 import dev.grep11.gateway.rpc.TokenAccess;
 import dev.grep11.gateway.store.StoreFollower;
 import dev.grep11.gateway.tls.Connections;
 import dev.grep11.gateway.tls.IdentityException;
+import dev.grep11.gateway.tls.RefusedHandshakes;
+import dev.grep11.gateway.tls.SecondLock;
 import dev.grep11.gateway.tls.ServerTls;
+import dev.grep11.gateway.trust.RevocationFiles;
+import dev.grep11.gateway.trust.TrustAnchors;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
@@ -44,6 +53,7 @@ public final class Gateway implements AutoCloseable {
 
   private final Deque<AutoCloseable> parts = new ArrayDeque<>();
   private @Nullable CryptoListener crypto;
+  private @Nullable CertificateManagerListener certificateManager;
   private @Nullable TokenService tokenService;
   private @Nullable HealthListener health;
   private volatile boolean started;
@@ -77,7 +87,7 @@ public final class Gateway implements AutoCloseable {
 
   private void build(GatewayConfig config, Function<HsmSettings, Hsm> openHsm)
       throws IOException, IdentityException {
-    var audit = closing(AuditLog.open(config.audit()));
+    var audit = closing(AuditLog.open(config.audit(), replicaName(config)));
     var tls =
         closing(
             ServerTls.start(
@@ -89,6 +99,10 @@ public final class Gateway implements AutoCloseable {
     var hsm = closing(openHsm.apply(config.hsm()));
     var calls = new HsmCalls(hsm);
     var store = closing(StartSteps.openStore(config, calls));
+    var mac = new HsmCheckpointMac(StartSteps.envelope(config, calls));
+    var events =
+        closing(
+            EventExporter.start(store, audit, mac, auditWriter(config), InstantSource.system()));
     var instances = store.instances();
     StartSteps.requireInstance(instances, config.instance());
 
@@ -97,8 +111,17 @@ public final class Gateway implements AutoCloseable {
     var privateObjects = config.privateObjects() || !hsm.publicSessionObjects();
     var sealer = new KeySealer(hsm, keyring, privateObjects, config.softwareFallback());
     var keys = new Keys(hsm, sealer, config.cachedKeys());
-    closing(
-        KeyringFollower.start(store, calls, keyring, keys, config.follow(), replicaName(config)));
+    var follower = closing(StoreFollower.start(store, config.follow()));
+    var replica =
+        closing(
+            KeyringFollower.start(
+                store,
+                calls,
+                keyring,
+                keys,
+                config.follow(),
+                replicaName(config),
+                follower::refresh));
     var catalog =
         MechanismCatalog.of(hsm.mechanisms().keySet(), config.policy(), config.softwareFallback());
     var operations =
@@ -112,7 +135,16 @@ public final class Gateway implements AutoCloseable {
             config.softwareFallback(),
             config.bufferedBytes());
 
-    var follower = closing(StoreFollower.start(store, config.follow()));
+    var revocations = new RevocationFiles(config.revocations());
+    Function<List<X509Certificate>, TrustAnchors> trust =
+        certificates -> TrustAnchors.of(certificates, revocations.current());
+    // Before the grants, so that nobody is granted anything in an instance whose lock is unknown.
+    var clientCas =
+        ClientCas.follow(
+            follower,
+            config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED,
+            trust);
+    closing(RevocationWatch.start(revocations, clientCas));
     var grants = new Grants(follower, Roles.standard());
     StartSteps.requireKeyFiles(config.issuers());
     var issuers = new ArrayList<IssuerSettings>(config.issuers());
@@ -130,7 +162,12 @@ public final class Gateway implements AutoCloseable {
     verifier.fetchAhead();
     var access = closing(new TokenAccess(verifier, grants));
 
-    var connections = closing(new Connections(Runtime.getRuntime().availableProcessors()));
+    var refused = closing(new RefusedHandshakes(audit, config.instance()));
+    var connections = closing(new Connections(Runtime.getRuntime().availableProcessors(), refused));
+    var lock =
+        closing(
+            SecondLock.start(
+                clientCas, config.instance(), connections, tls, InstantSource.system()));
     var inline = config.execution() == GatewayConfig.Execution.LOCAL;
     if (inline) {
       for (var loop : connections.eventLoops()) {
@@ -144,7 +181,7 @@ public final class Gateway implements AutoCloseable {
                 () ->
                     CryptoListener.start(
                         config.listen().crypto(),
-                        tls.grpcContext(),
+                        tls.cryptoContext(),
                         connections,
                         config.instance(),
                         config.limits(),
@@ -153,8 +190,41 @@ public final class Gateway implements AutoCloseable {
                             config.policy(),
                             new LaneDispatcher(hsm, operations, inline),
                             access,
-                            ClientCertificates.NONE_REGISTERED,
+                            lock::refusal,
                             new CallAuditLog(audit)))));
+    var replicas =
+        new Replicas(
+            follower,
+            replica.id(),
+            replicaName(config),
+            config.follow().lease(),
+            InstantSource.system());
+    var administration =
+        new Administration(
+            store,
+            follower,
+            replicas,
+            events,
+            trust,
+            new Administration.Rules(
+                config.enrolment(),
+                config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED),
+            InstantSource.system());
+    var administrators = closing(new Connections(1));
+    certificateManager =
+        closing(
+            listening(
+                "the certificate manager, " + config.listen().certificateManager(),
+                () ->
+                    CertificateManagerListener.start(
+                        config.listen().certificateManager(),
+                        tls.grpcContext(),
+                        administrators,
+                        config.instance(),
+                        config.administrativeCallsPerMinute(),
+                        access,
+                        administration,
+                        events)));
     health =
         closing(
             listening(
@@ -213,8 +283,23 @@ public final class Gateway implements AutoCloseable {
             ProcessHandle.current().pid());
   }
 
+  /** What tells the rows of this gateway from those of others, also after a restart. */
+  private static String auditWriter(GatewayConfig config) {
+    return config.listen().crypto()
+        + " "
+        + config
+            .audit()
+            .file()
+            .map(file -> file.toAbsolutePath().normalize().toString())
+            .orElse("standard output");
+  }
+
   public int cryptoPort() {
     return crypto == null ? 0 : crypto.port();
+  }
+
+  public int certificateManagerPort() {
+    return certificateManager == null ? 0 : certificateManager.port();
   }
 
   public int healthPort() {
@@ -229,6 +314,10 @@ public final class Gateway implements AutoCloseable {
   public void drain() {
     LOG.info("stopping: no new calls, at most {} for those that run", DRAIN);
     started = false;
+    var administration = certificateManager;
+    if (administration != null) {
+      administration.stopAccepting();
+    }
     var listener = crypto;
     if (listener != null) {
       listener.stopAccepting();

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import dev.grep11.gateway.audit.AuditSettings;
+import dev.grep11.gateway.certmgr.Enrolment;
 import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.hsm.PinSource;
 import dev.grep11.gateway.iam.IssuerSettings;
@@ -14,6 +15,8 @@ import dev.grep11.gateway.iam.TokenServiceSettings;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.rpc.Limits;
 import dev.grep11.gateway.store.FollowSettings;
+import dev.grep11.gateway.store.StoreLocation;
+import dev.grep11.gateway.trust.RevocationSettings;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -37,7 +40,11 @@ import java.util.stream.Stream;
 /**
  * Everything an operator decides, checked. Plaintext ports cannot be expressed.
  *
- * @param clientCertificates whether the last client CA may be deleted
+ * @param clientCertificates whether the last client CA may be deleted; {@code REQUIRED} also
+ *     refuses every crypto rpc while none is registered
+ * @param revocations files of client certificates that are refused although their CA is registered
+ * @param enrolment what a certificate administrator needs to register a first key
+ * @param administrativeCallsPerMinute that an address has at the certificate manager, and a subject
  * @param instance the one instance of the crypto port; empty when it serves several and host name
  *     or header selects
  * @param identityPoll how often the server's certificate files are looked at
@@ -45,6 +52,9 @@ import java.util.stream.Stream;
  * @param cachedKeys working copies an instance may have in the token
  * @param bufferedBytes data that the state of an operation in parts may hold, where the token
  *     cannot stop in between
+ * @param store directory of the ids of the gateway's own keys, and of the database where it is
+ *     embedded
+ * @param database where the records are
  * @param quarantine how long a generation of sealing keys is retired before it may be destroyed
  * @param tokenService empty when tokens come from other issuers only
  */
@@ -54,6 +64,9 @@ public record GatewayConfig(
     Execution execution,
     boolean softwareFallback,
     ClientCertificateRule clientCertificates,
+    Enrolment enrolment,
+    RevocationSettings revocations,
+    int administrativeCallsPerMinute,
     Listen listen,
     Optional<UUID> instance,
     Path certificateChain,
@@ -63,6 +76,7 @@ public record GatewayConfig(
     boolean privateObjects,
     int cachedKeys,
     Path store,
+    StoreLocation database,
     FollowSettings follow,
     List<IssuerSettings> issuers,
     Optional<TokenServiceSettings> tokenService,
@@ -104,11 +118,16 @@ public record GatewayConfig(
    * @param portBase N of interfaces 3; 0 takes free ports
    */
   public record Listen(InetAddress address, int portBase) {
+    private static final int CERTIFICATE_MANAGER = 1;
     private static final int TOKEN_SERVICE = 2;
     private static final int HEALTH = 3;
 
     public InetSocketAddress crypto() {
       return at(0);
+    }
+
+    public InetSocketAddress certificateManager() {
+      return at(CERTIFICATE_MANAGER);
     }
 
     public InetSocketAddress tokenService() {
@@ -121,7 +140,7 @@ public record GatewayConfig(
 
     /** Its ports that somebody else listens on at present. */
     public List<Integer> taken() {
-      return Stream.of(crypto(), tokenService(), health())
+      return Stream.of(crypto(), certificateManager(), tokenService(), health())
           .filter(Listen::isTaken)
           .map(InetSocketAddress::getPort)
           .toList();
@@ -198,6 +217,7 @@ public record GatewayConfig(
     var tls = settings.section("tls");
     var hsm = settings.section("hsm");
     var store = settings.section("store");
+    var storeDirectory = store.requiredPath("directory");
     var limits = settings.section("limits");
     var tokenService = tokenService(settings, listen);
     var issuers = issuers(settings);
@@ -210,7 +230,11 @@ public record GatewayConfig(
             settings.oneOf("policy", Policy.class, demo ? Policy.COMPATIBLE : Policy.STRICT),
             settings.oneOf("execution", Execution.class, Execution.LOCAL),
             settings.flag("softwareFallback", demo),
-            clientCertificates(settings),
+            settings.oneOf(
+                "clientCertificates", ClientCertificateRule.class, ClientCertificateRule.OPTIONAL),
+            enrolment(settings, demo),
+            revocations(settings.section("clientCas")),
+            limits.number("administrativeCallsPerMinute", 10, 1_000_000, 600),
             listen,
             instance,
             tls.requiredFile("certificate"),
@@ -220,7 +244,8 @@ public record GatewayConfig(
             hsm.oneOf("keyVisibility", KeyVisibility.class, KeyVisibility.PUBLIC)
                 == KeyVisibility.PRIVATE,
             hsm.number("cachedKeys", 16, 100_000, 1000),
-            store.requiredPath("directory"),
+            storeDirectory,
+            database(store, storeDirectory),
             follow(store),
             issuers,
             tokenService,
@@ -235,18 +260,26 @@ public record GatewayConfig(
     return config;
   }
 
-  private static ClientCertificateRule clientCertificates(SettingsReader settings) {
-    var rule =
-        settings.oneOf(
-            "clientCertificates", ClientCertificateRule.class, ClientCertificateRule.OPTIONAL);
-    if (rule == ClientCertificateRule.REQUIRED) {
-      // It would read as a closed door and be an open one.
-      settings.problem(
-          "clientCertificates",
-          "required needs the registry of client CAs, which this version lacks; until then a token"
-              + " alone is enough, and the setting for that is optional");
+  private static RevocationSettings revocations(SettingsReader clientCas) {
+    var crls = new ArrayList<RevocationSettings.CrlSetting>();
+    for (var entry : clientCas.sections("crls")) {
+      var ca = entry.requiredPath("ca");
+      var crl = entry.requiredPath("crl");
+      crls.add(new RevocationSettings.CrlSetting(ca, crl));
     }
-    return rule;
+    return new RevocationSettings(clientCas.path("denyFile"), crls);
+  }
+
+  private static Enrolment enrolment(SettingsReader settings, boolean demo) {
+    var enrolment =
+        settings.oneOf("enrolment", Enrolment.class, demo ? Enrolment.OPEN : Enrolment.INVITED);
+    if (enrolment == Enrolment.OPEN && !demo) {
+      settings.problem(
+          "enrolment",
+          "open lets every token with the role become an administrator, which is for demonstrations;"
+              + " it is invited or countersigned");
+    }
+    return enrolment;
   }
 
   private static Listen listen(SettingsReader listen, boolean demo) {
@@ -300,6 +333,23 @@ public record GatewayConfig(
             .orElseThrow();
     var workers = hsm.number("workers", 1, 256, 0);
     return workers == 0 ? settings : settings.withWorkers(workers);
+  }
+
+  private static StoreLocation database(SettingsReader store, Path directory) {
+    StoreLocation embedded = new StoreLocation.Directory(directory);
+    if (!store.has("postgresql")) {
+      return embedded;
+    }
+    var server = store.section("postgresql");
+    var url = server.requiredText("url");
+    var user = server.requiredText("user");
+    var passwordFile = server.requiredSecretFile("passwordFile");
+    return url.isEmpty()
+        ? embedded
+        : server
+            .<StoreLocation>checked(
+                "url", () -> new StoreLocation.Postgresql(url, user, passwordFile))
+            .orElse(embedded);
   }
 
   private static FollowSettings follow(SettingsReader store) {

@@ -1,5 +1,7 @@
 package dev.grep11.gateway;
 
+import dev.grep11.gateway.audit.AuditLog;
+import dev.grep11.gateway.audit.AuditVerification;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
 import dev.grep11.gateway.hsm.LaneSettings;
@@ -7,6 +9,7 @@ import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.Store;
+import dev.grep11.gateway.store.StoreException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,7 +17,9 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.List;
+import java.util.Optional;
 import java.util.UUID;
+import java.util.function.LongConsumer;
 
 /**
  * What commands on the host work on: the token and the store of a gateway, which may be running
@@ -57,25 +62,32 @@ public final class Host implements AutoCloseable {
     var hsm = openToken(config);
     try {
       var calls = new HsmCalls(hsm);
-      if (begin && !TokenKeys.exist(directory) && !Store.exists(directory)) {
-        return new Host(config, hsm, begin(calls, directory));
+      if (begin && !TokenKeys.exist(directory) && !Store.exists(config.database())) {
+        return new Host(config, hsm, begin(calls, config));
       }
-      var keys = TokenKeys.read(directory);
-      return new Host(config, hsm, Store.open(directory, new HsmEnvelope(calls, keys)));
+      return new Host(config, hsm, StartSteps.openStore(config, calls));
     } catch (RuntimeException e) {
       hsm.close();
       throw e;
     }
   }
 
-  private static Store begin(HsmCalls calls, Path directory) {
+  private static Store begin(HsmCalls calls, GatewayConfig config) {
+    var directory = config.store();
     try {
       Files.createDirectories(
           directory,
           PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
       var keys = calls.call(TokenKeys::create);
       keys.write(directory);
-      return Store.create(directory, new HsmEnvelope(calls, keys));
+      try {
+        return Store.create(
+            config.database(), new HsmEnvelope(calls, keys), new TokenAnchor(calls, keys));
+      } catch (StoreException e) {
+        // Ids beside which there is no store would stand in the way of the next attempt.
+        TokenKeys.delete(directory);
+        throw e;
+      }
     } catch (IOException e) {
       throw new StartException(directory + " cannot be written: " + e.getMessage(), e);
     }
@@ -91,9 +103,29 @@ public final class Host implements AutoCloseable {
         hsm,
         store,
         config.quarantine(),
-        MasterKeyAudit.of(config.audit()),
+        MasterKeyAudit.of(
+            config.audit(), new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)))),
         InstantSource.system(),
         MasterKeys.LONGEST_WAIT);
+  }
+
+  /** The certificate administrators of its instances. */
+  public Administrators administrators() {
+    var mac = new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)));
+    return new Administrators(
+        store, event -> AuditLog.append(config.audit(), event, mac), InstantSource.system());
+  }
+
+  /**
+   * Looks at an audit file with the token and the store.
+   *
+   * @param progress is told the number of lines read, from time to time
+   */
+  public AuditVerification.Report verifyAudit(Path file, LongConsumer progress) throws IOException {
+    // Read first: what the store knows now is in the file now.
+    var known = AuditHeads.known(store.snapshot());
+    var mac = new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)));
+    return AuditVerification.verify(file, Optional.of(mac), known, progress);
   }
 
   /**

@@ -10,8 +10,9 @@ import java.nio.ByteBuffer;
 import java.util.Arrays;
 
 /**
- * Seals the store's data key with AES-256-GCM in the token. It happens a few times in the life of a
- * store, so random nonces are far from their bound (NIST SP 800-38D, 8.3).
+ * Seals the store's data key, and vouches for checkpoints of audit files, with AES-256-GCM in the
+ * token. A gateway makes about one checkpoint a minute, so random nonces reach their bound of 2^32
+ * (NIST SP 800-38D, 8.3) after some thousand years of all gateways together.
  */
 final class HsmEnvelope implements Envelope {
   private static final int IV_LENGTH = 12;

@@ -68,6 +68,7 @@ final class KeyringFollower implements AutoCloseable {
   private final Keys keys;
   private final FollowSettings settings;
   private final String name;
+  private final Runnable beforeSaying;
   private final LongSupplier nanoClock;
   private final InstantSource clock;
   private final UUID id = UUID.randomUUID();
@@ -90,6 +91,8 @@ final class KeyringFollower implements AutoCloseable {
    * @param keyring a leased one
    * @param settings how often to look, and how long what was read may be believed
    * @param name of this gateway for people
+   * @param beforeSaying has everything else in this gateway follow the store: what a gateway says
+   *     of itself tells an administrator that it acts on the change which asked for it
    * @throws SealingKeyException when a key of a generation that opens is not in the token
    */
   static KeyringFollower start(
@@ -98,7 +101,8 @@ final class KeyringFollower implements AutoCloseable {
       Keyring keyring,
       Keys keys,
       FollowSettings settings,
-      String name) {
+      String name,
+      Runnable beforeSaying) {
     return new KeyringFollower(
         store,
         calls,
@@ -106,6 +110,7 @@ final class KeyringFollower implements AutoCloseable {
         keys,
         settings,
         name,
+        beforeSaying,
         System::nanoTime,
         InstantSource.system(),
         true);
@@ -124,6 +129,21 @@ final class KeyringFollower implements AutoCloseable {
       LongSupplier nanoClock,
       InstantSource clock,
       boolean polls) {
+    this(store, calls, keyring, keys, settings, name, () -> {}, nanoClock, clock, polls);
+  }
+
+  private KeyringFollower(
+      Store store,
+      HsmCalls calls,
+      Keyring keyring,
+      Keys keys,
+      FollowSettings settings,
+      String name,
+      Runnable beforeSaying,
+      LongSupplier nanoClock,
+      InstantSource clock,
+      boolean polls) {
+    this.beforeSaying = beforeSaying;
     this.store = store;
     this.calls = calls;
     this.keyring = keyring;
@@ -137,6 +157,11 @@ final class KeyringFollower implements AutoCloseable {
     if (polls) {
       poller.start();
     }
+  }
+
+  /** Of this gateway's own record. */
+  UUID id() {
+    return id;
   }
 
   /**
@@ -336,11 +361,14 @@ final class KeyringFollower implements AutoCloseable {
       // A look that hung until now: nothing is served any more.
       return null;
     }
+    beforeSaying.run();
     var moved =
         store.change(change -> {
           var current = change.snapshot();
-          // A command that asks means the uses until now, and these were taken before.
+          // A command that asks means the uses until now, and these were taken before. A change of
+          // client CAs asks too, and this gateway has not followed one that came after the look.
           if (!current.instances().equals(snapshot.instances())
+              || !current.registries().equals(snapshot.registries())
               || !own(current).equals(own(snapshot))) {
             return Optional.of(current);
           }

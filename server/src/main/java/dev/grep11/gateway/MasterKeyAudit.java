@@ -1,9 +1,12 @@
 package dev.grep11.gateway;
 
 import dev.grep11.gateway.audit.AuditEvent;
+import dev.grep11.gateway.audit.AuditHead;
 import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.audit.AuditSettings;
+import dev.grep11.gateway.audit.CheckpointMac;
 import dev.grep11.gateway.store.InstanceRecord;
+import dev.grep11.gateway.store.Store;
 import java.io.IOException;
 import java.time.Instant;
 import java.util.Optional;
@@ -13,9 +16,9 @@ import java.util.UUID;
 final class MasterKeyAudit {
   private static final String AGENT = "grep11 masterkey";
 
-  /** Takes an event, or throws. */
+  /** Takes an event, and gives the checkpoint after it where there is one; or throws. */
   interface Sink {
-    void write(AuditEvent event) throws IOException;
+    Optional<AuditHead> write(AuditEvent event) throws IOException;
   }
 
   private final Sink sink;
@@ -24,8 +27,8 @@ final class MasterKeyAudit {
     this.sink = sink;
   }
 
-  static MasterKeyAudit of(AuditSettings settings) {
-    return new MasterKeyAudit(event -> AuditLog.append(settings, event));
+  static MasterKeyAudit of(AuditSettings settings, CheckpointMac mac) {
+    return new MasterKeyAudit(event -> AuditLog.append(settings, event, mac));
   }
 
   /**
@@ -34,27 +37,48 @@ final class MasterKeyAudit {
    * @param verb of the action
    * @param request the command with its options
    */
-  void done(String verb, String request, InstanceRecord instance, String generation) {
+  void done(
+      Store.Change change,
+      String verb,
+      String request,
+      InstanceRecord instance,
+      String generation) {
     write(
-        event(
-            verb, request, instance, generation, AuditEvent.Outcome.SUCCESS, AuditEvent.Reason.OK));
+            event(
+                verb,
+                request,
+                instance,
+                generation,
+                AuditEvent.Outcome.SUCCESS,
+                AuditEvent.Reason.OK))
+        .ifPresent(head -> AuditHeads.put(change, head));
   }
 
   void refused(
-      String verb, String request, InstanceRecord instance, String generation, String why) {
+      Store store,
+      String verb,
+      String request,
+      InstanceRecord instance,
+      String generation,
+      String why) {
     write(
-        event(
-            verb,
-            request,
-            instance,
-            generation,
-            AuditEvent.Outcome.FAILURE,
-            AuditEvent.Reason.failure(409, "Conflict", why)));
+            event(
+                verb,
+                request,
+                instance,
+                generation,
+                AuditEvent.Outcome.FAILURE,
+                AuditEvent.Reason.failure(409, "Conflict", why)))
+        .ifPresent(head ->
+            store.change(change -> {
+              AuditHeads.put(change, head);
+              return true;
+            }));
   }
 
-  private void write(AuditEvent event) {
+  private Optional<AuditHead> write(AuditEvent event) {
     try {
-      sink.write(event);
+      return sink.write(event);
     } catch (IOException e) {
       throw new StartException(
           "the change cannot be recorded in the audit file, so it is not made: " + e.getMessage(),

@@ -497,11 +497,12 @@ public final class MasterKeys {
         work.in(step);
         // Last, so that what is recorded is about to be committed; and before that, so that nothing
         // is committed that is not recorded.
-        audit.done(verb, request, step.instance(), generation);
+        audit.done(change, verb, request, step.instance(), generation);
         return true;
       });
     } catch (RuntimeException e) {
       audit.refused(
+          store,
           verb,
           request,
           require(store.snapshot(), instance),

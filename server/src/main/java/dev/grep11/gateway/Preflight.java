@@ -63,6 +63,7 @@ public final class Preflight {
     preflight.tokenAndStore();
     config.issuers().forEach(preflight::issuer);
     preflight.port("crypto port", config.listen().crypto());
+    preflight.port("certificate manager port", config.listen().certificateManager());
     if (config.tokenService().isPresent()) {
       preflight.port("token service port", config.listen().tokenService());
     }
@@ -137,7 +138,9 @@ public final class Preflight {
     var calls = new HsmCalls(hsm);
     var opened =
         check(
-            "store", () -> StartSteps.openStore(config, calls), _ -> config.store() + " is intact");
+            "store",
+            () -> StartSteps.openStore(config, calls),
+            _ -> config.database() + " is intact");
     if (opened.isEmpty()) {
       notChecked("the store is not open", "instance", "sealing keys");
       return;

@@ -41,8 +41,17 @@ final class StartSteps {
     }
   }
 
+  /** The store, verified against the generation that the token remembers. */
   static Store openStore(GatewayConfig config, HsmCalls calls) {
-    return Store.open(config.store(), new HsmEnvelope(calls, TokenKeys.read(config.store())));
+    return Store.open(
+        config.database(),
+        envelope(config, calls),
+        new TokenAnchor(calls, TokenKeys.read(config.store())));
+  }
+
+  /** The store key in the token. */
+  static HsmEnvelope envelope(GatewayConfig config, HsmCalls calls) {
+    return new HsmEnvelope(calls, TokenKeys.read(config.store()));
   }
 
   /**

@@ -96,7 +96,10 @@ record TokenKeys(byte[] storeKey, byte[] signingKey) {
       return new TokenKeys(id(written, "storeKey"), id(written, "signingKey"));
     } catch (IOException e) {
       throw new StartException(
-          file + " cannot be read; a new gateway begins with: grep11 instance create", e);
+          file
+              + " cannot be read; a replica has a copy of the first gateway's, and a new gateway"
+              + " begins with: grep11 instance create",
+          e);
     } catch (IllegalArgumentException e) {
       throw new StartException(file + " does not name the gateway's keys", e);
     }
@@ -122,6 +125,11 @@ record TokenKeys(byte[] storeKey, byte[] signingKey) {
             PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")))) {
       channel.write(ByteBuffer.wrap(text.getBytes(US_ASCII)));
     }
+  }
+
+  /** Forgets the ids; the keys stay in the token, where nothing names them any more. */
+  static void delete(Path storeDirectory) throws IOException {
+    Files.delete(storeDirectory.resolve(FILE));
   }
 
   /** The one object of this class under the signing key's id. */

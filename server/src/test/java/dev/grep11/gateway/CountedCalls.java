@@ -16,6 +16,7 @@ final class CountedCalls {
   private final AtomicInteger sessions = new AtomicInteger();
   private final AtomicInteger objects = new AtomicInteger();
   private final AtomicInteger unwrapped = new AtomicInteger();
+  private final AtomicInteger generated = new AtomicInteger();
   private volatile Duration unwrapping = Duration.ZERO;
 
   Hsm open(HsmSettings settings) {
@@ -29,6 +30,9 @@ final class CountedCalls {
                   if (method.getName().equals("C_UnwrapKey")) {
                     LockSupport.parkNanos(unwrapping.toNanos());
                     unwrapped.incrementAndGet();
+                  }
+                  if (method.getName().equals("C_GenerateKey")) {
+                    generated.incrementAndGet();
                   }
                   long returnValue = (long) method.invoke(real, arguments);
                   if (returnValue == CKR_OK) {
@@ -64,6 +68,11 @@ final class CountedCalls {
   /** Keys that it was asked to unwrap. */
   int unwrapped() {
     return unwrapped.get();
+  }
+
+  /** Secret keys that it was asked to generate. */
+  int generated() {
+    return generated.get();
   }
 
   int openSessions() {

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import dev.grep11.gateway.pkcs11.Policy;
+import dev.grep11.gateway.store.StoreLocation;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -110,11 +111,40 @@ class GatewayConfigTest {
         "issuers: [{issuer: a, jwksUrl: 'https://a', audience: b, algorithms: [HS256]}] | HS256",
         "multiInstance: true | instance",
         "limits: {headerKibibytes: 1} | limits.headerKibibytes",
-        "clientCertificates: required | clientCertificates: required needs the registry",
+        "enrolment: open | enrolment: open lets every token",
         "mode: demo\\nmode: demo | Duplicate"
       })
   void refuses(String addition, String named) {
     assertThat(problem(GOOD + addition.replace("\\n", "\n") + "\n")).contains(named);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "url: 'jdbc:postgresql://db.example/g', user: u, passwordFile: pin | store.postgresql.url: names the host db.example without sslmode=verify-full",
+        "url: 'jdbc:postgresql://localhost/g', user: u | store.postgresql.passwordFile: is missing",
+        "url: 'jdbc:postgresql://localhost/g', user: u, passwordFile: server.pem | mode rw-r--r--; expected owner",
+        "user: u, passwordFile: pin | store.postgresql.url: is missing",
+        "url: 'jdbc:postgresql://localhost/g', user: u, passwordFile: pin, pool: 5 | store.postgresql.pool: is not a setting"
+      })
+  void refusesAServerOfTheStore(String server, String named) throws IOException {
+    Files.setPosixFilePermissions(
+        directory.resolve("server.pem"), PosixFilePermissions.fromString("rw-r--r--"));
+    assertThat(problem(withServer(server))).contains(named);
+  }
+
+  @Test
+  void theStoreMayBeOnAServer() throws IOException {
+    var url = "jdbc:postgresql://db.example/g?sslmode=verify-full";
+    var config = read(withServer("url: '%s', user: u, passwordFile: pin".formatted(url)));
+    assertThat(config.store()).isEqualTo(directory.resolve("store"));
+    assertThat(config.database())
+        .isEqualTo(new StoreLocation.Postgresql(url, "u", directory.resolve("pin")));
+  }
+
+  private static String withServer(String server) {
+    return GOOD.replace("{directory: store}", "{directory: store, postgresql: {" + server + "}}");
   }
 
   @Test

@@ -166,8 +166,12 @@ class KeyringFollowerTest {
     instance = config.instance().orElseThrow();
     hsm = Hsm.open(config.hsm());
     calls = new HsmCalls(hsm);
-    store = Store.open(config.store(), new HsmEnvelope(calls, TokenKeys.read(config.store())));
-    masterKeys = masterKeys(audited::add);
+    store = StartSteps.openStore(config, calls);
+    masterKeys =
+        masterKeys(event -> {
+          audited.add(event);
+          return Optional.empty();
+        });
   }
 
   @AfterEach

@@ -586,7 +586,7 @@ class RotationTest {
       instance.settled();
       assertThat(masterKeyOf(aesKey(instance.atTwo))).isEqualTo(instance.active());
       assertThat(masterKeyOf(rewrap(instance.atOne, key))).isEqualTo(instance.active());
-      assertThat(Files.readString(one.directory.resolve("audit.jsonl")))
+      assertThat(Files.readString(one.directory.resolve("audit.jsonl.commands")))
           .contains("\"action\":\"hs-crypto.masterkey.create-next\"")
           .containsPattern("masterkey.activate\"[^\n]*\"outcome\":\"failure\"[^\n]*silent")
           .containsPattern("masterkey.activate\"[^\n]*\"outcome\":\"success\"");
@@ -651,7 +651,7 @@ class RotationTest {
                   instance.id, Optional.of(instance.active()), Duration.ZERO, true))
           .hasMessageContaining("is active");
       instance.masterKeys.retire(instance.id, ANY, Duration.ofDays(30), true);
-      assertThat(Files.readString(one.directory.resolve("audit.jsonl")))
+      assertThat(Files.readString(one.directory.resolve("audit.jsonl.commands")))
           .containsPattern("masterkey.force-retire\"[^\n]*\"severity\":\"critical\"");
     }
   }

@@ -25,6 +25,7 @@ import dev.grep11.gateway.pkcs11.Cka;
 import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.store.Entitlement;
 import dev.grep11.gateway.store.Grant;
+import dev.grep11.gateway.store.RegistryRecord;
 import dev.grep11.gateway.store.Subject;
 import dev.grep11.proto.AttributeValue;
 import dev.grep11.proto.CryptoGrpc;
@@ -40,6 +41,7 @@ import io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.MetadataUtils;
+import io.netty.handler.ssl.SslContextBuilder;
 import io.netty.handler.ssl.util.InsecureTrustManagerFactory;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -150,6 +152,28 @@ public final class RunningGateway implements AutoCloseable {
     }
   }
 
+  /** Puts these client CAs in the place of those that the instance has. */
+  void registerClientCas(UUID where, List<byte[]> certificates) {
+    try (var host = Host.open(config)) {
+      boolean replaced =
+          host.store()
+              .change(change -> {
+                var entries = new ArrayList<RegistryRecord.Entry>();
+                for (var certificate : certificates) {
+                  entries.add(
+                      new RegistryRecord.Entry(
+                          new Subject(ISSUER, "administrator"),
+                          "ca-" + entries.size(),
+                          certificate,
+                          Instant.now()));
+                }
+                return change.replace(
+                    change.snapshot().registry(where).orElseThrow().next(entries));
+              });
+      assertThat(replaced).isTrue();
+    }
+  }
+
   // ---- Tokens
 
   JWTClaimsSet.Builder claims(String subject) {
@@ -220,6 +244,11 @@ public final class RunningGateway implements AutoCloseable {
             ? GrpcSslContexts.forClient().trustManager(demo.ca().toFile())
             // The demo's certificate does not name it, and who the server is does not matter here.
             : GrpcSslContexts.forClient().trustManager(InsecureTrustManagerFactory.INSTANCE);
+    return channel(authority, ssl);
+  }
+
+  /** As the host name, with this side of TLS. */
+  ManagedChannel channel(String authority, SslContextBuilder ssl) throws IOException {
     var channel =
         NettyChannelBuilder.forAddress("localhost", gateway.cryptoPort())
             .overrideAuthority(authority)
@@ -353,7 +382,8 @@ public final class RunningGateway implements AutoCloseable {
     return events(correlationId);
   }
 
-  private List<JsonNode> events(String correlationId) {
+  /** Every line of the audit log so far that has this word in it. */
+  List<JsonNode> events(String correlationId) {
     try {
       var found = new ArrayList<JsonNode>();
       for (var line : Files.readAllLines(directory.resolve("audit.jsonl"), UTF_8)) {

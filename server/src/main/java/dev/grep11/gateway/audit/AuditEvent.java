@@ -10,6 +10,9 @@ import java.util.UUID;
  * from a caller are cut to a bound.
  *
  * @param correlationId also returned to the caller
+ * @param responseData of administrative events
+ * @param id of events that may be written twice, so that a reader can tell; the others are told
+ *     apart by the source and the sequence of their line
  */
 public record AuditEvent(
     String action,
@@ -19,15 +22,73 @@ public record AuditEvent(
     Initiator initiator,
     Target target,
     String correlationId,
-    RequestData requestData) {
+    RequestData requestData,
+    Optional<ResponseData> responseData,
+    Optional<UUID> id)
+    implements AuditEntry {
   private static final int MAX_TEXT = 512;
 
   /** The event of every EP11 crypto call. */
   public static final String EP11_USE = "hs-crypto.ep11.use";
 
+  /** Of a call. */
+  public AuditEvent(
+      String action,
+      Instant eventTime,
+      Outcome outcome,
+      Reason reason,
+      Initiator initiator,
+      Target target,
+      String correlationId,
+      RequestData requestData) {
+    this(
+        action,
+        eventTime,
+        outcome,
+        reason,
+        initiator,
+        target,
+        correlationId,
+        requestData,
+        Optional.empty(),
+        Optional.empty());
+  }
+
+  /** Of administration: with a name of its own, and what was done or would have been. */
+  public AuditEvent(
+      AdministrativeAction action,
+      Instant eventTime,
+      Outcome outcome,
+      Reason reason,
+      Initiator initiator,
+      String instanceCrn,
+      String correlationId,
+      RequestData requestData,
+      ResponseData responseData) {
+    this(
+        action.eventName(),
+        eventTime,
+        outcome,
+        reason,
+        initiator,
+        new Target(instanceCrn, Optional.of(action.targetName()), action.targetTypeUri()),
+        correlationId,
+        requestData,
+        Optional.of(responseData),
+        Optional.of(UUID.randomUUID()));
+  }
+
   public AuditEvent {
     action = bounded(action);
     correlationId = bounded(correlationId);
+  }
+
+  /**
+   * As one line of JSON, without what the audit file adds: so can an event be kept elsewhere until
+   * the audit log takes it.
+   */
+  public String text() {
+    return AuditLines.text(this);
   }
 
   public enum Outcome {
@@ -121,19 +182,63 @@ public record AuditEvent(
    *
    * @param keyFingerprint of the key blob used: the beginning of its SHA-256, which tells blobs
    *     apart and opens none
+   * @param accountId of administrators' keys: whose
+   * @param certificateId of client CAs: which
    */
   public record RequestData(
       String requestUri,
       Optional<UUID> instanceId,
       Optional<String> mechanism,
-      Optional<String> keyFingerprint) {
+      Optional<String> keyFingerprint,
+      Optional<String> accountId,
+      Optional<String> certificateId) {
     public RequestData(String requestUri, Optional<UUID> instanceId) {
       this(requestUri, instanceId, Optional.empty(), Optional.empty());
     }
 
+    public RequestData(
+        String requestUri,
+        Optional<UUID> instanceId,
+        Optional<String> mechanism,
+        Optional<String> keyFingerprint) {
+      this(requestUri, instanceId, mechanism, keyFingerprint, Optional.empty(), Optional.empty());
+    }
+
+    /** The same, about the key of this administrator. */
+    public RequestData withAccountId(String account) {
+      return new RequestData(
+          requestUri, instanceId, mechanism, keyFingerprint, Optional.of(account), certificateId);
+    }
+
+    /** The same, about this client CA. */
+    public RequestData withCertificateId(String certificate) {
+      return new RequestData(
+          requestUri, instanceId, mechanism, keyFingerprint, accountId, Optional.of(certificate));
+    }
+
     public RequestData {
+      accountId = accountId.map(AuditEvent::bounded);
+      certificateId = certificateId.map(AuditEvent::bounded);
       int query = requestUri.indexOf('?');
       requestUri = bounded(query < 0 ? requestUri : requestUri.substring(0, query));
+    }
+  }
+
+  /**
+   * What administration did.
+   *
+   * @param action in a word or a sentence
+   * @param consequence what changed by it for callers, such as that the second lock closed or
+   *     opened
+   */
+  public record ResponseData(String action, Optional<String> consequence) {
+    public ResponseData {
+      action = bounded(action);
+      consequence = consequence.map(AuditEvent::bounded);
+    }
+
+    public ResponseData(String action) {
+      this(action, Optional.empty());
     }
   }
 

@@ -1,12 +1,9 @@
 package dev.grep11.gateway.audit;
 
-import java.io.ByteArrayOutputStream;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.nio.ByteBuffer;
-import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
@@ -18,14 +15,20 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
-import java.util.UUID;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -36,6 +39,9 @@ import org.slf4j.LoggerFactory;
  * it in one go, and then rests for a moment: so the queue is seldom waited on, and a caller seldom
  * pays for waking the writer. Lines survive the death of the process once written; they are not
  * forced to the disk one by one. Safe for use by several threads.
+ *
+ * <p>The lines of a file are one hash chain over all processes that wrote it, one after another.
+ * From time to time a checkpoint with a MAC says how far it had come.
  */
 public final class AuditLog implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(AuditLog.class);
@@ -44,22 +50,51 @@ public final class AuditLog implements AutoCloseable {
   private static final Duration DRAIN = Duration.ofSeconds(5);
   private static final int BATCH = 4_096;
 
+  /** How often a checkpoint is made while there are events. */
+  public static final Duration BETWEEN_CHECKPOINTS = Duration.ofMinutes(1);
+
+  /** How long the writer rests for a MAC. Then the checkpoint waits, not the events. */
+  private static final Duration LONGEST_MAC = Duration.ofMillis(500);
+
+  private static final Duration AFTER_FAILED_CHECKPOINT = Duration.ofSeconds(5);
+  private static final Duration LONGEST_APPEND = Duration.ofSeconds(5);
+
+  /** Locks of a file are held by a process, so commands in one process need another. */
+  private static final ReentrantLock appending = new ReentrantLock();
+
   private final AuditSettings settings;
-  private final BlockingQueue<AuditEvent> queue;
-  private final List<Sink> sinks;
-  private final AuditLines lines = new AuditLines(UUID.randomUUID().toString());
+  private final BlockingQueue<AuditEntry> queue;
+  private final List<AuditSink> sinks;
+  private final AuditLines lines;
   private final LongAdder dropped = new LongAdder();
   private final Thread writer;
   private volatile boolean failed;
   private volatile boolean closing;
+  private volatile @Nullable CheckpointMac mac;
+  private volatile @Nullable AuditHead head;
+
+  // Of the writer's thread only.
+  private boolean started;
+  private boolean inMiddleOfLine;
+  private long expectedSize;
+  private boolean sinceCheckpoint;
+  private long nextCheckpoint = System.nanoTime();
+  private @Nullable CompletableFuture<byte[]> pendingMac;
+
+  /** As {@link #open(AuditSettings, String)}, for a process without a better name. */
+  public static AuditLog open(AuditSettings settings) throws IOException {
+    return open(settings, "process " + ProcessHandle.current().pid());
+  }
 
   /**
-   * Opens the sinks and starts writing.
+   * Opens the sinks and starts writing. Nothing is written before the first event.
    *
+   * @param gateway who writes, for people
    * @throws IOException when a sink cannot be opened
    */
-  public static AuditLog open(AuditSettings settings) throws IOException {
-    List<Sink> sinks = new ArrayList<>();
+  public static AuditLog open(AuditSettings settings, String gateway) throws IOException {
+    List<AuditSink> sinks = new ArrayList<>();
+    AuditTail tail = AuditTail.EMPTY;
     if (settings.file().isPresent()) {
       Path file = settings.file().get();
       Path directory = file.toAbsolutePath().getParent();
@@ -68,45 +103,129 @@ public final class AuditLog implements AutoCloseable {
             "audit.file %s: the directory %s is not there; make it, owner the gateway's user, mode rwx------"
                 .formatted(file, directory));
       }
-      sinks.add(new Sink(appending(file)));
+      FileChannel channel = appendingChannel(file);
+      try {
+        holdAlone(channel, file);
+        tail = AuditTail.of(file);
+      } catch (IOException | RuntimeException e) {
+        channel.close();
+        throw e;
+      }
+      sinks.add(new AuditSink.File(channel));
     }
     if (settings.standardOutput()) {
       // Not System.out, which swallows errors. Never closed: it is not ours.
-      sinks.add(new Sink(new FileOutputStream(FileDescriptor.out)));
+      sinks.add(new AuditSink.Stream(new FileOutputStream(FileDescriptor.out)));
     }
-    return new AuditLog(settings, sinks);
+    return new AuditLog(settings, sinks, gateway, tail);
   }
 
   /**
    * Writes one event at once and forces it to the disk: for commands, which may change something
-   * only when that is recorded. It goes to the file, beside the lines of a gateway that runs, under
-   * a source of its own; or to standard error where no file is configured, because a command's
-   * standard output is its answer.
+   * only when that is recorded. It goes to a file of its own beside that of the gateway, with
+   * {@code .commands} at the end of its name, since a gateway that runs holds the other; or to
+   * standard error where no file is configured, because a command's standard output is its answer.
    *
+   * @param mac for the checkpoint after it
+   * @return the checkpoint
    * @throws IOException when it could not be written
    */
-  public static void append(AuditSettings settings, AuditEvent event) throws IOException {
-    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-    new AuditLines(UUID.randomUUID().toString()).write(event, bytes);
+  public static Optional<AuditHead> append(
+      AuditSettings settings, AuditEvent event, CheckpointMac mac) throws IOException {
+    String who = "command, process " + ProcessHandle.current().pid();
+    LineBuffer bytes = new LineBuffer();
     if (settings.file().isEmpty()) {
+      AuditLines lines = new AuditLines(who, AuditTail.EMPTY);
+      lines.writeStart(Instant.now(), bytes);
+      lines.write(event, bytes);
       // Not closed: it is not ours.
       new FileOutputStream(FileDescriptor.err).write(bytes.toByteArray());
-      return;
+      return Optional.empty();
     }
-    try (FileChannel channel = appendingChannel(settings.file().get())) {
-      ByteBuffer line = ByteBuffer.wrap(bytes.toByteArray());
-      while (line.hasRemaining()) {
-        channel.write(line);
+    Path file = commandsFile(settings.file().get());
+    appending.lock();
+    try (FileChannel channel = appendingChannel(file);
+        FileLock _ = channel.lock()) {
+      AuditTail tail = AuditTail.of(file);
+      if (tail.inMiddleOfLine()) {
+        bytes.write('\n');
+      }
+      AuditLines lines = new AuditLines(who, tail);
+      lines.writeStart(Instant.now(), bytes);
+      lines.write(event, bytes);
+      Instant now = Instant.now();
+      lines.writeCheckpoint(now, true, mac.mac(lines.checkpoint(true)), bytes);
+      ByteBuffer left = ByteBuffer.wrap(bytes.toByteArray());
+      while (left.hasRemaining()) {
+        channel.write(left);
       }
       channel.force(true);
+      return Optional.of(
+          new AuditHead(
+              lines.file(),
+              file.toAbsolutePath().normalize().toString(),
+              lines.source(),
+              lines.sequence(),
+              lines.chain(),
+              channel.size(),
+              now,
+              true));
+    } finally {
+      appending.unlock();
     }
   }
 
-  AuditLog(AuditSettings settings, List<Sink> sinks) {
+  /** Where host commands write, when the gateway writes to this file. */
+  public static Path commandsFile(Path file) {
+    return file.resolveSibling(file.getFileName() + ".commands");
+  }
+
+  AuditLog(AuditSettings settings, List<AuditSink> sinks) {
+    this(settings, sinks, "test", AuditTail.EMPTY);
+  }
+
+  private AuditLog(AuditSettings settings, List<AuditSink> sinks, String gateway, AuditTail tail) {
     this.settings = settings;
     this.sinks = sinks;
+    this.lines = new AuditLines(gateway, tail);
+    this.inMiddleOfLine = tail.inMiddleOfLine();
+    this.expectedSize = tail.size();
     queue = new ArrayBlockingQueue<>(settings.queueCapacity());
     writer = Thread.ofPlatform().daemon().name("audit-writer").start(this::writeAll);
+  }
+
+  /** From now on checkpoints are made, until the closing one. */
+  public void makeCheckpoints(CheckpointMac by) {
+    mac = by;
+  }
+
+  /** The last checkpoint that this process made, once it is on the disk. */
+  public Optional<AuditHead> head() {
+    return Optional.ofNullable(head);
+  }
+
+  /**
+   * Of these checkpoints, those that are of this log's file but no longer in it where they were:
+   * the file was cut or changed since. To be asked before anything else is done.
+   */
+  public List<AuditHead> missing(List<AuditHead> known) throws IOException {
+    if (settings.file().isEmpty()) {
+      return List.of();
+    }
+    Path file = settings.file().get();
+    AuditTail tail = AuditTail.of(file);
+    List<AuditHead> missing = new ArrayList<>();
+    for (AuditHead each : known) {
+      if (tail.file().equals(Optional.of(each.file())) && !holds(file, each)) {
+        missing.add(each);
+      }
+    }
+    return missing;
+  }
+
+  /** Whether a file has this checkpoint where it was written. Says nothing about other lines. */
+  public static boolean holds(Path file, AuditHead checkpoint) throws IOException {
+    return AuditTail.states(file, checkpoint.offset(), checkpoint.chain());
   }
 
   /**
@@ -122,14 +241,49 @@ public final class AuditLog implements AutoCloseable {
     }
     switch (settings.whenFull()) {
       case DROP_AND_COUNT -> dropped.increment();
-      case BLOCK -> waitFor(event);
+      case BLOCK -> waitFor(event, settings.maxWait());
     }
+  }
+
+  /**
+   * Writes an event that was kept elsewhere, forces it to the disk, and follows it with a
+   * checkpoint if one can be made now. Whatever the policy: it is not dropped.
+   *
+   * @param text as {@link AuditEvent#text} gave it
+   * @throws AuditUnavailableException when that could not be seen to be done; it may happen later
+   *     all the same
+   */
+  public void append(String text) {
+    CompletableFuture<Boolean> written = new CompletableFuture<>();
+    waitFor(new AuditEntry.Kept(text, written), LONGEST_APPEND);
+    if (!within(LONGEST_APPEND, written).orElse(false)) {
+      throw new AuditUnavailableException("the event is not seen to be in the audit file");
+    }
+  }
+
+  /**
+   * Makes a checkpoint after everything that was taken before; empty when that was not possible.
+   *
+   * @param last whether no more checkpoints follow
+   */
+  public Optional<AuditHead> checkpoint(boolean last) {
+    CompletableFuture<Optional<AuditHead>> made = new CompletableFuture<>();
+    waitFor(new AuditEntry.Checkpoint(last, made), LONGEST_APPEND);
+    Optional<AuditHead> result = within(LONGEST_APPEND, made).orElse(Optional.empty());
+    if (last) {
+      mac = null;
+    }
+    return result;
   }
 
   /** Whether an event would be taken now; lets a call be refused before any work is done. */
   public boolean available() {
-    return settings.whenFull() == AuditSettings.WhenFull.DROP_AND_COUNT
-        || (!failed && !closing && queue.remainingCapacity() > 0);
+    return settings.whenFull() == AuditSettings.WhenFull.DROP_AND_COUNT || working();
+  }
+
+  /** Whether the sinks take what they are given, whatever the policy. */
+  public boolean working() {
+    return !failed && !closing && queue.remainingCapacity() > 0;
   }
 
   /** Events lost so far that the log does not tell of yet. */
@@ -137,7 +291,7 @@ public final class AuditLog implements AutoCloseable {
     return dropped.sum();
   }
 
-  private void waitFor(AuditEvent event) {
+  private void waitFor(AuditEntry entry, Duration longest) {
     if (failed) {
       throw new AuditUnavailableException("the audit sink has failed");
     }
@@ -145,10 +299,10 @@ public final class AuditLog implements AutoCloseable {
       throw new AuditUnavailableException("the audit log is closed");
     }
     try {
-      if (!queue.offer(event, settings.maxWait().toNanos(), TimeUnit.NANOSECONDS)) {
+      if (!queue.offer(entry, longest.toNanos(), TimeUnit.NANOSECONDS)) {
         throw new AuditUnavailableException("the audit queue is full");
       }
-      refuseIfLeftBehind(event);
+      refuseIfLeftBehind(entry);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new AuditUnavailableException("interrupted while the audit queue was full");
@@ -156,34 +310,36 @@ public final class AuditLog implements AutoCloseable {
   }
 
   /** The writer may have gone between the look at {@code closing} and the offer. */
-  private void refuseIfLeftBehind(AuditEvent event) {
-    if (closing && queue.remove(event)) {
+  private void refuseIfLeftBehind(AuditEntry entry) {
+    if (closing && queue.remove(entry)) {
       throw new AuditUnavailableException("the audit log is closed");
     }
   }
 
+  /** Empty when it did not come in time, or failed. */
+  private static <T> Optional<T> within(Duration longest, CompletableFuture<T> result) {
+    try {
+      return Optional.of(result.get(longest.toNanos(), TimeUnit.NANOSECONDS));
+    } catch (ExecutionException | TimeoutException e) {
+      return Optional.empty();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      return Optional.empty();
+    }
+  }
+
   private void writeAll() {
-    List<AuditEvent> batch = new ArrayList<>(BATCH);
-    ByteArrayOutputStream bytes = new ByteArrayOutputStream(64 * 1024);
+    List<AuditEntry> batch = new ArrayList<>(BATCH);
+    LineBuffer bytes = new LineBuffer();
     while (!(closing && queue.isEmpty())) {
       try {
-        AuditEvent first = queue.poll(100, TimeUnit.MILLISECONDS);
+        AuditEntry first = queue.poll(100, TimeUnit.MILLISECONDS);
         if (first != null) {
           batch.add(first);
           queue.drainTo(batch, BATCH - 1);
         }
-        for (AuditEvent event : batch) {
-          lines.write(event, bytes);
-        }
-        long lost = dropped.sumThenReset();
-        if (lost > 0) {
-          lines.writeLoss(lost, bytes);
-        }
+        writeBatch(batch, bytes);
         batch.clear();
-        if (bytes.size() > 0) {
-          writeStubbornly(bytes.toByteArray());
-          bytes.reset();
-        }
         if (!closing && queue.size() < BATCH) {
           Thread.sleep(GATHERING);
         }
@@ -196,22 +352,105 @@ public final class AuditLog implements AutoCloseable {
     }
   }
 
+  private void writeBatch(List<AuditEntry> batch, LineBuffer bytes) throws IOException {
+    List<AuditEntry.Kept> kept = new ArrayList<>();
+    List<AuditEntry.Checkpoint> asked = new ArrayList<>();
+    long lost = dropped.sumThenReset();
+    if (!batch.isEmpty() || lost > 0 || checkpointIsDue()) {
+      start(bytes);
+    }
+    for (AuditEntry entry : batch) {
+      switch (entry) {
+        case AuditEvent event -> lines.write(event, bytes);
+        case AuditEntry.Kept each -> {
+          lines.write(each.text(), bytes);
+          kept.add(each);
+        }
+        case AuditEntry.Checkpoint each -> asked.add(each);
+      }
+    }
+    if (lost > 0) {
+      lines.writeLoss(lost, bytes);
+    }
+    boolean written = flush(bytes);
+    boolean safe = kept.isEmpty() || (written && forced());
+    boolean last = asked.stream().anyMatch(AuditEntry.Checkpoint::closing);
+    Optional<AuditHead> made = Optional.empty();
+    if (!asked.isEmpty() || !kept.isEmpty() || checkpointIsDue()) {
+      made = writeCheckpoint(last, bytes);
+    }
+    for (AuditEntry.Kept each : kept) {
+      each.written().complete(safe);
+    }
+    for (AuditEntry.Checkpoint each : asked) {
+      each.made().complete(made);
+    }
+  }
+
+  /** Writes what goes before the first line of this process, or of a file that was emptied. */
+  private void start(LineBuffer bytes) throws IOException {
+    if (wasEmptied()) {
+      log.warn("the audit file is shorter than it was: it begins anew, and says what went before");
+      lines.beginFile();
+      inMiddleOfLine = false;
+      expectedSize = 0;
+      started = false;
+    }
+    if (started) {
+      return;
+    }
+    if (inMiddleOfLine) {
+      // Torn when a process was killed. The chain vouches for it as it is.
+      bytes.write('\n');
+    }
+    lines.writeStart(Instant.now(), bytes);
+    started = true;
+    nextCheckpoint = System.nanoTime();
+  }
+
+  /** Whether somebody copied and truncated the file. */
+  private boolean wasEmptied() {
+    for (AuditSink sink : sinks) {
+      if (sink instanceof AuditSink.File file) {
+        try {
+          return file.size() < expectedSize;
+        } catch (IOException e) {
+          log.error("the audit file cannot be looked at: {}", e.getMessage());
+        }
+      }
+    }
+    return false;
+  }
+
+  private boolean flush(LineBuffer bytes) {
+    if (bytes.size() == 0) {
+      return true;
+    }
+    boolean written = writeStubbornly(bytes.toByteArray());
+    expectedSize += bytes.size();
+    bytes.reset();
+    sinceCheckpoint = true;
+    return written;
+  }
+
   /**
    * Tries until every sink has the batch, or the log is closed; meanwhile calls are refused or
    * counted.
    */
-  private void writeStubbornly(byte[] batch) {
-    List<Sink> left = new ArrayList<>(sinks);
+  private boolean writeStubbornly(byte[] batch) {
+    List<Writing> left =
+        new ArrayList<>(
+            sinks.stream().map(sink -> new Writing(sink, ByteBuffer.wrap(batch))).toList());
     while (true) {
-      left.removeIf(sink -> sink.write(batch));
+      left.removeIf(writing -> writing.sink().write(writing.batch()));
       if (left.isEmpty()) {
         failed = false;
-        return;
+        return true;
       }
       failed = true;
       if (closing) {
         log.error("audit events are lost: the sink does not take them and the gateway stops");
-        return;
+        return false;
       }
       try {
         Thread.sleep(RETRY);
@@ -219,6 +458,84 @@ public final class AuditLog implements AutoCloseable {
         closing = true;
       }
     }
+  }
+
+  /** What a sink has not taken of a batch. */
+  private record Writing(AuditSink sink, ByteBuffer batch) {}
+
+  private boolean forced() {
+    try {
+      for (AuditSink sink : sinks) {
+        sink.force();
+      }
+      return true;
+    } catch (IOException e) {
+      log.error("the audit file cannot be forced to the disk: {}", e.getMessage());
+      return false;
+    }
+  }
+
+  private boolean checkpointIsDue() {
+    return mac != null && sinceCheckpoint && System.nanoTime() - nextCheckpoint >= 0;
+  }
+
+  /** A checkpoint after the last line, on the disk; empty when there is no MAC for it now. */
+  private Optional<AuditHead> writeCheckpoint(boolean last, LineBuffer bytes) throws IOException {
+    CheckpointMac by = mac;
+    if (by == null || !started) {
+      return Optional.empty();
+    }
+    nextCheckpoint = System.nanoTime() + AFTER_FAILED_CHECKPOINT.toNanos();
+    Optional<byte[]> code = code(by, lines.checkpoint(last));
+    if (code.isEmpty()) {
+      return Optional.empty();
+    }
+    Instant now = Instant.now();
+    lines.writeCheckpoint(now, last, code.get(), bytes);
+    if (!flush(bytes) || !forced()) {
+      return Optional.empty();
+    }
+    sinceCheckpoint = false;
+    nextCheckpoint = System.nanoTime() + BETWEEN_CHECKPOINTS.toNanos();
+    String path =
+        settings
+            .file()
+            .map(file -> file.toAbsolutePath().normalize().toString())
+            .orElse("standard output");
+    AuditHead made =
+        new AuditHead(
+            lines.file(),
+            path,
+            lines.source(),
+            lines.sequence(),
+            lines.chain(),
+            expectedSize,
+            now,
+            last);
+    head = made;
+    return Optional.of(made);
+  }
+
+  /** The HSM may hang; then the lines go on without a checkpoint, and it is asked once at most. */
+  private Optional<byte[]> code(CheckpointMac by, byte[] message) {
+    CompletableFuture<byte[]> pending = pendingMac;
+    if (pending != null && !pending.isDone()) {
+      return Optional.empty();
+    }
+    CompletableFuture<byte[]> asked = new CompletableFuture<>();
+    pendingMac = asked;
+    Thread.ofPlatform()
+        .daemon()
+        .name("audit-checkpoint")
+        .start(() -> {
+          try {
+            asked.complete(by.mac(message));
+          } catch (RuntimeException e) {
+            log.warn("no checkpoint in the audit file now: {}", e.getMessage());
+            asked.completeExceptionally(e);
+          }
+        });
+    return within(LONGEST_MAC, asked);
   }
 
   /** Takes no more events and writes those it has. */
@@ -234,17 +551,12 @@ public final class AuditLog implements AutoCloseable {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
-    sinks.forEach(Sink::close);
-  }
-
-  private static OutputStream appending(Path file) throws IOException {
-    FileChannel channel = appendingChannel(file);
-    try {
-      holdAlone(channel, file);
-      return Channels.newOutputStream(channel);
-    } catch (IOException | RuntimeException e) {
-      channel.close();
-      throw e;
+    for (AuditSink sink : sinks) {
+      try {
+        sink.close();
+      } catch (IOException e) {
+        log.error("the audit file did not close cleanly: {}", e.getMessage());
+      }
     }
   }
 
@@ -278,47 +590,6 @@ public final class AuditLog implements AutoCloseable {
       throw new IOException(
           "audit.file %s: another gateway writes it; give each process a file of its own"
               .formatted(file));
-    }
-  }
-
-  /** One place to write to, which remembers that it may have stopped in the middle of a line. */
-  static final class Sink {
-    private final OutputStream out;
-    private boolean inMiddleOfLine;
-    private boolean reported;
-
-    Sink(OutputStream out) {
-      this.out = out;
-    }
-
-    boolean write(byte[] batch) {
-      try {
-        if (inMiddleOfLine) {
-          out.write('\n');
-        }
-        inMiddleOfLine = true;
-        out.write(batch);
-        out.flush();
-        inMiddleOfLine = false;
-        reported = false;
-        return true;
-      } catch (IOException e) {
-        if (!reported) {
-          log.error("audit events cannot be written: {}", e.getMessage());
-          reported = true;
-        }
-        return false;
-      }
-    }
-
-    void close() {
-      try {
-        if (!(out instanceof FileOutputStream)) {
-          out.close();
-        }
-      } catch (IOException e) {
-        log.error("the audit file did not close cleanly: {}", e.getMessage());
-      }
     }
   }
 }

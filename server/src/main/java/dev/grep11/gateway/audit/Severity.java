@@ -11,11 +11,6 @@ public enum Severity {
 
   private static final Set<String> CRITICAL_ACTIONS =
       Set.of(
-          "hs-crypto.mtlscert-admin-key.create",
-          "hs-crypto.mtlscert-admin-key.update",
-          "hs-crypto.mtlscert-admin-key.delete",
-          "hs-crypto.mtlscert-cert.set",
-          "hs-crypto.mtlscert-cert.delete",
           "hs-crypto.masterkey.destroy",
           "hs-crypto.masterkey.force-retire",
           "hs-crypto.keystore.deletekey",
@@ -23,7 +18,9 @@ public enum Severity {
           "hs-crypto.keystore.updatekey");
 
   static Severity ofAction(String action) {
-    return CRITICAL_ACTIONS.contains(action) ? CRITICAL : NORMAL;
+    return AdministrativeAction.named(action)
+        .map(AdministrativeAction::severity)
+        .orElse(CRITICAL_ACTIONS.contains(action) ? CRITICAL : NORMAL);
   }
 
   static Severity ofStatus(int reasonCode) {

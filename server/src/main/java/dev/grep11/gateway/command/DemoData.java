@@ -11,6 +11,7 @@ import dev.grep11.gateway.IoCause;
 import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.iam.ApiKeys;
 import dev.grep11.gateway.iam.Roles;
+import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.tls.DemoCa;
 import dev.grep11.softhsm.SoftHsmToken;
 import java.io.IOException;
@@ -50,6 +51,11 @@ public final class DemoData {
   private static final String UNFINISHED = ".unfinished";
 
   private static final String FINISHED = "finished";
+
+  /** Of the instance and its account. */
+  private static final String NAME = "demo";
+
+  private static final String LOCATION = "local";
   private static final Pattern SOFTHSM_SETTINGS =
       Pattern.compile("\\s*SOFTHSM2_CONF:\\s*\"?([^\"]+?)\"?\\s*");
   private static final FileAttribute<?> FOR_ITS_OWNER =
@@ -209,7 +215,7 @@ public final class DemoData {
   }
 
   private List<Path> parts() {
-    return List.of(token(), tls(), config(), store(), apiKeyFile());
+    return List.of(token(), tls(), config(), store(), apiKeyFile(), administratorKeyFile());
   }
 
   private Path token() {
@@ -226,6 +232,11 @@ public final class DemoData {
 
   private Path apiKeyFile() {
     return directory.resolve("apikey");
+  }
+
+  /** Of the certificate administrator. */
+  private Path administratorKeyFile() {
+    return directory.resolve("certmgr-apikey");
   }
 
   /** Production settings as well as the demo's name it: the gateway that this directory is. */
@@ -256,13 +267,14 @@ public final class DemoData {
     writePrivately(config(), configuration(token, instance));
     var config = GatewayConfig.read(config());
     try (var host = Host.openOrBegin(config)) {
-      var record = host.createInstance(instance, "demo", "demo", "local");
+      var record = host.createInstance(instance, NAME, NAME, LOCATION);
       var issuer = config.tokenService().orElseThrow().issuer();
-      try (var secret =
-          new ApiKeys(host.store(), Roles.standard(), issuer)
-              .create("demo", record.id(), "Manager")
-              .secret()) {
+      var keys = new ApiKeys(host.store(), Roles.standard(), issuer);
+      try (var secret = keys.create("demo", record.id(), "Manager").secret()) {
         writePrivately(apiKeyFile(), new String(secret.chars()));
+      }
+      try (var secret = keys.create("demo-certmgr", record.id(), "Certificate Manager").secret()) {
+        writePrivately(administratorKeyFile(), new String(secret.chars()));
       }
     }
     // SoftHSM knows absolute paths only.
@@ -351,13 +363,19 @@ public final class DemoData {
           export GREP11_IAMENDPOINT='%s'
           export GREP11_CA='%s'
           export GREP11_INSTANCE='%s'
+          export HPCS_CRN='%s'
+          export CERTMGR_SERVER='%s'
+          export CERTMGR_APIKEY='%s'
           """
               .formatted(
                   address(config, gateway),
                   Files.readString(apiKeyFile()).strip(),
                   iamEndpoint(config, gateway),
                   ca(),
-                  config.instance().orElseThrow());
+                  config.instance().orElseThrow(),
+                  crn(config.instance().orElseThrow()),
+                  certificateManager(config, gateway),
+                  Files.readString(administratorKeyFile()).strip());
       Files.deleteIfExists(file);
       writePrivately(file, text);
       return file;
@@ -368,6 +386,15 @@ public final class DemoData {
 
   static String address(GatewayConfig config, Gateway gateway) {
     return config.clientHost() + ":" + gateway.cryptoPort();
+  }
+
+  static String certificateManager(GatewayConfig config, Gateway gateway) {
+    return config.clientHost() + ":" + gateway.certificateManagerPort();
+  }
+
+  /** As the instance was made. */
+  private static String crn(UUID instance) {
+    return new InstanceRecord(instance, NAME, NAME, LOCATION, List.of()).crn();
   }
 
   static String iamEndpoint(GatewayConfig config, Gateway gateway) {

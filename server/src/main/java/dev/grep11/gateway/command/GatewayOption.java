@@ -11,21 +11,26 @@ final class GatewayOption {
   @ArgGroup(multiplicity = "1")
   private Choice choice = new Choice();
 
-  private static final class Choice {
+  /** One of the two; also for commands that can do without. */
+  static final class Choice {
     @Option(names = "--config", paramLabel = "FILE", description = "the gateway's configuration")
     private @Nullable Path config;
 
     @Option(names = "--data", paramLabel = "DIR", description = "the directory of a demo gateway")
     private @Nullable Path data;
+
+    GatewayConfig read() {
+      if (config != null) {
+        return GatewayConfig.read(config);
+      }
+      if (data == null) {
+        throw new IllegalStateException("picocli requires one of the two");
+      }
+      return DemoData.configuration(data);
+    }
   }
 
   GatewayConfig read() {
-    if (choice.config != null) {
-      return GatewayConfig.read(choice.config);
-    }
-    if (choice.data == null) {
-      throw new IllegalStateException("picocli requires one of the two");
-    }
-    return DemoData.configuration(choice.data);
+    return choice.read();
   }
 }

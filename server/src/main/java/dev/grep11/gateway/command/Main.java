@@ -28,6 +28,8 @@ import picocli.CommandLine.Command;
       ApiKeyCommand.class,
       GrantCommand.class,
       MasterKeyCommand.class,
+      AdminCommand.class,
+      AuditCommand.class,
       DoctorCommand.class,
       CommandLine.HelpCommand.class
     })

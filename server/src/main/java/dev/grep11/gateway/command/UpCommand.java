@@ -64,7 +64,7 @@ final class UpCommand implements Callable<Integer> {
     var taken = new GatewayConfig.Listen(InetAddress.getLoopbackAddress(), portBase).taken();
     if (!taken.isEmpty()) {
       throw new StartException(
-          "%s in use on this host, by another gateway perhaps; choose another --port-base (ports N, N+2 and N+3 of %d are needed)"
+          "%s in use on this host, by another gateway perhaps; choose another --port-base (four ports from %d on are needed)"
               .formatted(
                   taken.size() == 1
                       ? "port " + taken.getFirst() + " is"
@@ -77,9 +77,10 @@ final class UpCommand implements Callable<Integer> {
 
   private String readyLine(DemoData demo, Gateway gateway) {
     var settings = demo.settings(portBase);
-    return "ready grep11=%s iam=%s ca=%s env=%s health=%s:%d"
+    return "ready grep11=%s certmgr=%s iam=%s ca=%s env=%s health=%s:%d"
         .formatted(
             DemoData.address(settings, gateway),
+            DemoData.certificateManager(settings, gateway),
             DemoData.iamEndpoint(settings, gateway),
             demo.ca(),
             demo.writeEnvironment(settings, gateway),

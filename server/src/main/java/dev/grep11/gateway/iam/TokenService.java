@@ -84,7 +84,7 @@ public final class TokenService implements AutoCloseable {
   private final Grants grants;
   private final AuditLog audit;
   private final Clock clock;
-  private final AddressBudget budget;
+  private final CallBudget budget;
   private final HttpsServer server;
   private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
 
@@ -120,7 +120,7 @@ public final class TokenService implements AutoCloseable {
     this.grants = grants;
     this.audit = audit;
     this.clock = clock;
-    this.budget = new AddressBudget(settings.requestsPerMinute());
+    this.budget = new CallBudget(settings.requestsPerMinute());
     server = HttpsServer.create(settings.address(), 0);
     server.setHttpsConfigurator(
         new HttpsConfigurator(new ReloadingSslContext(identity)) {
@@ -196,12 +196,12 @@ public final class TokenService implements AutoCloseable {
 
   private Answer token(HttpExchange exchange, String correlationId) throws IOException {
     InetAddress address = exchange.getRemoteAddress().getAddress();
-    AddressBudget.Balance balance = budget.spend(address, 1);
-    if (balance != AddressBudget.Balance.WITHIN) {
+    CallBudget.Balance balance = budget.spend(address, 1);
+    if (balance != CallBudget.Balance.WITHIN) {
       exchange.getResponseHeaders().set("Retry-After", "60");
       Answer answer =
           error(429, "GREP11-TOO-MANY-REQUESTS", "Too many requests from this address.");
-      return balance == AddressBudget.Balance.JUST_EXCEEDED
+      return balance == CallBudget.Balance.JUST_EXCEEDED
           ? recorded(exchange, correlationId, answer)
           : answer;
     }
@@ -253,9 +253,9 @@ public final class TokenService implements AutoCloseable {
    * audit queue.
    */
   private Answer refuse(HttpExchange exchange, String correlationId, Answer answer) {
-    AddressBudget.Balance balance =
+    CallBudget.Balance balance =
         budget.spend(exchange.getRemoteAddress().getAddress(), COST_OF_REFUSAL);
-    return balance == AddressBudget.Balance.EXCEEDED
+    return balance == CallBudget.Balance.EXCEEDED
         ? answer
         : recorded(exchange, correlationId, answer);
   }

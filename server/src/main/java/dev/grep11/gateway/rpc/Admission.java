@@ -6,9 +6,11 @@ import dev.grep11.gateway.iam.TokenRejectedException;
 import dev.grep11.gateway.iam.TokenVerifier;
 import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.operation.Requester;
+import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.store.Subject;
 import dev.grep11.gateway.tls.Connection;
 import dev.grep11.gateway.tls.Connections;
+import dev.grep11.gateway.tls.Refusal;
 import io.grpc.Metadata;
 import io.grpc.ServerCall;
 import java.security.MessageDigest;
@@ -98,9 +100,13 @@ final class Admission {
 
   private void judgeCertificate(Connection connection, UUID instance) {
     clientCertificates
-        .refusal(instance, connection.clientChain())
-        .ifPresent(why -> {
-          throw RefusedException.unauthenticated(why);
+        .refusal(instance, connection)
+        .ifPresent(refusal -> {
+          throw switch (refusal.cause()) {
+            case Refusal.Cause.Certificate _ -> RefusedException.unauthenticated(refusal.text());
+            case Refusal.Cause.Unconfirmed _ -> new HsmUnavailableException(refusal.text());
+            case Refusal.Cause.NoInstance _ -> RefusedException.permissionDenied(refusal.text());
+          };
         });
   }
 

@@ -55,7 +55,7 @@ public final class CallAuditLog implements CallAudit {
         .orElse(reason);
   }
 
-  private static String word(TokenRejectedException.Reason refusal) {
+  static String word(TokenRejectedException.Reason refusal) {
     return switch (refusal) {
       case MISSING -> "missing";
       case MALFORMED -> "malformed";
@@ -75,7 +75,7 @@ public final class CallAuditLog implements CallAudit {
   }
 
   /** The codes that CADF readers know. */
-  private static int httpStatus(io.grpc.Status.Code code) {
+  static int httpStatus(io.grpc.Status.Code code) {
     return switch (code) {
       case OK -> 200;
       case UNAUTHENTICATED -> 401;
@@ -97,7 +97,7 @@ public final class CallAuditLog implements CallAudit {
     };
   }
 
-  private static AuditEvent.Initiator initiator(CallRecord call) {
+  static AuditEvent.Initiator initiator(CallRecord call) {
     return new AuditEvent.Initiator(
         call.subject().map(subject -> subject.id()).orElse("unknown"),
         call.subject().map(subject -> subject.issuer()),

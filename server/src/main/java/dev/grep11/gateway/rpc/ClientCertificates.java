@@ -1,20 +1,17 @@
 package dev.grep11.gateway.rpc;
 
-import java.security.cert.X509Certificate;
-import java.util.List;
+import dev.grep11.gateway.tls.Connection;
+import dev.grep11.gateway.tls.Refusal;
 import java.util.Optional;
 import java.util.UUID;
 
-/** The second lock: whether a client certificate opens an instance. Never blocks. */
+/** The second lock: whether a connection's client certificate opens an instance. Never blocks. */
 @FunctionalInterface
 public interface ClientCertificates {
 
-  /** No client CA is registered anywhere, so nobody is asked for a certificate. */
-  ClientCertificates NONE_REGISTERED = (instance, chain) -> Optional.empty();
+  /** For a port that is not behind the lock, because the lock is opened from there. */
+  ClientCertificates NOT_NEEDED = (instance, connection) -> Optional.empty();
 
-  /**
-   * Why the chain of a connection (leaf first, empty when it showed none) does not open this
-   * instance; empty when it does.
-   */
-  Optional<String> refusal(UUID instance, List<X509Certificate> chain);
+  /** Why the connection does not open this instance; empty when it does. */
+  Optional<Refusal> refusal(UUID instance, Connection connection);
 }

@@ -38,22 +38,23 @@ final class Failures {
   /**
    * An answer to a call that failed.
    *
-   * @param recorded the detail as the audit has it, which may say more
+   * @param detail for the audit trail, which may say more than the answer
    * @param tokenRefusal what was wrong with the token; not a part of the answer
+   * @param recorded whether it is in the audit trail already
    */
   record Failure(
       Status status,
       Metadata trailers,
       long returnValue,
       String detail,
-      String recorded,
-      Optional<TokenRejectedException.Reason> tokenRefusal) {
+      Optional<TokenRejectedException.Reason> tokenRefusal,
+      boolean recorded) {
     Failure because(Optional<TokenRejectedException.Reason> wrongWithTheToken) {
-      return new Failure(status, trailers, returnValue, detail, recorded, wrongWithTheToken);
+      return new Failure(status, trailers, returnValue, detail, wrongWithTheToken, recorded);
     }
 
-    Failure recordedAs(String more) {
-      return new Failure(status, trailers, returnValue, detail, more, tokenRefusal);
+    Failure audited(String more) {
+      return new Failure(status, trailers, returnValue, more, tokenRefusal, recorded);
     }
   }
 
@@ -78,7 +79,7 @@ final class Failures {
     };
   }
 
-  private static Throwable unwrap(Throwable thrown) {
+  static Throwable unwrap(Throwable thrown) {
     var cause = thrown;
     while ((cause instanceof CompletionException || cause instanceof ExecutionException)
         && cause.getCause() != null) {
@@ -96,7 +97,7 @@ final class Failures {
 
   private static Failure answer(Status.Code code, Pkcs11Exception refused) {
     return answer(code, refused.returnValue(), refused.detail(), refused.retry())
-        .recordedAs(refused.recorded());
+        .audited(refused.recorded());
   }
 
   private static Failure answer(Status.Code code, long returnValue, String detail, boolean retry) {
@@ -116,7 +117,7 @@ final class Failures {
         trailers,
         returnValue,
         detail,
-        detail,
-        Optional.empty());
+        Optional.empty(),
+        false);
   }
 }

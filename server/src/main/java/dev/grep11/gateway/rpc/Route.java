@@ -1,6 +1,5 @@
 package dev.grep11.gateway.rpc;
 
-import dev.grep11.gateway.operation.Requester;
 import dev.grep11.gateway.operation.Workload;
 import java.util.Set;
 import java.util.function.BiFunction;
@@ -20,4 +19,4 @@ record Route<Q, P>(
     String requestType,
     Set<String> actions,
     Function<Q, Workload> workload,
-    BiFunction<Requester, Q, P> work) {}
+    BiFunction<CallContext, Q, P> work) {}

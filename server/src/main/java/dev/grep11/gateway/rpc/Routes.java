@@ -17,7 +17,13 @@ import java.util.function.Function;
 final class Routes {
 
   /** What every call passes through. */
-  record Services(Admission admission, Dispatcher dispatcher, CallAudit audit) {}
+  record Services(
+      Admission admission, Dispatcher dispatcher, CallAudit audit, FailureAnswers failures) {
+    /** Of the crypto service. */
+    Services(Admission admission, Dispatcher dispatcher, CallAudit audit) {
+      this(admission, dispatcher, audit, Failures::of);
+    }
+  }
 
   private final ServiceDescriptor service;
   private final Services services;
@@ -46,6 +52,19 @@ final class Routes {
       MethodDescriptor<Q, P> method,
       Function<Q, Workload> workload,
       BiFunction<Requester, Q, P> work) {
+    return bind(method, workload, (context, message) -> work.apply(context.requester(), message));
+  }
+
+  /** Binds an rpc that touches no key, and whose work wants to know more of the call. */
+  <Q extends Message, P> Routes administrative(
+      MethodDescriptor<Q, P> method, BiFunction<CallContext, Q, P> work) {
+    return bind(method, _ -> Workload.INFORMATION, work);
+  }
+
+  private <Q extends Message, P> Routes bind(
+      MethodDescriptor<Q, P> method,
+      Function<Q, Workload> workload,
+      BiFunction<CallContext, Q, P> work) {
     var name = method.getBareMethodName();
     if (name == null
         || !(method.getRequestMarshaller()

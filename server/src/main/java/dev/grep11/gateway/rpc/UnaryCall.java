@@ -19,6 +19,7 @@ import io.grpc.Grpc;
 import io.grpc.Metadata;
 import io.grpc.ServerCall;
 import io.grpc.Status;
+import java.net.SocketAddress;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.UUID;
@@ -158,7 +159,9 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
                     throw new TimeoutException();
                   }
                   services.admission().confirm(who);
-                  return route.work().apply(who.requester(), message);
+                  return route
+                      .work()
+                      .apply(new CallContext(who, correlationId, remote(), userAgent), message);
                 });
     var _ =
         result.whenComplete((answer, failure) -> {
@@ -198,7 +201,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
         // Before the outcome is released: there is no result without its record.
         record(Status.Code.OK, Ckr.CKR_OK, "", Optional.empty());
       } catch (AuditUnavailableException e) {
-        send(Failures.of(unrecorded(), correlationId));
+        send(services.failures().of(unrecorded(), correlationId));
         return;
       }
       sendHeaders();
@@ -209,13 +212,15 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
 
   private void fail(Throwable thrown) {
     answer(() -> {
-      var failure = Failures.of(thrown, correlationId);
+      var failure = services.failures().of(thrown, correlationId);
       try {
-        record(
-            failure.status().getCode(),
-            failure.returnValue(),
-            failure.recorded(),
-            failure.tokenRefusal());
+        if (!failure.recorded()) {
+          record(
+              failure.status().getCode(),
+              failure.returnValue(),
+              failure.detail(),
+              failure.tokenRefusal());
+        }
       } catch (AuditUnavailableException e) {
         // A refusal releases nothing; the audit log itself tells of its gap.
       }
@@ -251,6 +256,10 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
     call.sendHeaders(headers);
   }
 
+  private Optional<SocketAddress> remote() {
+    return Optional.ofNullable(call.getAttributes().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR));
+  }
+
   private void record(
       Status.Code code,
       long returnValue,
@@ -273,7 +282,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
                 code,
                 reason,
                 tokenRefusal,
-                Optional.ofNullable(call.getAttributes().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR)),
+                remote(),
                 userAgent,
                 Duration.ofNanos(System.nanoTime() - startNanos)));
   }

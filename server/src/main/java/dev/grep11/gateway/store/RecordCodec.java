@@ -51,6 +51,10 @@ final class RecordCodec {
           text(out, enrolment.kind().name());
         }
         case EventRecord event -> uuid(out, event.id());
+        case AuditHeadRecord head -> {
+          uuid(out, head.file());
+          uuid(out, head.source());
+        }
       }
     });
   }
@@ -68,6 +72,7 @@ final class RecordCodec {
         case AdministratorRecord administrator -> administrator(out, administrator);
         case EnrolmentRecord enrolment -> enrolment(out, enrolment);
         case EventRecord event -> event(out, event);
+        case AuditHeadRecord head -> auditHead(out, head);
       }
     });
   }
@@ -90,6 +95,7 @@ final class RecordCodec {
             case ADMINISTRATOR -> administrator(in);
             case ENROLMENT -> enrolment(in);
             case EVENT -> event(in);
+            case AUDIT_HEAD -> auditHead(in);
           };
       if (in.available() != 0) {
         throw new StoreException("row of table " + table.sqlName() + " has bytes left over");
@@ -104,7 +110,8 @@ final class RecordCodec {
     return switch (table) {
       case INSTANCE -> GENERATIONS_SINCE;
       case REGISTRY -> ENTRIES_OWNED;
-      case GRANT, API_KEY, REPLICA, SEALING_KEY_USE, ADMINISTRATOR, ENROLMENT, EVENT -> FIRST;
+      case GRANT, API_KEY, REPLICA, SEALING_KEY_USE, ADMINISTRATOR, ENROLMENT, EVENT, AUDIT_HEAD ->
+          FIRST;
     };
   }
 
@@ -270,10 +277,35 @@ final class RecordCodec {
   private static void event(DataOutputStream out, EventRecord event) throws IOException {
     uuid(out, event.id());
     blob(out, event.event().getBytes(UTF_8));
+    uuid(out, event.writer());
+    instant(out, event.written());
   }
 
   private static EventRecord event(DataInputStream in) throws IOException {
-    return new EventRecord(uuid(in), new String(blob(in), UTF_8));
+    return new EventRecord(uuid(in), text(in), uuid(in), instant(in));
+  }
+
+  private static void auditHead(DataOutputStream out, AuditHeadRecord head) throws IOException {
+    uuid(out, head.file());
+    uuid(out, head.source());
+    text(out, head.path());
+    out.writeLong(head.sequence());
+    blob(out, head.chain());
+    out.writeLong(head.offset());
+    instant(out, head.time());
+    out.writeBoolean(head.closing());
+  }
+
+  private static AuditHeadRecord auditHead(DataInputStream in) throws IOException {
+    return new AuditHeadRecord(
+        uuid(in),
+        uuid(in),
+        text(in),
+        in.readLong(),
+        blob(in),
+        in.readLong(),
+        instant(in),
+        in.readBoolean());
   }
 
   private static void texts(DataOutputStream out, Set<String> values) throws IOException {

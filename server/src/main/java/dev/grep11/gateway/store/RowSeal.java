@@ -55,8 +55,8 @@ final class RowSeal {
         rows, sealed, rowContext(table, rowKey, version), "a row of table " + table.sqlName());
   }
 
-  byte[] sealHead(long generation, byte[] digest) {
-    return seal(heads, digest, concatenate(HEAD_CONTEXT, number(generation)));
+  byte[] sealHead(long generation, byte[] content) {
+    return seal(heads, content, concatenate(HEAD_CONTEXT, number(generation)));
   }
 
   byte[] openHead(long generation, byte[] sealed) {

@@ -22,13 +22,14 @@ public record Snapshot(
     List<SealingKeyUse> uses,
     List<AdministratorRecord> administrators,
     List<EnrolmentRecord> enrolments,
-    List<EventRecord> events) {
+    List<EventRecord> events,
+    List<AuditHeadRecord> auditHeads) {
 
   /** Of a store that holds nothing. */
   public static final Snapshot EMPTY =
       new Snapshot(
           0, List.of(), List.of(), List.of(), List.of(), List.of(), List.of(), List.of(), List.of(),
-          List.of());
+          List.of(), List.of());
 
   public Snapshot {
     instances = List.copyOf(instances);
@@ -40,6 +41,7 @@ public record Snapshot(
     administrators = List.copyOf(administrators);
     enrolments = List.copyOf(enrolments);
     events = List.copyOf(events);
+    auditHeads = List.copyOf(auditHeads);
   }
 
   /** The instance with this id. */

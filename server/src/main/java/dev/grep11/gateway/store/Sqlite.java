@@ -7,55 +7,59 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.Connection;
 import java.sql.SQLException;
-import java.util.Set;
 import org.sqlite.SQLiteConfig;
 import org.sqlite.SQLiteOpenMode;
 
 /** The embedded database: one file, in a directory that nobody else may enter. */
-final class Sqlite {
+final class Sqlite implements Database {
   private static final String FILE = "store.db";
-  private static final Set<PosixFilePermission> OWNER_DIRECTORY =
-      PosixFilePermissions.fromString("rwx------");
-  private static final Set<PosixFilePermission> OWNER_FILE =
-      PosixFilePermissions.fromString("rw-------");
   private static final int BUSY_TIMEOUT_MILLIS = 5_000;
 
-  private Sqlite() {}
+  private final Path directory;
 
-  static Path file(Path directory) {
+  Sqlite(Path directory) {
+    this.directory = directory;
+  }
+
+  private Path file() {
     return directory.resolve(FILE);
   }
 
-  interface Initialisation {
-    void run(Connection connection) throws SQLException;
+  @Override
+  public boolean exists() {
+    return Files.exists(file(), LinkOption.NOFOLLOW_LINKS);
   }
 
   /**
    * Makes the database under another name and links it to its own once it is complete, so that a
    * process killed in between leaves no half of a store, and of two creators one is refused.
    */
-  static void create(Path directory, Initialisation initialisation)
-      throws IOException, SQLException {
+  @Override
+  public void create(Initialisation initialisation) throws IOException, SQLException {
     if (Files.notExists(directory)) {
-      Files.createDirectories(directory, PosixFilePermissions.asFileAttribute(OWNER_DIRECTORY));
+      Files.createDirectories(directory, PosixFilePermissions.asFileAttribute(OwnerOnly.DIRECTORY));
     }
-    checkPrivate(directory, OWNER_DIRECTORY);
-    if (Files.exists(file(directory), LinkOption.NOFOLLOW_LINKS)) {
-      throw new FileAlreadyExistsException(file(directory).toString());
+    OwnerOnly.require(directory, OwnerOnly.DIRECTORY);
+    if (exists()) {
+      throw alreadyThere();
     }
     Path unfinished =
         Files.createTempFile(
-            directory, FILE + ".creating-", "", PosixFilePermissions.asFileAttribute(OWNER_FILE));
+            directory,
+            FILE + ".creating-",
+            "",
+            PosixFilePermissions.asFileAttribute(OwnerOnly.FILE));
     try {
       try (Connection connection = connect(unfinished, SQLiteConfig.TransactionMode.IMMEDIATE)) {
         initialisation.run(connection);
         commit(connection);
       }
-      Files.createLink(file(directory), unfinished);
+      Files.createLink(file(), unfinished);
+    } catch (FileAlreadyExistsException e) {
+      throw alreadyThere();
     } finally {
       Files.deleteIfExists(unfinished);
     }
@@ -64,30 +68,35 @@ final class Sqlite {
     }
   }
 
-  static void check(Path directory) throws IOException {
-    checkPrivate(directory, OWNER_DIRECTORY);
-    checkPrivate(file(directory), OWNER_FILE);
+  private StoreException alreadyThere() {
+    return new StoreException("there is a store already: " + file());
   }
 
-  /** A connection whose transactions see one state of the database and take no lock. */
-  static Connection reader(Path directory) throws SQLException {
-    return connect(file(directory), SQLiteConfig.TransactionMode.DEFERRED);
+  @Override
+  public void check() throws IOException {
+    if (!exists()) {
+      throw new StoreException("there is no store in " + directory);
+    }
+    OwnerOnly.require(directory, OwnerOnly.DIRECTORY);
+    OwnerOnly.require(file(), OwnerOnly.FILE);
+  }
+
+  @Override
+  public Connection reader() throws SQLException {
+    return connect(file(), SQLiteConfig.TransactionMode.DEFERRED);
+  }
+
+  @Override
+  public Connection writer() throws SQLException {
+    return connect(file(), SQLiteConfig.TransactionMode.IMMEDIATE);
   }
 
   /**
-   * A connection that is inside of the only writing transaction there is. Closing it without {@link
-   * #commit} undoes everything.
+   * Not {@code Connection.commit}, with which sqlite-jdbc begins the next one at once: an IMMEDIATE
+   * one would keep every other writer out, or fail after the commit because another got in.
    */
-  static Connection writer(Path directory) throws SQLException {
-    return connect(file(directory), SQLiteConfig.TransactionMode.IMMEDIATE);
-  }
-
-  /**
-   * Ends the transaction. Not {@code Connection.commit}, with which sqlite-jdbc begins the next one
-   * at once: an IMMEDIATE one would keep every other writer out, or fail after the commit because
-   * another got in.
-   */
-  static void commit(Connection writer) throws SQLException {
+  @Override
+  public void commit(Connection writer) throws SQLException {
     writer.setAutoCommit(true);
   }
 
@@ -106,16 +115,8 @@ final class Sqlite {
     return connection;
   }
 
-  private static void checkPrivate(Path path, Set<PosixFilePermission> most) throws IOException {
-    Set<PosixFilePermission> permissions = Files.getPosixFilePermissions(path);
-    if (!most.containsAll(permissions)) {
-      throw new StoreException(
-          path
-              + " has mode "
-              + PosixFilePermissions.toString(permissions)
-              + ", it must be "
-              + PosixFilePermissions.toString(most)
-              + " and belong to the user of the gateway");
-    }
+  @Override
+  public String toString() {
+    return directory.toString();
   }
 }

@@ -3,11 +3,7 @@ package dev.grep11.gateway.store;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.io.IOException;
-import java.nio.file.FileAlreadyExistsException;
-import java.nio.file.Files;
-import java.nio.file.LinkOption;
-import java.nio.file.NoSuchFileException;
-import java.nio.file.Path;
+import java.nio.ByteBuffer;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.security.SecureRandom;
@@ -31,7 +27,7 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The records of a gateway, shared by all processes on one data directory.
+ * The records of a gateway, shared by all processes on one database.
  *
  * <p>Every read takes one state of the database, opens every row and compares their digest with the
  * sealed head record; every change does so too and then replaces rows and head in one transaction.
@@ -39,16 +35,25 @@ import org.jspecify.annotations.Nullable;
  * of a call. Safe for use by several threads.
  */
 public final class Store implements AutoCloseable {
+  private static final int DIGEST_LENGTH = 32;
   private static final byte[] DATA_KEY_CONTEXT = "grep11-gateway store data key v1".getBytes(UTF_8);
 
-  private final Path directory;
+  private final Database database;
   private final RowSeal seal;
-  private final Connection reader;
+  private final GenerationAnchor anchor;
   private final ReentrantLock reading = new ReentrantLock();
+
+  /** Used under {@link #reading}; null after it was lost, and once the store is closed. */
+  private @Nullable Connection reader;
+
+  private boolean closed;
   private final ReentrantLock writing = new ReentrantLock();
 
   /** A database put back under a running gateway shows as a lower generation. */
   private final AtomicLong highestSeen = new AtomicLong();
+
+  /** What the anchor is known to have reached. */
+  private final AtomicLong anchored = new AtomicLong();
 
   /**
    * The first sign of tampering. Whoever can put an old database in place can put the new one back:
@@ -57,103 +62,146 @@ public final class Store implements AutoCloseable {
   private final AtomicReference<@Nullable StoreTamperedException> tampered =
       new AtomicReference<>();
 
-  private Store(Path directory, RowSeal seal, Connection reader) {
-    this.directory = directory;
+  private Store(Database database, RowSeal seal, GenerationAnchor anchor) {
+    this.database = database;
     this.seal = seal;
-    this.reader = reader;
+    this.anchor = anchor;
   }
 
-  /** Whether the directory holds a store, readable or not. */
-  public static boolean exists(Path directory) {
-    return Files.exists(Sqlite.file(directory), LinkOption.NOFOLLOW_LINKS);
+  /**
+   * Whether there is a store, readable or not.
+   *
+   * @throws StoreException when that cannot be told
+   */
+  public static boolean exists(StoreLocation location) {
+    Database database = Database.at(location);
+    try {
+      return database.exists();
+    } catch (IOException | SQLException e) {
+      throw unreachable(database, e);
+    }
+  }
+
+  private static StoreException unreachable(Database database, Exception cause) {
+    return new StoreException(
+        "cannot open the store in " + database + ": " + cause.getMessage(), cause);
   }
 
   /**
    * Makes an empty store, its directory (0700) where that is absent, and its data key.
    *
-   * @throws StoreException when there is one already, or it cannot be written
+   * @throws StoreException when there is one already, or was one that the anchor remembers, or it
+   *     cannot be written
    */
-  public static Store create(Path directory, Envelope envelope) {
+  public static Store create(StoreLocation location, Envelope envelope, GenerationAnchor anchor) {
+    Database database = Database.at(location);
+    long remembered = kept(anchor);
+    if (remembered > 0) {
+      throw new StoreException(
+          "the token remembers generation %d of this store (%s): put its newest database back into %s instead of beginning an empty one"
+              .formatted(remembered, anchor.name(), database));
+    }
     byte[] dataKey = new byte[RowSeal.DATA_KEY_LENGTH];
     new SecureRandom().nextBytes(dataKey);
     try {
       byte[] sealedDataKey = envelope.seal(dataKey, DATA_KEY_CONTEXT);
       RowSeal seal = new RowSeal(dataKey);
-      Sqlite.create(
-          directory,
-          connection -> {
-            Schema.migrate(connection);
-            update(
-                connection,
-                "INSERT INTO data_key (id, sealed) VALUES (1, ?)",
-                List.of(sealedDataKey));
-            update(
-                connection,
-                "INSERT INTO head (id, generation, sealed) VALUES (1, 0, ?)",
-                List.of(seal.sealHead(0, digest(new Rows()))));
-          });
-    } catch (FileAlreadyExistsException e) {
-      throw new StoreException("there is a store already: " + e.getMessage(), e);
+      database.create(connection -> {
+        Schema.migrate(connection);
+        update(
+            connection, "INSERT INTO data_key (id, sealed) VALUES (1, ?)", List.of(sealedDataKey));
+        update(
+            connection,
+            "INSERT INTO head (id, generation, sealed) VALUES (1, 0, ?)",
+            List.of(seal.sealHead(0, headContent(digest(new Rows()), 0))));
+      });
     } catch (IOException | SQLException e) {
-      throw new StoreException("cannot create a store in " + directory + ": " + e.getMessage(), e);
+      throw new StoreException("cannot create a store in " + database + ": " + e.getMessage(), e);
     } finally {
       Arrays.fill(dataKey, (byte) 0);
     }
-    return open(directory, envelope);
+    return open(location, envelope, anchor);
   }
 
   /**
-   * Opens a store and verifies it.
+   * Opens a store and verifies it. Where a process was killed before it could tell the anchor of
+   * its last change, the anchor is told now.
    *
-   * @throws StoreException when there is none, when others may read it, or when it is newer than
-   *     this program
-   * @throws StoreTamperedException when it is not what a gateway with this envelope wrote
+   * @throws StoreException when there is none, when others may read it, when it is newer than this
+   *     program, or when the anchor cannot be read or written
+   * @throws StoreTamperedException when it is not what a gateway with this envelope wrote, or older
+   *     than the anchor
    */
-  public static Store open(Path directory, Envelope envelope) {
-    Connection reader = null;
+  public static Store open(StoreLocation location, Envelope envelope, GenerationAnchor anchor) {
+    Database database = Database.at(location);
+    byte[] sealedDataKey;
     try {
-      Sqlite.check(directory);
-      byte[] sealedDataKey;
-      try (Connection writer = Sqlite.writer(directory)) {
+      database.check();
+      try (Connection writer = database.writer()) {
         Schema.migrate(writer);
         sealedDataKey = readDataKey(writer);
-        Sqlite.commit(writer);
+        database.commit(writer);
       }
-      byte[] dataKey = openDataKey(directory, envelope, sealedDataKey);
-      RowSeal seal = new RowSeal(dataKey);
-      Arrays.fill(dataKey, (byte) 0);
-      reader = Sqlite.reader(directory);
-      Store store = new Store(directory, seal, reader);
-      store.snapshot();
-      return store;
-    } catch (NoSuchFileException e) {
-      throw new StoreException("there is no store in " + directory, e);
     } catch (IOException | SQLException e) {
-      throw closing(
-          reader,
-          new StoreException("cannot open the store in " + directory + ": " + e.getMessage(), e));
+      throw unreachable(database, e);
+    }
+    byte[] dataKey = openDataKey(database, envelope, sealedDataKey);
+    RowSeal seal = new RowSeal(dataKey);
+    Arrays.fill(dataKey, (byte) 0);
+    Store store = new Store(database, seal, anchor);
+    try {
+      store.settleAnchor();
+      return store;
     } catch (RuntimeException e) {
-      throw closing(reader, e);
+      store.close();
+      throw e;
     }
   }
 
-  private static byte[] openDataKey(Path directory, Envelope envelope, byte[] sealedDataKey) {
+  private static byte[] openDataKey(Database database, Envelope envelope, byte[] sealedDataKey) {
     try {
       return envelope.open(sealedDataKey, DATA_KEY_CONTEXT);
     } catch (RuntimeException e) {
-      throw new StoreException("the data key of the store in " + directory + " does not open", e);
+      throw new StoreException("the data key of the store in " + database + " does not open", e);
     }
   }
 
-  private static RuntimeException closing(@Nullable Connection reader, RuntimeException cause) {
-    if (reader != null) {
-      try {
-        reader.close();
-      } catch (SQLException e) {
-        cause.addSuppressed(e);
-      }
+  private void settleAnchor() {
+    // Read before the database: what is committed meanwhile is in the database first.
+    long kept = kept(anchor);
+    Verified now = read(this::readVerified);
+    requireAnchored(now, kept);
+    if (now.anchored() > kept) {
+      advanceAnchor(now.anchored());
     }
-    return cause;
+    anchored.accumulateAndGet(now.anchored(), Math::max);
+  }
+
+  private static long kept(GenerationAnchor anchor) {
+    try {
+      return anchor.highest();
+    } catch (RuntimeException e) {
+      throw new StoreException(
+          "the generation that the token remembers cannot be read, nothing was changed: "
+              + e.getMessage(),
+          e);
+    }
+  }
+
+  private void requireAnchored(Verified now, long kept) {
+    if (now.anchored() < kept) {
+      throw new StoreTamperedException(
+          ("an older database was put back: what it grants is of generation %d, and the token"
+                  + " remembers generation %d. Put the newest database back into %s. Where it is"
+                  + " lost for good: delete the token's %s, and look through grants, API keys and"
+                  + " client CAs, because what was removed since then is there again")
+              .formatted(now.anchored(), kept, database, anchor.name()));
+    }
+  }
+
+  private void advanceAnchor(long generation) {
+    anchor.advance(generation);
+    anchored.accumulateAndGet(generation, Math::max);
   }
 
   /**
@@ -176,43 +224,86 @@ public final class Store implements AutoCloseable {
 
   /**
    * Runs {@code work} as one transaction. It sees the verified state and its own changes; if it
-   * throws, nothing happened.
+   * throws, nothing happened. A change that grants or revokes something is on the anchor too when
+   * this returns.
    *
-   * @throws StoreTamperedException when the state before is not what a gateway wrote; it is left as
-   *     it is
+   * @throws StoreTamperedException when the state before is not what a gateway wrote, or older than
+   *     the anchor; it is left as it is
+   * @throws StoreException when nothing was changed; or, as its message then says, when the change
+   *     was made and could not be anchored
    */
   public <T> T change(Function<Change, T> work) {
     requireUntampered();
+    Change change;
+    T result;
     writing.lock();
-    try (Connection writer = Sqlite.writer(directory)) {
+    try (Connection writer = database.writer()) {
       Verified before = readVerified(writer);
-      Change change = new Change(writer, seal, before);
-      T result = work.apply(change);
-      if (!change.changed()) {
-        return result;
+      change = new Change(writer, seal, before);
+      result = work.apply(change);
+      if (change.changed()) {
+        commit(writer, before, change);
       }
-      // The comparison is for databases without a lock on the whole: who comes second has changed
-      // nothing.
-      int heads =
-          update(
-              writer,
-              "UPDATE head SET generation = ?, sealed = ? WHERE id = 1 AND generation = ?",
-              List.of(
-                  change.generation(),
-                  seal.sealHead(change.generation(), digest(change.rows())),
-                  before.generation()));
-      if (heads != 1) {
-        throw new StoreException("another process changed the store at the same moment, try again");
-      }
-      Sqlite.commit(writer);
-      highestSeen.accumulateAndGet(change.generation(), Math::max);
-      return result;
     } catch (StoreTamperedException e) {
       throw latched(e);
     } catch (SQLException e) {
       throw new StoreException("cannot change the store: " + e.getMessage(), e);
     } finally {
       writing.unlock();
+    }
+    acknowledge(change);
+    return result;
+  }
+
+  private void commit(Connection writer, Verified before, Change change) throws SQLException {
+    if (change.granted()) {
+      // Within the only writing transaction, so that no other process can be ahead: neither does a
+      // database that was put back a moment ago pass for the present one, nor is a change made
+      // while the token cannot be asked.
+      requireAnchored(before, kept(anchor));
+    }
+    // The comparison is for databases without a lock on the whole: who comes second has changed
+    // nothing.
+    int heads =
+        update(
+            writer,
+            "UPDATE head SET generation = ?, sealed = ? WHERE id = 1 AND generation = ?",
+            List.of(
+                change.generation(),
+                seal.sealHead(
+                    change.generation(), headContent(digest(change.rows()), change.anchored())),
+                before.generation()));
+    if (heads != 1) {
+      throw new StoreException("another process changed the store at the same moment, try again");
+    }
+    try {
+      database.commit(writer);
+    } catch (SQLException e) {
+      // The connection may have broken after the server had committed.
+      throw new StoreException(
+          "it is not known whether the change was made; look at what the store says before you repeat it: "
+              + e.getMessage(),
+          e);
+    }
+    highestSeen.accumulateAndGet(change.generation(), Math::max);
+  }
+
+  /**
+   * Anchors what is committed. Also when there was nothing to change: an attempt before this one
+   * may have been committed and not anchored.
+   */
+  private void acknowledge(Change change) {
+    boolean claimsRights = change.granted() || !change.changed();
+    if (!claimsRights || change.anchored() <= anchored.get()) {
+      return;
+    }
+    try {
+      advanceAnchor(change.anchored());
+    } catch (RuntimeException e) {
+      throw new StoreException(
+          "the change is made, but the token does not remember it (%s): until it does, an older database put back would not be noticed. Look at what the store says, and repeat the change when the token is well"
+              .formatted(e.getMessage()),
+          e);
     }
   }
 
@@ -275,11 +366,20 @@ public final class Store implements AutoCloseable {
   public void close() {
     reading.lock();
     try {
-      reader.close();
+      closed = true;
+      closeReader();
     } catch (SQLException e) {
       throw new StoreException("the store did not close cleanly", e);
     } finally {
       reading.unlock();
+    }
+  }
+
+  private void closeReader() throws SQLException {
+    Connection open = reader;
+    reader = null;
+    if (open != null) {
+      open.close();
     }
   }
 
@@ -289,13 +389,16 @@ public final class Store implements AutoCloseable {
     private final RowSeal seal;
     private final Rows rows;
     private final long generation;
+    private long anchored;
     private boolean changed;
+    private boolean granted;
 
     private Change(Connection connection, RowSeal seal, Verified before) {
       this.connection = connection;
       this.seal = seal;
       this.rows = before.rows();
       this.generation = before.generation() + 1;
+      this.anchored = before.anchored();
     }
 
     /** The state as this transaction would leave it. */
@@ -379,6 +482,18 @@ public final class Store implements AutoCloseable {
       return delete(event);
     }
 
+    /** The last checkpoint of a process in an audit file, in the place of an earlier one. */
+    public void put(AuditHeadRecord head) {
+      if (!update(head)) {
+        insert(head);
+      }
+    }
+
+    /** False when there is no such record. */
+    public boolean remove(AuditHeadRecord head) {
+      return delete(head);
+    }
+
     /** What a gateway says of itself now, in the place of what it said before. */
     public void put(ReplicaRecord replica) {
       if (!update(replica)) {
@@ -413,7 +528,7 @@ public final class Store implements AutoCloseable {
               List.of(generation, sealed, rowKey));
       if (updated == 1) {
         rows.of(table).put(rowKey, new Row(generation, sealed, record));
-        changed = true;
+        noteChange(table);
       }
       return updated == 1;
     }
@@ -430,7 +545,7 @@ public final class Store implements AutoCloseable {
               List.of(rowKey, generation, sealed));
       if (inserted == 1) {
         rows.of(table).put(rowKey, new Row(generation, sealed, record));
-        changed = true;
+        noteChange(table);
       }
       return inserted == 1;
     }
@@ -441,7 +556,7 @@ public final class Store implements AutoCloseable {
       int deleted = write("DELETE FROM " + table.sqlName() + " WHERE row_key = ?", List.of(rowKey));
       if (deleted == 1) {
         rows.of(table).remove(rowKey);
-        changed = true;
+        noteChange(table);
       }
       return deleted == 1;
     }
@@ -454,8 +569,25 @@ public final class Store implements AutoCloseable {
       }
     }
 
+    private void noteChange(Table table) {
+      changed = true;
+      if (table.grants()) {
+        granted = true;
+        anchored = generation;
+      }
+    }
+
     private boolean changed() {
       return changed;
+    }
+
+    private boolean granted() {
+      return granted;
+    }
+
+    /** The generation that is to be on the anchor once this is committed. */
+    private long anchored() {
+      return anchored;
     }
 
     private Rows rows() {
@@ -489,21 +621,67 @@ public final class Store implements AutoCloseable {
     requireUntampered();
     reading.lock();
     try {
-      try {
-        return query.on(reader);
-      } finally {
-        reader.rollback();
+      Connection open = reader;
+      if (open != null) {
+        try {
+          return read(open, query);
+        } catch (SQLException e) {
+          // A server may have been restarted since. Reading again does no harm.
+          abandonReader(e);
+        }
       }
+      if (closed) {
+        throw new StoreException("the store is closed");
+      }
+      Connection fresh = database.reader();
+      reader = fresh;
+      return read(fresh, query);
     } catch (StoreTamperedException e) {
       throw latched(e);
     } catch (SQLException e) {
+      abandonReader(e);
       throw new StoreException("cannot read the store: " + e.getMessage(), e);
     } finally {
       reading.unlock();
     }
   }
 
-  private record Head(long generation, byte[] digest) {}
+  private void abandonReader(SQLException cause) {
+    try {
+      closeReader();
+    } catch (SQLException e) {
+      cause.addSuppressed(e);
+    }
+  }
+
+  private static <T> T read(Connection reader, Query<T> query) throws SQLException {
+    try {
+      return query.on(reader);
+    } finally {
+      reader.rollback();
+    }
+  }
+
+  /**
+   * @param anchored the generation that last granted or revoked something
+   */
+  private record Head(long generation, byte[] digest, long anchored) {
+    /**
+     * Before there were anchors, content was the digest alone; its generation then stands for both.
+     */
+    static Head of(long generation, byte[] content) {
+      return content.length == DIGEST_LENGTH
+          ? new Head(generation, content, generation)
+          : new Head(
+              generation,
+              Arrays.copyOf(content, DIGEST_LENGTH),
+              ByteBuffer.wrap(content).getLong(DIGEST_LENGTH));
+    }
+  }
+
+  private static byte[] headContent(byte[] digest, long anchored) {
+    return ByteBuffer.allocate(digest.length + Long.BYTES).put(digest).putLong(anchored).array();
+  }
 
   private Head readHead(Connection connection) throws SQLException {
     // Taken before the transaction begins: a change committed while it runs must not look like a
@@ -518,7 +696,7 @@ public final class Store implements AutoCloseable {
                 throw new StoreTamperedException("the head record of the store is gone");
               }
               long generation = row.getLong(1);
-              return new Head(generation, seal.openHead(generation, blob(row, 2)));
+              return Head.of(generation, seal.openHead(generation, blob(row, 2)));
             });
     if (head.generation() < atLeast) {
       throw new StoreTamperedException(
@@ -556,10 +734,10 @@ public final class Store implements AutoCloseable {
       throw new StoreTamperedException(
           "the rows of the store are not those of its generation " + head.generation());
     }
-    return new Verified(head.generation(), rows);
+    return new Verified(head.generation(), head.anchored(), rows);
   }
 
-  private record Verified(long generation, Rows rows) {
+  private record Verified(long generation, long anchored, Rows rows) {
     Snapshot snapshot() {
       return rows.snapshot(generation);
     }
@@ -594,6 +772,7 @@ public final class Store implements AutoCloseable {
       List<AdministratorRecord> administrators = new ArrayList<>();
       List<EnrolmentRecord> enrolments = new ArrayList<>();
       List<EventRecord> events = new ArrayList<>();
+      List<AuditHeadRecord> auditHeads = new ArrayList<>();
       for (Table table : Table.values()) {
         for (Row row : of(table).values()) {
           switch (row.record()) {
@@ -606,6 +785,7 @@ public final class Store implements AutoCloseable {
             case AdministratorRecord administrator -> administrators.add(administrator);
             case EnrolmentRecord enrolment -> enrolments.add(enrolment);
             case EventRecord event -> events.add(event);
+            case AuditHeadRecord head -> auditHeads.add(head);
           }
         }
       }
@@ -619,7 +799,8 @@ public final class Store implements AutoCloseable {
           uses,
           administrators,
           enrolments,
-          events);
+          events,
+          auditHeads);
     }
   }
 

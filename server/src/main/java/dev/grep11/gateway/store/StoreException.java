@@ -1,8 +1,8 @@
 package dev.grep11.gateway.store;
 
 /**
- * The store could not be read or written. Nothing was changed, and nothing may be assumed about its
- * content.
+ * The store could not be read or written. Nothing was changed unless the message says so, and
+ * nothing may be assumed about its content.
  */
 public class StoreException extends RuntimeException {
   private static final long serialVersionUID = 1;

@@ -10,4 +10,5 @@ sealed interface Stored
         SealingKeyUse,
         AdministratorRecord,
         EnrolmentRecord,
-        EventRecord {}
+        EventRecord,
+        AuditHeadRecord {}

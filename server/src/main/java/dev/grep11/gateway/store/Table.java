@@ -5,22 +5,33 @@ package dev.grep11.gateway.store;
  * end.
  */
 enum Table {
-  INSTANCE("instance", 1),
-  GRANT("access_grant", 1),
-  API_KEY("api_key", 1),
-  REGISTRY("registry", 1),
-  REPLICA("replica", 2),
-  SEALING_KEY_USE("sealing_key_use", 2),
-  ADMINISTRATOR("administrator", 3),
-  ENROLMENT("enrolment", 3),
-  EVENT("event", 3);
+  INSTANCE("instance", 1, true),
+  GRANT("access_grant", 1, true),
+  API_KEY("api_key", 1, true),
+  REGISTRY("registry", 1, true),
+  REPLICA("replica", 2, false),
+  SEALING_KEY_USE("sealing_key_use", 2, false),
+  ADMINISTRATOR("administrator", 3, true),
+  ENROLMENT("enrolment", 3, true),
+  EVENT("event", 3, false),
+  AUDIT_HEAD("audit_head", 3, false);
 
   private final String sqlName;
   private final int schemaVersion;
+  private final boolean grants;
 
-  Table(String sqlName, int schemaVersion) {
+  Table(String sqlName, int schemaVersion, boolean grants) {
     this.sqlName = sqlName;
     this.schemaVersion = schemaVersion;
+    this.grants = grants;
+  }
+
+  /**
+   * Whether a row can grant or revoke something, so that a change is anchored. The others change
+   * every few seconds, and an older state of them opens no door.
+   */
+  boolean grants() {
+    return grants;
   }
 
   /** Whether the head's digest covers it also without rows: so that a new table is no change. */
@@ -43,6 +54,7 @@ enum Table {
       case AdministratorRecord administrator -> ADMINISTRATOR;
       case EnrolmentRecord enrolment -> ENROLMENT;
       case EventRecord event -> EVENT;
+      case AuditHeadRecord head -> AUDIT_HEAD;
     };
   }
 }

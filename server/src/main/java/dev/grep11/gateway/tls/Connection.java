@@ -1,5 +1,6 @@
 package dev.grep11.gateway.tls;
 
+import dev.grep11.gateway.trust.ClientChain;
 import io.netty.channel.Channel;
 import io.netty.handler.ssl.SslHandler;
 import java.net.SocketAddress;
@@ -8,9 +9,13 @@ import java.security.MessageDigest;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.util.Base64;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.UUID;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
 /** An open connection, and what its handshake said. */
@@ -20,6 +25,11 @@ public final class Connection {
   private final Optional<String> serverName;
   private final List<X509Certificate> clientChain;
   private final Optional<String> thumbprint;
+  private final ClientChain judged;
+  private final AtomicBoolean closing = new AtomicBoolean();
+
+  /** Replaced and never changed; one entry for each locked instance that it was used for. */
+  private volatile Map<UUID, Judgement> judgements = Map.of();
 
   Connection(
       @Nullable Channel channel,
@@ -30,6 +40,7 @@ public final class Connection {
     this.remote = remote;
     this.serverName = serverName;
     this.clientChain = List.copyOf(clientChain);
+    this.judged = ClientChain.of(clientChain);
     this.thumbprint = clientChain.stream().findFirst().map(Connection::thumbprintOf);
   }
 
@@ -52,12 +63,33 @@ public final class Connection {
     return thumbprint;
   }
 
-  /** Tells the client to go away and lets running calls end; cuts it off after the grace. */
+  /** The same for whoever judges it, with the signatures that were verified before. */
+  ClientChain judged() {
+    return judged;
+  }
+
+  /** What the second lock last thought of it, for an instance. */
+  Optional<Judgement> judgement(UUID instance) {
+    return Optional.ofNullable(judgements.get(instance));
+  }
+
+  void remember(UUID instance, Judgement judgement) {
+    // Of two threads at once one may be forgotten, and is judged again.
+    var next = new HashMap<>(judgements);
+    next.put(instance, judgement);
+    judgements = Map.copyOf(next);
+  }
+
+  /**
+   * Tells the client to go away and lets running calls end; cuts it off after the grace.
+   *
+   * @return false when that was begun before
+   */
   @SuppressWarnings("FutureReturnValueIgnored") // Nobody waits for a connection to be gone.
-  public void close(Duration grace) {
+  public boolean close(Duration grace) {
     var open = channel;
-    if (open == null) {
-      return;
+    if (open == null || !closing.compareAndSet(false, true)) {
+      return false;
     }
     // grpc's handler makes a GOAWAY of it.
     open.close();
@@ -75,6 +107,7 @@ public final class Connection {
             },
             grace.toMillis(),
             TimeUnit.MILLISECONDS);
+    return true;
   }
 
   private static String thumbprintOf(X509Certificate certificate) {

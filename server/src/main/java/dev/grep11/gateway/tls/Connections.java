@@ -14,6 +14,7 @@ import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.channel.epoll.EpollServerSocketChannel;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
+import io.netty.handler.ssl.SslHandler;
 import java.net.SocketAddress;
 import java.security.cert.X509Certificate;
 import java.util.ArrayList;
@@ -24,6 +25,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import javax.net.ssl.ExtendedSSLSession;
 import javax.net.ssl.SNIHostName;
 import javax.net.ssl.SSLPeerUnverifiedException;
@@ -42,10 +44,19 @@ public final class Connections extends ServerTransportFilter implements AutoClos
 
   private final Map<SocketAddress, Channel> accepted = new ConcurrentHashMap<>();
   private final Set<Connection> live = ConcurrentHashMap.newKeySet();
+  private final Consumer<FailedHandshake> onFailure;
   private final EventLoopGroup acceptors;
   private final EventLoopGroup eventLoops;
 
   public Connections(int threads) {
+    this(threads, _ -> {});
+  }
+
+  /**
+   * @param onFailure told of handshakes that fail, on the event loop: it must not wait
+   */
+  public Connections(int threads, Consumer<FailedHandshake> onFailure) {
+    this.onFailure = onFailure;
     var named = Thread.ofPlatform().daemon();
     acceptors = new MultiThreadIoEventLoopGroup(1, named.name("accept-", 0).factory(), handlers());
     eventLoops =
@@ -53,7 +64,7 @@ public final class Connections extends ServerTransportFilter implements AutoClos
           @Override
           public ChannelFuture register(Channel channel) {
             remember(channel);
-            return super.register(channel);
+            return super.register(channel).addListener(_ -> watchHandshake(channel));
           }
         };
   }
@@ -85,6 +96,27 @@ public final class Connections extends ServerTransportFilter implements AutoClos
       accepted.put(remote, channel);
       channel.closeFuture().addListener(_ -> accepted.remove(remote, channel));
     }
+  }
+
+  /** grpc tells nobody of a handshake that failed, and adds its TLS handler when it is active. */
+  @SuppressWarnings("FutureReturnValueIgnored") // A listener is all that is added.
+  private void watchHandshake(Channel channel) {
+    var remote = channel.remoteAddress();
+    channel
+        .eventLoop()
+        .execute(() -> {
+          var ssl = channel.pipeline().get(SslHandler.class);
+          if (ssl != null && remote != null) {
+            ssl.handshakeFuture()
+                .addListener(done -> {
+                  var cause = done.cause();
+                  if (cause != null) {
+                    onFailure.accept(
+                        new FailedHandshake(remote, clientChain(ssl.engine().getSession()), cause));
+                  }
+                });
+          }
+        });
   }
 
   @Override

@@ -1,7 +1,6 @@
 package dev.grep11.gateway.tls;
 
 import io.grpc.netty.GrpcSslContexts;
-import io.netty.handler.ssl.ClientAuth;
 import io.netty.handler.ssl.OpenSsl;
 import io.netty.handler.ssl.OpenSslSessionContext;
 import io.netty.handler.ssl.SslContext;
@@ -37,9 +36,14 @@ public final class ServerTls implements AutoCloseable {
   private final Path keyFile;
   private final Consumer<String> onProblem;
   private final SwitchableSslContext grpcContext;
+  private final SwitchableSslContext cryptoContext;
   private final IdentityKeyManager keyManager;
   private final SSLContext httpsContext;
   private final ScheduledExecutorService watcher;
+
+  // Both guarded by this.
+  private ServerIdentity identity;
+  private ClientTrust clientTrust = ClientTrust.NOT_ASKED;
 
   private Files loaded;
   private @Nullable Files failed;
@@ -63,8 +67,9 @@ public final class ServerTls implements AutoCloseable {
     this.keyFile = keyFile;
     this.onProblem = onProblem;
     this.loaded = read();
-    var identity = ServerIdentity.of(chainFile, loaded.chain(), keyFile, loaded.key());
-    this.grpcContext = new SwitchableSslContext(context(identity));
+    this.identity = ServerIdentity.of(chainFile, loaded.chain(), keyFile, loaded.key());
+    this.grpcContext = new SwitchableSslContext(context(identity, ClientTrust.NOT_ASKED));
+    this.cryptoContext = new SwitchableSslContext(context(identity, clientTrust));
     this.keyManager = new IdentityKeyManager(identity);
     this.httpsContext = httpsContext(keyManager);
     this.watcher =
@@ -103,9 +108,24 @@ public final class ServerTls implements AutoCloseable {
     }
   }
 
-  /** For the ports that speak gRPC. */
+  /** For a port that speaks gRPC and never asks for a client certificate. */
   public SslContext grpcContext() {
     return grpcContext;
+  }
+
+  /** For the port that reaches keys: it asks for client certificates as the second lock says. */
+  public SslContext cryptoContext() {
+    return cryptoContext;
+  }
+
+  /**
+   * What the crypto port asks of its clients from the next handshake on.
+   *
+   * @throws IdentityException when the TLS library does not take it; all stays as it was
+   */
+  synchronized void askClients(ClientTrust trust) throws IdentityException {
+    cryptoContext.switchTo(context(identity, trust));
+    clientTrust = trust;
   }
 
   /** For the ports that speak HTTP/1.1 and reach no key. */
@@ -146,13 +166,16 @@ public final class ServerTls implements AutoCloseable {
     }
   }
 
-  private void use(ServerIdentity identity) throws IdentityException {
-    grpcContext.switchTo(context(identity));
-    keyManager.switchTo(identity);
+  private synchronized void use(ServerIdentity next) throws IdentityException {
+    var unasked = context(next, ClientTrust.NOT_ASKED);
+    cryptoContext.switchTo(context(next, clientTrust));
+    grpcContext.switchTo(unasked);
+    keyManager.switchTo(next);
+    identity = next;
     LOG.info(
         "new server certificate {} until {}",
-        identity.chain().getFirst().getSubjectX500Principal().getName(),
-        identity.chain().getFirst().getNotAfter().toInstant());
+        next.chain().getFirst().getSubjectX500Principal().getName(),
+        next.chain().getFirst().getNotAfter().toInstant());
   }
 
   private void reportOnce(String problem) {
@@ -162,7 +185,8 @@ public final class ServerTls implements AutoCloseable {
     }
   }
 
-  private static SslContext context(ServerIdentity identity) throws IdentityException {
+  private static SslContext context(ServerIdentity identity, ClientTrust trust)
+      throws IdentityException {
     try {
       var builder =
           SslContextBuilder.forServer(
@@ -170,7 +194,9 @@ public final class ServerTls implements AutoCloseable {
       var context =
           GrpcSslContexts.configure(builder, SslProvider.OPENSSL)
               .protocols("TLSv1.3", "TLSv1.2")
-              .clientAuth(ClientAuth.NONE)
+              .clientAuth(trust.ask())
+              // Set in any case: without one the JDK's public roots would judge.
+              .trustManager(new ChainJudge(trust))
               .build();
       ((OpenSslSessionContext) context.sessionContext()).setSessionCacheEnabled(false);
       return context;

@@ -14,7 +14,9 @@ CREATE TABLE replica (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed
 CREATE TABLE sealing_key_use (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
 
 -- version 3
--- Certificate administrators, leave to become one, and events of what they change until these are in an audit file.
+-- Certificate administrators, leave to become one, events of what they change until these are in an audit file, and the
+-- last checkpoints of audit files.
 CREATE TABLE administrator (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
 CREATE TABLE enrolment (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
 CREATE TABLE event (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
+CREATE TABLE audit_head (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);

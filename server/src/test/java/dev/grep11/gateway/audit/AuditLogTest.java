@@ -9,8 +9,10 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.time.Instant;
@@ -22,6 +24,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class AuditLogTest {
   private static final UUID INSTANCE = UUID.fromString("6f6a3f0e-52d5-4d1e-9d1c-0a7b1f0c2d3e");
@@ -35,9 +39,16 @@ class AuditLogTest {
     }
     assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(file)))
         .isEqualTo("rw-------");
-    String source = lines(file).getFirst().get("source").asText();
-    assertThat(Files.readAllLines(file))
-        .containsExactly(
+    List<String> written = Files.readAllLines(file);
+    assertThat(written).hasSize(2);
+    assertThat(written.getFirst())
+        .startsWith("{\"action\":\"grep11.audit.start\",")
+        .contains("\"gateway\":\"process " + ProcessHandle.current().pid() + "\"");
+    String source = lines(file).getLast().get("source").asText();
+    String chain = lines(file).getLast().get("chain").asText();
+    assertThat(chain).hasSize(43);
+    assertThat(written.getLast())
+        .isEqualTo(
             """
             {"action":"hs-crypto.ep11.use","eventTime":"2026-11-21T10:00:00Z","outcome":"failure",\
             "reason":{"reasonCode":403,"reasonType":"Forbidden","reasonForFailure":"role Reader has no wrapkey"},\
@@ -47,9 +58,9 @@ class AuditLogTest {
             "target":{"id":"crn:v1:grep11:public:hs-crypto:local:a/acc:%s::","typeURI":"hs-crypto/key"},\
             "correlationId":"c-1",\
             "requestData":{"requestURI":"/grep11.Crypto/WrapKey","instanceID":"%s"},\
-            "source":"%s","sequence":1}\
+            "source":"%s","sequence":2,"chain":"%s"}\
             """
-                .formatted(INSTANCE, INSTANCE, source));
+                .formatted(INSTANCE, INSTANCE, source, chain));
   }
 
   @ParameterizedTest
@@ -79,6 +90,104 @@ class AuditLogTest {
       audit.record(refusal());
     }
     AuditLog.open(AuditSettings.toFile(file)).close();
+  }
+
+  /** The fields that the original service documents, of each of its events. */
+  @ParameterizedTest
+  @EnumSource
+  void anEventOfAdministrationHasItsDocumentedFields(AdministrativeAction action)
+      throws IOException {
+    var event =
+        new AuditEvent(
+            action,
+            Instant.parse("2026-11-21T10:00:00Z"),
+            AuditEvent.Outcome.SUCCESS,
+            AuditEvent.Reason.OK,
+            refusal().initiator(),
+            "crn:v1:x",
+            "c-1",
+            new AuditEvent.RequestData("/grep11.CertMgr/Change", Optional.of(INSTANCE))
+                .withAccountId("IBMid-1")
+                .withCertificateId("blue"),
+            new AuditEvent.ResponseData("done", Optional.of("lock closed")));
+    JsonNode line = new ObjectMapper().readTree(event.text());
+    assertThat(line.get("id").asText()).isEqualTo(event.id().orElseThrow().toString());
+    assertThat(line.get("action").asText()).isEqualTo(action.eventName());
+    assertThat(line.get("severity").asText())
+        .isEqualTo(action.eventName().matches(".*\\.(read|list)") ? "normal" : "critical");
+    assertThat(line.get("target").get("typeURI").asText())
+        .isEqualTo("hs-crypto/" + line.get("target").get("name").asText());
+    assertThat(action.eventName())
+        .startsWith("hs-crypto." + line.get("target").get("name").asText() + ".");
+    assertThat(line.get("requestData").get("accountId").asText()).isEqualTo("IBMid-1");
+    assertThat(line.get("requestData").get("certificateId").asText()).isEqualTo("blue");
+    assertThat(line.get("responseData").get("action").asText()).isEqualTo("done");
+    assertThat(line.get("responseData").get("consequence").asText()).isEqualTo("lock closed");
+  }
+
+  @Test
+  void anEventThatMustNotBeLostIsOnTheDiskOrRefused() throws IOException {
+    Path file = directory.resolve("audit.jsonl");
+    try (AuditLog audit = AuditLog.open(AuditSettings.toFile(file))) {
+      audit.append(refusal().text());
+      assertThat(lines(file).getLast().get("correlationId").asText()).isEqualTo("c-1");
+    }
+    FailingSink sink = new FailingSink();
+    sink.failing = true;
+    try (AuditLog audit =
+        new AuditLog(
+            settings(AuditSettings.WhenFull.DROP_AND_COUNT), List.of(new AuditSink.Stream(sink)))) {
+      audit.record(refusal());
+      await().until(() -> !audit.working());
+      assertThatThrownBy(() -> audit.append(refusal().text()))
+          .isInstanceOf(AuditUnavailableException.class);
+    }
+  }
+
+  /** Copy and truncate: the copy and what follows are two files whose chain goes on. */
+  @Test
+  void beginsAnewInAFileThatWasTruncatedAndSaysWhatWentBefore() throws IOException {
+    Path file = directory.resolve("audit.jsonl");
+    Path copy = directory.resolve("audit.1.jsonl");
+    try (AuditLog audit = AuditLog.open(AuditSettings.toFile(file))) {
+      audit.append(refusal().text());
+      Files.copy(file, copy);
+      try (var channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+        channel.truncate(0);
+      }
+      audit.append(refusal().text());
+    }
+    var before = AuditVerification.verify(copy, Optional.empty(), List.of(), _ -> {});
+    var after = AuditVerification.verify(file, Optional.empty(), List.of(), _ -> {});
+    assertThat(before.findings()).isEmpty();
+    assertThat(after.findings()).isEmpty();
+    assertThat(after.previous()).contains(before.chain());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"{\"action\":\"torn", "", "{\"action\":\"x\"}\n"})
+  void goesOnAfterWhatAnEarlierProcessLeft(String left) throws IOException {
+    Path file = directory.resolve("audit.jsonl");
+    for (int run = 0; run < 3; run++) {
+      try (AuditLog audit = AuditLog.open(AuditSettings.toFile(file))) {
+        audit.append(refusal().text());
+      }
+      if (run < 2) {
+        Files.writeString(file, left, StandardOpenOption.APPEND);
+      }
+    }
+    assertThat(AuditVerification.verify(file, Optional.empty(), List.of(), _ -> {}).findings())
+        .isEmpty();
+    Files.writeString(file, Files.readString(file).replaceFirst("\n", "\n\n"));
+    assertThat(AuditVerification.verify(file, Optional.empty(), List.of(), _ -> {}).findings())
+        .isNotEmpty();
+  }
+
+  @Test
+  void aLogThatNobodyUsedLeavesNoTrace() throws IOException {
+    Path file = directory.resolve("audit.jsonl");
+    AuditLog.open(AuditSettings.toFile(file)).close();
+    assertThat(file).isEmptyFile();
   }
 
   @Test
@@ -115,9 +224,11 @@ class AuditLogTest {
       }
     }
     List<JsonNode> lines = lines(file);
-    assertThat(lines).hasSize(20_000);
-    assertThat(lines.stream().map(line -> line.get("correlationId").asText()).distinct())
+    assertThat(lines).hasSize(20_001);
+    assertThat(lines.stream().skip(1).map(line -> line.get("correlationId").asText()).distinct())
         .hasSize(20_000);
+    assertThat(AuditVerification.verify(file, Optional.empty(), List.of(), _ -> {}).findings())
+        .isEmpty();
     for (int i = 0; i < lines.size(); i++) {
       assertThat(lines.get(i).get("sequence").asInt()).isEqualTo(i + 1);
     }
@@ -127,7 +238,7 @@ class AuditLogTest {
   void refusesCallsWhileTheSinkFailsAndWritesWhatItHadTakenWhenItIsBack() throws IOException {
     FailingSink sink = new FailingSink();
     AuditSettings settings = settings(AuditSettings.WhenFull.BLOCK);
-    AuditLog audit = new AuditLog(settings, List.of(new AuditLog.Sink(sink)));
+    AuditLog audit = new AuditLog(settings, List.of(new AuditSink.Stream(sink)));
     try (audit) {
       sink.failing = true;
       audit.record(event("a", AuditEvent.Outcome.SUCCESS, 200, "taken"));
@@ -139,8 +250,8 @@ class AuditLogTest {
       audit.record(event("a", AuditEvent.Outcome.SUCCESS, 200, "after"));
     }
     assertThat(sink.lines())
-        .extracting(line -> line.get("correlationId").asText())
-        .containsExactly("taken", "after");
+        .extracting(line -> line.path("correlationId").asText("start"))
+        .containsExactly("start", "taken", "after");
     assertThatThrownBy(() -> audit.record(refusal())).isInstanceOf(AuditUnavailableException.class);
   }
 
@@ -148,7 +259,7 @@ class AuditLogTest {
   void countsWhatItDropsAndSaysSoInTheLogWhenTheSinkIsBack() throws IOException {
     FailingSink sink = new FailingSink();
     AuditSettings settings = settings(AuditSettings.WhenFull.DROP_AND_COUNT);
-    try (AuditLog audit = new AuditLog(settings, List.of(new AuditLog.Sink(sink)))) {
+    try (AuditLog audit = new AuditLog(settings, List.of(new AuditSink.Stream(sink)))) {
       sink.failing = true;
       for (int i = 0; i < 100; i++) {
         audit.record(event("a", AuditEvent.Outcome.SUCCESS, 200, "c"));
@@ -160,6 +271,9 @@ class AuditLogTest {
     int written = 0;
     int lost = 0;
     for (JsonNode line : sink.lines()) {
+      if (line.get("action").asText().equals("grep11.audit.start")) {
+        continue;
+      }
       if (line.has("lost")) {
         lost += line.get("lost").asInt();
       } else {
@@ -175,7 +289,7 @@ class AuditLogTest {
     FailingSink sink = new FailingSink();
     sink.stuck = true;
     AuditLog audit =
-        new AuditLog(settings(AuditSettings.WhenFull.BLOCK), List.of(new AuditLog.Sink(sink)));
+        new AuditLog(settings(AuditSettings.WhenFull.BLOCK), List.of(new AuditSink.Stream(sink)));
     long begin = System.nanoTime();
     assertThatThrownBy(
             () -> {

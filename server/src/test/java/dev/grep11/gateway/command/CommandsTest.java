@@ -26,7 +26,7 @@ import picocli.CommandLine;
 /** The commands of the host: what they print, where, and how they end. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class CommandsTest {
-  private static final String SUBJECT = "iam-ServiceId-1";
+  private static final String SUBJECT = "iam-ServiceId-reader";
   private Path data = Path.of("");
 
   @BeforeAll
@@ -71,6 +71,33 @@ class CommandsTest {
 
   private String instance() {
     return GatewayConfig.read(DemoData.config(data)).instance().orElseThrow().toString();
+  }
+
+  @Test
+  void anAuditFileIsVerifiedWithAndWithoutTheGateway() throws Exception {
+    assertThat(at("masterkey", "create-next").code()).isZero();
+    var file = data.resolve("audit.jsonl.commands");
+    var whole = at("audit", "verify", file.toString(), "--output", "json").json();
+    assertThat(whole.get("result").asText()).isEqualTo("intact");
+    assertThat(whole.get("checkpoints-verified").asText()).startsWith("yes");
+    assertThat(whole.get("end").asText()).isEqualTo("a closing checkpoint");
+
+    var chain = run("audit", "verify", file.toString());
+    assertThat(chain.code()).isZero();
+    assertThat(chain.out()).contains("checkpoints-verified: no");
+
+    var changed = data.resolve("changed.jsonl");
+    Files.writeString(changed, Files.readString(file).replace("create-next", "destroy"));
+    var refused = run("audit", "verify", changed.toString(), "--output", "json");
+    assertThat(refused.code()).isEqualTo(1);
+    assertThat(refused.err()).startsWith("grep11: " + changed + ": line 2: ");
+    assertThat(refused.out()).contains("\"result\":\"not intact\"");
+  }
+
+  @Test
+  void anAuditFileThatIsNotThereIsNamed() {
+    run("audit", "verify", "absent.jsonl").refused(1);
+    run("audit", "verify").refused(2);
   }
 
   @Test
@@ -164,6 +191,19 @@ class CommandsTest {
     all.addAll(List.of(arguments));
     all.addAll(List.of("--instance", instance, "--output", "json"));
     return at(all.toArray(String[]::new)).json();
+  }
+
+  @Test
+  void certificateAdministratorsAreInvitedByACodeThatIsShownOnce() throws Exception {
+    var invited = at("admin", "invite", "--apikey-name", "demo-certmgr", "--output", "json").json();
+
+    assertThat(invited.get("invitation").asText()).startsWith("g11i_").hasSize(48);
+    assertThat(invited.get("issuer").asText()).isEqualTo("https://localhost/identity");
+    assertThat(at("admin", "list", "--output", "json").json()).isEmpty();
+    at("admin", "invite", "--apikey-name", "nobody").refused(1);
+    at("admin", "recover", "--subject", "nobody", "--fingerprint", "00").refused(1);
+    at("admin", "invite", "--subject", "somebody", "--expires", "soon").refused(2);
+    at("admin", "invite").refused(2);
   }
 
   @Test
@@ -296,8 +336,7 @@ class CommandsTest {
   @Test
   void doctorNamesWhatIsWrong() throws Exception {
     var config = withFreePorts();
-    Files.writeString(
-        config, Files.readString(config) + "frobnicate: true\nclientCertificates: required\n");
+    Files.writeString(config, Files.readString(config) + "frobnicate: true\nenrolment: nobody\n");
 
     var ended = run("doctor", "--config", config.toString(), "--output", "json");
 
@@ -309,8 +348,8 @@ class CommandsTest {
           assertThat(finding.get("result").asText()).isEqualTo("FAILED");
           assertThat(finding.get("detail").asText()).contains("frobnicate");
         })
-        .anySatisfy(finding ->
-            assertThat(finding.get("detail").asText()).startsWith("clientCertificates: required"));
+        .anySatisfy(
+            finding -> assertThat(finding.get("detail").asText()).startsWith("enrolment: "));
   }
 
   private Path withFreePorts() throws Exception {

@@ -71,7 +71,8 @@ public final class GatewayProcess implements AutoCloseable {
     for (int attempt = 0; attempt < 50; attempt++) {
       try (var first = new ServerSocket(0)) {
         int base = first.getLocalPort();
-        try (var _ = new ServerSocket(base + 2);
+        try (var _ = new ServerSocket(base + 1);
+            var _ = new ServerSocket(base + 2);
             var _ = new ServerSocket(base + 3)) {
           return base;
         } catch (IOException | IllegalArgumentException e) {

@@ -9,9 +9,11 @@ import dev.grep11.gateway.store.Entitlement;
 import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.Grant;
 import dev.grep11.gateway.store.InstanceRecord;
+import dev.grep11.gateway.store.SoftwareAnchor;
 import dev.grep11.gateway.store.SoftwareEnvelope;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreFollower;
+import dev.grep11.gateway.store.StoreLocation;
 import dev.grep11.gateway.store.Subject;
 import java.nio.file.Path;
 import java.sql.DriverManager;
@@ -41,6 +43,7 @@ class GrantsTest {
       new FollowSettings(Duration.ofSeconds(30), Duration.ofMinutes(5));
 
   private final SoftwareEnvelope envelope = new SoftwareEnvelope();
+  private final SoftwareAnchor anchor = new SoftwareAnchor();
   private final Roles roles = Roles.standard();
   private final AtomicLong nanos = new AtomicLong();
   @TempDir Path temporary;
@@ -49,7 +52,7 @@ class GrantsTest {
 
   @BeforeEach
   void createStore() {
-    store = Store.create(directory(), envelope);
+    store = Store.create(new StoreLocation.Directory(directory()), envelope, anchor);
     register = new GrantRegister(store, roles);
     store.createInstance(new InstanceRecord(INSTANCE, "one", "acc", "local", List.of()));
     store.createInstance(new InstanceRecord(OTHER_INSTANCE, "two", "acc", "local", List.of()));
@@ -133,7 +136,7 @@ class GrantsTest {
     Grant grant = Grant.ofRole(BILLING, INSTANCE, "Reader");
     register.add(grant);
     try (StoreFollower follower = StoreFollower.start(store, FAST);
-        Store other = Store.open(directory(), envelope)) {
+        Store other = Store.open(new StoreLocation.Directory(directory()), envelope, anchor)) {
       Grants grants = new Grants(follower, roles);
       assertThat(grants.authorize(token(), INSTANCE, SIGN)).isInstanceOf(Decision.Allowed.class);
       assertThat(new GrantRegister(other, roles).remove(grant)).isTrue();

@@ -17,9 +17,11 @@ import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.audit.AuditSettings;
 import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.InstanceRecord;
+import dev.grep11.gateway.store.SoftwareAnchor;
 import dev.grep11.gateway.store.SoftwareEnvelope;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreFollower;
+import dev.grep11.gateway.store.StoreLocation;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -67,7 +69,11 @@ class TokenServiceTest {
     root.addAppender(logged);
     root.setLevel(Level.TRACE);
     identity = TestIdentity.create();
-    store = Store.create(directory.resolve("data"), new SoftwareEnvelope());
+    store =
+        Store.create(
+            new StoreLocation.Directory(directory.resolve("data")),
+            new SoftwareEnvelope(),
+            new SoftwareAnchor());
     store.createInstance(new InstanceRecord(INSTANCE, "one", "acc", "local", List.of()));
     follower =
         StoreFollower.start(
@@ -300,7 +306,7 @@ class TokenServiceTest {
     service.close();
     audit.close();
     StringBuilder output = new StringBuilder(Files.readString(auditFile()));
-    assertThat(output.toString().lines().map(TokenServiceTest::outcome))
+    assertThat(output.toString().lines().skip(1).map(TokenServiceTest::outcome))
         .containsExactly("success 200", "success 200", "failure 400", "failure 400");
     for (ILoggingEvent event : List.copyOf(logged.list)) {
       output.append(event.getFormattedMessage());

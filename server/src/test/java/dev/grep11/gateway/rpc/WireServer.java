@@ -77,7 +77,7 @@ final class WireServer implements AutoCloseable {
     services =
         new Routes.Services(
             new Admission(
-                new InstanceSelection(instance), new Access(), ClientCertificates.NONE_REGISTERED),
+                new InstanceSelection(instance), new Access(), (_, _) -> Optional.empty()),
             new Workers(),
             audited::add);
     var routes = new Routes(CryptoGrpc.getServiceDescriptor(), services);

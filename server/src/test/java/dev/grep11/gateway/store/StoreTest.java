@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -16,6 +17,7 @@ import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -25,13 +27,26 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
+/** Each case on both databases. */
+@ParameterizedClass
+@EnumSource
 class StoreTest {
+  enum Kind {
+    SQLITE,
+    POSTGRESQL
+  }
+
+  private static final String FILES = "about files of SQLite";
   private static final UUID INSTANCE = UUID.fromString("6f6a3f0e-52d5-4d1e-9d1c-0a7b1f0c2d3e");
   private static final Subject BILLING =
       new Subject("https://issuer.canary.example", "billing-service-canary");
@@ -50,7 +65,28 @@ class StoreTest {
   private static final SealingKeyUse USE = new SealingKeyUse(INSTANCE, "aa", 7, NOON);
 
   private final SoftwareEnvelope envelope = new SoftwareEnvelope();
+  private final SoftwareAnchor anchor = new SoftwareAnchor();
+  @Parameter Kind kind = Kind.SQLITE;
   @TempDir Path temporary;
+  private StoreLocation location;
+
+  @BeforeEach
+  void choosePlace() throws SQLException {
+    location =
+        switch (kind) {
+          case SQLITE -> new StoreLocation.Directory(directory());
+          case POSTGRESQL -> PostgresServer.shared().createDatabase();
+        };
+    if (kind == Kind.POSTGRESQL) {
+      plainSql(
+          "CREATE FUNCTION zeroblob(length int) RETURNS bytea LANGUAGE sql"
+              + " AS 'SELECT decode(repeat(''00'', length), ''hex'')'");
+    }
+  }
+
+  private StoreLocation location() {
+    return location;
+  }
 
   @Test
   void returnsEveryRecordAsItWasAfterOpeningAgain() {
@@ -62,7 +98,7 @@ class StoreTest {
             Optional.of("keystore:" + INSTANCE));
     InstanceRecord instance = instance(INSTANCE, "payments");
     ApiKeyRecord apiKey = apiKey("ci");
-    try (Store store = Store.create(directory(), envelope)) {
+    try (Store store = Store.create(location(), envelope, anchor)) {
       assertThat(store.generation()).isZero();
       assertThat(store.createInstance(instance)).isTrue();
       assertThat(store.addGrant(GRANT)).isTrue();
@@ -70,7 +106,7 @@ class StoreTest {
       assertThat(store.addApiKey(apiKey)).isTrue();
       assertThat(store.generation()).isEqualTo(4);
     }
-    try (Store store = Store.open(directory(), envelope)) {
+    try (Store store = Store.open(location(), envelope, anchor)) {
       assertThat(store.generation()).isEqualTo(4);
       assertThat(store.instances()).containsExactly(instance);
       assertThat(store.findInstance(INSTANCE)).contains(instance);
@@ -128,15 +164,15 @@ class StoreTest {
 
   @Test
   void takesUpAStoreOfTheFirstSchemaVersion() throws SQLException {
-    try (Store store = Store.create(directory(), envelope)) {
+    try (Store store = Store.create(location(), envelope, anchor)) {
       store.createInstance(instance(INSTANCE, "payments"));
       store.addGrant(GRANT);
     }
     plainSql(
         "DROP TABLE replica; DROP TABLE sealing_key_use; DROP TABLE administrator;"
-            + " DROP TABLE enrolment; DROP TABLE event;"
+            + " DROP TABLE enrolment; DROP TABLE event; DROP TABLE audit_head;"
             + " DELETE FROM schema_version WHERE version > 1");
-    try (Store store = Store.open(directory(), envelope)) {
+    try (Store store = Store.open(location(), envelope, anchor)) {
       assertThat(store.grants()).containsExactly(GRANT);
       store.change(change -> {
         change.put(REPLICA);
@@ -165,7 +201,7 @@ class StoreTest {
 
   @Test
   void hasNoRegistryForAnInstanceItDoesNotKnow() {
-    try (Store store = Store.create(directory(), envelope)) {
+    try (Store store = Store.create(location(), envelope, anchor)) {
       assertThat(store.findRegistry(INSTANCE)).isEmpty();
     }
   }
@@ -213,24 +249,26 @@ class StoreTest {
 
   @Test
   void refusesToCreateASecondStoreAndToOpenNone() {
-    assertThat(Store.exists(directory())).isFalse();
-    assertThatThrownBy(() -> Store.open(directory(), envelope))
+    assertThat(Store.exists(location())).isFalse();
+    assertThatThrownBy(() -> Store.open(location(), envelope, anchor))
         .hasMessageContaining("there is no store");
-    Store.create(directory(), envelope).close();
-    assertThat(Store.exists(directory())).isTrue();
-    assertThatThrownBy(() -> Store.create(directory(), envelope)).hasMessageContaining("already");
+    Store.create(location(), envelope, anchor).close();
+    assertThat(Store.exists(location())).isTrue();
+    assertThatThrownBy(() -> Store.create(location(), envelope, anchor))
+        .hasMessageContaining("already");
   }
 
   @Test
   void refusesAnotherEnvelope() {
-    Store.create(directory(), envelope).close();
-    assertThatThrownBy(() -> Store.open(directory(), new SoftwareEnvelope()))
+    Store.create(location(), envelope, anchor).close();
+    assertThatThrownBy(() -> Store.open(location(), new SoftwareEnvelope(), anchor))
         .isInstanceOf(StoreException.class)
         .hasMessageContaining("data key");
   }
 
   @Test
   void keepsItsFilesFromOtherUsersAndRefusesToOpenThemWhenTheyAreNot() throws IOException {
+    assumeTrue(kind == Kind.SQLITE, FILES);
     try (Store store = populated();
         Stream<Path> files = Files.list(directory())) {
       assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(directory())))
@@ -244,12 +282,13 @@ class StoreTest {
     }
     Files.setPosixFilePermissions(
         directory().resolve("store.db"), PosixFilePermissions.fromString("rw-r-----"));
-    assertThatThrownBy(() -> Store.open(directory(), envelope))
+    assertThatThrownBy(() -> Store.open(location(), envelope, anchor))
         .hasMessageContaining("store.db has mode rw-r-----, it must be rw-------");
   }
 
   @Test
   void leavesNoSubjectNameOrCertificateReadableOnDisk() throws IOException {
+    assumeTrue(kind == Kind.SQLITE, FILES);
     try (Store store = populated()) {
       assertThat(store.generation()).isPositive();
       StringBuilder disk = new StringBuilder();
@@ -308,7 +347,7 @@ class StoreTest {
       assertThatThrownBy(() -> store.addGrant(Grant.ofRole(BILLING, INSTANCE, "Reader")))
           .as("a change would seal the tampering")
           .isInstanceOf(StoreTamperedException.class);
-      assertThatThrownBy(() -> Store.open(directory(), envelope))
+      assertThatThrownBy(() -> Store.open(location(), envelope, anchor))
           .isInstanceOf(StoreTamperedException.class);
     }
   }
@@ -330,7 +369,7 @@ class StoreTest {
       store.removeGrant(GRANT);
       plainSql("DELETE FROM head; INSERT INTO head SELECT * FROM kept");
     }
-    assertThatThrownBy(() -> Store.open(directory(), envelope))
+    assertThatThrownBy(() -> Store.open(location(), envelope, anchor))
         .isInstanceOf(StoreTamperedException.class);
   }
 
@@ -345,7 +384,7 @@ class StoreTest {
       assertThatThrownBy(store::generation).isInstanceOf(StoreTamperedException.class);
       assertThatThrownBy(() -> store.removeGrant(GRANT)).isInstanceOf(StoreTamperedException.class);
     }
-    try (Store restarted = Store.open(directory(), envelope)) {
+    try (Store restarted = Store.open(location(), envelope, anchor)) {
       assertThat(restarted.grants()).contains(GRANT);
     }
   }
@@ -365,9 +404,118 @@ class StoreTest {
   }
 
   @Test
+  void anchorsWhatGrantsOrRevokesAndNothingElse() {
+    try (Store store = Store.create(location(), envelope, anchor)) {
+      store.addGrant(GRANT);
+      assertThat(anchor.highest()).isEqualTo(1);
+      store.change(change -> {
+        change.put(REPLICA);
+        change.add(USE);
+        return true;
+      });
+      assertThat(store.generation()).isEqualTo(2);
+      assertThat(anchor.highest()).isEqualTo(1);
+      store.removeGrant(GRANT);
+      assertThat(anchor.highest()).isEqualTo(3);
+    }
+  }
+
+  @Test
+  void refusesAnOlderDatabaseHoweverOftenItWasWrittenSince() throws SQLException {
+    try (Store store = populated()) {
+      plainSql(
+          "CREATE TABLE kept_head AS SELECT * FROM head; CREATE TABLE kept AS SELECT * FROM access_grant");
+      store.removeGrant(GRANT);
+    }
+    plainSql(
+        "DELETE FROM head; INSERT INTO head SELECT * FROM kept_head; INSERT INTO access_grant SELECT * FROM kept");
+    assertThatThrownBy(() -> Store.open(location(), envelope, anchor))
+        .isInstanceOf(StoreTamperedException.class)
+        .hasMessageContaining("of generation 3, and the token remembers generation 5");
+    // A process that had it open would bump its generation every few seconds.
+    try (Store unaware = Store.open(location(), envelope, new SoftwareAnchor())) {
+      for (int i = 0; i < 5; i++) {
+        unaware.change(change -> {
+          change.add(USE);
+          return true;
+        });
+      }
+      assertThat(unaware.generation()).isGreaterThan(anchor.highest());
+    }
+    assertThatThrownBy(() -> Store.open(location(), envelope, anchor))
+        .isInstanceOf(StoreTamperedException.class);
+  }
+
+  @Test
+  void grantsNothingOnADatabaseThatIsOlderThanTheAnchor() {
+    try (Store store = populated()) {
+      anchor.advance(store.generation() + 1);
+      assertThatThrownBy(() -> store.removeGrant(GRANT))
+          .isInstanceOf(StoreTamperedException.class)
+          .hasMessageContaining("older");
+      assertThatThrownBy(store::snapshot).hasMessageContaining("before a restart");
+    }
+  }
+
+  @Test
+  void tellsTheAnchorWhatAKilledProcessDidNot() {
+    SoftwareAnchor behind = new SoftwareAnchor();
+    populated().close();
+    try (Store store = Store.open(location(), envelope, behind)) {
+      assertThat(store.generation()).isEqualTo(4);
+    }
+    assertThat(behind.highest()).isEqualTo(3);
+  }
+
+  @Test
+  void saysThatAChangeIsMadeAndNotAnchoredUntilItIs() {
+    Grant reader = Grant.ofRole(BILLING, INSTANCE, "Reader");
+    try (Store store = populated()) {
+      anchor.broken(true);
+      assertThatThrownBy(() -> store.addGrant(reader))
+          .isInstanceOf(StoreException.class)
+          .hasMessageContaining("the change is made, but the token does not remember it");
+      assertThatThrownBy(() -> store.addGrant(reader))
+          .as("that it is there already says no more than the first answer")
+          .hasMessageContaining("does not remember it");
+      anchor.broken(false);
+      assertThat(store.addGrant(reader)).isFalse();
+      assertThat(anchor.highest()).isEqualTo(store.generation());
+      assertThat(store.grants()).contains(reader);
+    }
+  }
+
+  @Test
+  void beginsNoEmptyStoreWhereTheAnchorRemembersOne() throws Exception {
+    populated().close();
+    switch (kind) {
+      case SQLITE -> Files.delete(directory().resolve("store.db"));
+      case POSTGRESQL -> plainSql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+    }
+    assertThatThrownBy(() -> Store.create(location(), envelope, anchor))
+        .isInstanceOf(StoreException.class)
+        .hasMessageContaining("the token remembers generation 3");
+  }
+
+  @Test
+  void readsAHeadFromBeforeThereWereAnchors() throws Exception {
+    try (Store store = populated()) {
+      assertThat(store.generation()).isEqualTo(4);
+      replaceHeadByItsDigest();
+      SoftwareAnchor none = new SoftwareAnchor();
+      try (Store opened = Store.open(location(), envelope, none)) {
+        assertThat(opened.grants()).containsExactly(GRANT);
+        assertThat(none.highest()).isEqualTo(4);
+        opened.removeGrant(GRANT);
+        assertThat(none.highest()).isEqualTo(5);
+      }
+    }
+  }
+
+  @Test
   void showsChangesToAnotherStoreOnTheSameDirectory() {
     try (Store one = populated();
-        Store two = Store.open(directory(), envelope)) {
+        Store two = Store.open(location(), envelope, anchor)) {
       long before = two.generation();
       one.removeGrant(GRANT);
       assertThat(two.generation()).isEqualTo(before + 1);
@@ -380,7 +528,7 @@ class StoreTest {
   @Test
   void losesNoChangeWhenTwoStoresWriteAtOnceWhileOthersRead() throws Exception {
     try (Store one = populated();
-        Store two = Store.open(directory(), envelope);
+        Store two = Store.open(location(), envelope, anchor);
         ExecutorService threads = Executors.newFixedThreadPool(3)) {
       long before = one.generation();
       List<Callable<Long>> work = new ArrayList<>();
@@ -403,6 +551,7 @@ class StoreTest {
 
   @Test
   void opensTheFilesAsTheyLayInTheMiddleOfATransaction() throws Exception {
+    assumeTrue(kind == Kind.SQLITE, FILES);
     Path copy = temporary.resolve("copy");
     try (Store store = populated()) {
       store.change(change -> {
@@ -412,7 +561,8 @@ class StoreTest {
       });
       assertThat(store.grants()).isEmpty();
     }
-    try (Store store = Store.open(copy, envelope)) {
+    try (Store store =
+        Store.open(new StoreLocation.Directory(copy), envelope, new SoftwareAnchor())) {
       assertThat(store.grants())
           .as("the transaction had not been committed")
           .containsExactly(GRANT);
@@ -422,7 +572,7 @@ class StoreTest {
   @Test
   void keepsEveryAcknowledgedChangeOfAProcessThatIsKilled() throws Exception {
     byte[] key = "0123456789abcdef0123456789abcdef".getBytes(UTF_8);
-    Store.create(directory(), new SoftwareEnvelope(key)).close();
+    Store.create(location(), new SoftwareEnvelope(key), anchor).close();
     Process process =
         new ProcessBuilder(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
@@ -431,8 +581,12 @@ class StoreTest {
                 "-cp",
                 System.getProperty("java.class.path"),
                 Writer.class.getName(),
-                directory().toString(),
-                new String(key, UTF_8))
+                new String(key, UTF_8),
+                location.toString(),
+                location instanceof StoreLocation.Postgresql server ? server.user() : "",
+                location instanceof StoreLocation.Postgresql server
+                    ? server.passwordFile().toString()
+                    : "")
             .redirectError(ProcessBuilder.Redirect.INHERIT)
             .start();
     List<String> acknowledged = new ArrayList<>();
@@ -449,7 +603,7 @@ class StoreTest {
           .filter(line -> line.length() == UUID.randomUUID().toString().length())
           .forEach(acknowledged::add);
     }
-    try (Store store = Store.open(directory(), new SoftwareEnvelope(key))) {
+    try (Store store = Store.open(location(), new SoftwareEnvelope(key), anchor)) {
       assertThat(store.grants().stream().map(grant -> grant.subject().id()))
           .containsAll(acknowledged);
     }
@@ -460,8 +614,13 @@ class StoreTest {
     private Writer() {}
 
     public static void main(String[] arguments) {
+      var location =
+          arguments[2].isEmpty()
+              ? new StoreLocation.Directory(Path.of(arguments[1]))
+              : new StoreLocation.Postgresql(arguments[1], arguments[2], Path.of(arguments[3]));
       try (Store store =
-          Store.open(Path.of(arguments[0]), new SoftwareEnvelope(arguments[1].getBytes(UTF_8)))) {
+          Store.open(
+              location, new SoftwareEnvelope(arguments[0].getBytes(UTF_8)), new SoftwareAnchor())) {
         while (true) {
           String id = UUID.randomUUID().toString();
           store.addGrant(Grant.ofRole(new Subject("i", id), INSTANCE, "Reader"));
@@ -476,7 +635,7 @@ class StoreTest {
   }
 
   private Store populated() {
-    Store store = Store.create(directory(), envelope);
+    Store store = Store.create(location(), envelope, anchor);
     store.createInstance(instance(INSTANCE, "payments"));
     store.addGrant(GRANT);
     store.addApiKey(apiKey("ci"));
@@ -488,11 +647,38 @@ class StoreTest {
     return store;
   }
 
+  /** As who may write the database. */
+  private Connection connect() throws SQLException {
+    return switch (location) {
+      case StoreLocation.Directory _ ->
+          DriverManager.getConnection("jdbc:sqlite:" + directory().resolve("store.db"));
+      case StoreLocation.Postgresql server ->
+          PostgresServer.shared().connect(PostgresServer.nameOf(server));
+    };
+  }
+
   private void plainSql(String sql) throws SQLException {
-    try (Connection connection =
-            DriverManager.getConnection("jdbc:sqlite:" + directory().resolve("store.db"));
+    try (Connection connection = connect();
         var statement = connection.createStatement()) {
       statement.executeUpdate(sql);
+    }
+  }
+
+  /** What the head held when it had no room for the anchored generation. */
+  private void replaceHeadByItsDigest() throws SQLException {
+    try (Connection connection = connect();
+        var statement = connection.createStatement();
+        var row =
+            statement.executeQuery(
+                "SELECT data_key.sealed, head.sealed, head.generation FROM data_key, head");
+        var update = connection.prepareStatement("UPDATE head SET sealed = ?")) {
+      assertThat(row.next()).isTrue();
+      byte[] context = "grep11-gateway store data key v1".getBytes(UTF_8);
+      RowSeal seal = new RowSeal(envelope.open(row.getBytes(1), context));
+      long generation = row.getLong(3);
+      byte[] digest = Arrays.copyOf(seal.openHead(generation, row.getBytes(2)), 32);
+      update.setBytes(1, seal.sealHead(generation, digest));
+      update.executeUpdate();
     }
   }
 
@@ -533,7 +719,7 @@ class StoreTest {
 
   private static byte[] id(int value) {
     byte[] id = new byte[16];
-    java.util.Arrays.fill(id, (byte) value);
+    Arrays.fill(id, (byte) value);
     return id;
   }
 }

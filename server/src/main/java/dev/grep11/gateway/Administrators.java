@@ -1,0 +1,249 @@
+package dev.grep11.gateway;
+
+import dev.grep11.gateway.audit.AdministrativeAction;
+import dev.grep11.gateway.audit.AuditEvent;
+import dev.grep11.gateway.audit.AuditHead;
+import dev.grep11.gateway.certmgr.AdministratorKey;
+import dev.grep11.gateway.certmgr.InvitationCode;
+import dev.grep11.gateway.store.AdministratorRecord;
+import dev.grep11.gateway.store.EnrolmentRecord;
+import dev.grep11.gateway.store.InstanceRecord;
+import dev.grep11.gateway.store.Snapshot;
+import dev.grep11.gateway.store.Store;
+import dev.grep11.gateway.store.Subject;
+import java.io.IOException;
+import java.security.MessageDigest;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Optional;
+import java.util.UUID;
+
+/**
+ * The certificate administrators of instances, for commands on the host: the only way in for the
+ * first one, and for one whose key is lost (security rules 6.1, 6.8). What cannot be recorded is
+ * not done.
+ */
+public final class Administrators {
+  private final Store store;
+  private final MasterKeyAudit.Sink audit;
+  private final InstantSource clock;
+
+  Administrators(Store store, MasterKeyAudit.Sink audit, InstantSource clock) {
+    this.store = store;
+    this.audit = audit;
+    this.clock = clock;
+  }
+
+  /**
+   * Leave to register a first key.
+   *
+   * @param code which is nowhere else
+   */
+  public record Invitation(Subject subject, InvitationCode code, Instant expires) {}
+
+  /**
+   * An administrator as it stands.
+   *
+   * @param fingerprint SHA-256 of the key, hexadecimal
+   */
+  public record Standing(
+      Subject subject, String fingerprint, Instant since, long counter, long certificates) {}
+
+  /** All administrators of an instance who have registered a key. */
+  public List<Standing> list(UUID instance) {
+    var snapshot = store.snapshot();
+    var _ = require(snapshot, instance);
+    var entries =
+        snapshot
+            .registry(instance)
+            .orElseThrow(() -> new StartException("instance " + instance + " has no registry"))
+            .entries();
+    return snapshot.administrators(instance).stream()
+        .map(each ->
+            new Standing(
+                each.subject(),
+                fingerprint(each),
+                each.since(),
+                each.counter(),
+                entries.stream().filter(entry -> entry.owner().equals(each.subject())).count()))
+        .toList();
+  }
+
+  /**
+   * Makes an invitation, in the place of an earlier one of this subject.
+   *
+   * @throws StartException when the subject has registered a key already
+   */
+  public Invitation invite(UUID instance, Subject subject, Duration holds) {
+    var invitation = invitation(subject, holds);
+    return changing(
+        AdministrativeAction.ADMIN_KEY_INVITE,
+        "admin invite",
+        instance,
+        subject,
+        change -> {
+          if (change.snapshot().administrator(instance, subject).isPresent()) {
+            throw new StartException(
+                subject.id()
+                    + " has registered a key already; if it is lost: grep11 admin recover");
+          }
+          put(change, instance, invitation);
+          return "invited until " + invitation.expires();
+        },
+        invitation);
+  }
+
+  /**
+   * Takes a lost key away and invites its owner to register another; certificates stay.
+   *
+   * @param fingerprint of the lost key, so that a key which was replaced meanwhile stays
+   * @throws StartException when the subject has no key, or another one
+   */
+  public Invitation recover(UUID instance, Subject subject, String fingerprint, Duration holds) {
+    var invitation = invitation(subject, holds);
+    return changing(
+        AdministrativeAction.ADMIN_KEY_RECOVER,
+        "admin recover",
+        instance,
+        subject,
+        change -> {
+          var administrator =
+              change
+                  .snapshot()
+                  .administrator(instance, subject)
+                  .orElseThrow(
+                      () -> new StartException(subject.id() + " has not registered a key"));
+          if (!MessageDigest.isEqual(
+              parsed(fingerprint), AdministratorKey.fingerprint(administrator.publicKey()))) {
+            throw new StartException(
+                "the key of %s is %s, not %s"
+                    .formatted(subject.id(), fingerprint(administrator), fingerprint));
+          }
+          change.remove(administrator);
+          var registry =
+              change
+                  .snapshot()
+                  .registry(instance)
+                  .orElseThrow(
+                      () -> new StartException("instance " + instance + " has no registry"));
+          // Whatever was signed for the state before does not hold in the one after.
+          change.replace(registry.next(registry.entries()));
+          put(change, instance, invitation);
+          return "removed key " + fingerprint(administrator);
+        },
+        invitation);
+  }
+
+  private Invitation invitation(Subject subject, Duration holds) {
+    return new Invitation(subject, InvitationCode.random(), clock.instant().plus(holds));
+  }
+
+  private static void put(Store.Change change, UUID instance, Invitation invitation) {
+    change.put(
+        new EnrolmentRecord(
+            instance,
+            invitation.subject(),
+            EnrolmentRecord.Kind.INVITATION,
+            invitation.code().hash(),
+            invitation.expires()));
+  }
+
+  private interface Deed {
+    /** What was done, for the audit log. */
+    String in(Store.Change change);
+  }
+
+  private Invitation changing(
+      AdministrativeAction action,
+      String request,
+      UUID instance,
+      Subject subject,
+      Deed deed,
+      Invitation invitation) {
+    try {
+      return store.change(change -> {
+        var record = require(change.snapshot(), instance);
+        var done = deed.in(change);
+        // Last, so that what is recorded is about to be committed.
+        write(event(action, request, record, subject, done, Optional.empty()))
+            .ifPresent(head -> AuditHeads.put(change, head));
+        return invitation;
+      });
+    } catch (RuntimeException e) {
+      invitation.code().close();
+      var record = require(store.snapshot(), instance);
+      write(
+              event(
+                  action,
+                  request,
+                  record,
+                  subject,
+                  "refused",
+                  Optional.of(String.valueOf(e.getMessage()))))
+          .ifPresent(head ->
+              store.change(change -> {
+                AuditHeads.put(change, head);
+                return true;
+              }));
+      throw e;
+    }
+  }
+
+  private Optional<AuditHead> write(AuditEvent event) {
+    try {
+      return audit.write(event);
+    } catch (IOException e) {
+      throw new StartException(
+          "the change cannot be recorded in the audit file, so it is not made: " + e.getMessage(),
+          e);
+    }
+  }
+
+  private AuditEvent event(
+      AdministrativeAction action,
+      String request,
+      InstanceRecord instance,
+      Subject subject,
+      String done,
+      Optional<String> refusal) {
+    return new AuditEvent(
+        action,
+        clock.instant(),
+        refusal.isEmpty() ? AuditEvent.Outcome.SUCCESS : AuditEvent.Outcome.FAILURE,
+        refusal
+            .map(why -> AuditEvent.Reason.failure(409, "Conflict", why))
+            .orElse(AuditEvent.Reason.OK),
+        new AuditEvent.Initiator(
+            System.getProperty("user.name", "unknown"),
+            Optional.empty(),
+            AuditEvent.Initiator.USER,
+            "none",
+            Optional.empty(),
+            Optional.of("grep11 admin")),
+        instance.crn(),
+        UUID.randomUUID().toString(),
+        new AuditEvent.RequestData(request, Optional.of(instance.id())).withAccountId(subject.id()),
+        new AuditEvent.ResponseData(done));
+  }
+
+  private static InstanceRecord require(Snapshot snapshot, UUID instance) {
+    return snapshot
+        .instance(instance)
+        .orElseThrow(() -> new StartException("there is no instance " + instance));
+  }
+
+  private static String fingerprint(AdministratorRecord administrator) {
+    return HexFormat.of().formatHex(AdministratorKey.fingerprint(administrator.publicKey()));
+  }
+
+  private static byte[] parsed(String fingerprint) {
+    try {
+      return HexFormat.of().parseHex(fingerprint);
+    } catch (IllegalArgumentException e) {
+      throw new StartException("a fingerprint is 64 hexadecimal digits, as admin list shows it", e);
+    }
+  }
+}

@@ -1,0 +1,117 @@
+package dev.grep11.gateway;
+
+import static dev.grep11.gateway.pkcs11.Cka.CKA_APPLICATION;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_CLASS;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_LABEL;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_PRIVATE;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_TOKEN;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_VALUE;
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
+import dev.grep11.gateway.hsm.Session;
+import dev.grep11.gateway.pkcs11.Cko;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.pkcs11.Template;
+import dev.grep11.gateway.store.GenerationAnchor;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.regex.Pattern;
+
+/**
+ * The store's generation as data objects on the token, labelled with the id of the store key.
+ *
+ * <p>An object is never changed: SoftHSM cannot update a value, and loses an object whose label it
+ * updates when the process is killed meanwhile. The next one is made first, then the older ones are
+ * destroyed, and the highest rules; so a kill at any moment leaves at least one. The objects are
+ * private, so that nobody without the PIN reads or removes them through PKCS #11.
+ */
+final class TokenAnchor implements GenerationAnchor {
+  private static final Pattern NUMBER = Pattern.compile("\\d{1,18}");
+
+  /** Each look that finds an object vanish means that another process went on in between. */
+  private static final int LOOKS = 20;
+
+  private final HsmCalls hsm;
+  private final String label;
+
+  TokenAnchor(HsmCalls hsm, TokenKeys keys) {
+    this.hsm = hsm;
+    this.label = "grep11 store " + HexFormat.of().formatHex(keys.storeKey()) + " generation";
+  }
+
+  @Override
+  public String name() {
+    return "data object \"" + label + "\"";
+  }
+
+  @Override
+  public long highest() {
+    return hsm.call(session -> highest(generations(session)));
+  }
+
+  @Override
+  public void advance(long generation) {
+    var _ =
+        hsm.call(session -> {
+          var before = generations(session);
+          if (highest(before) < generation) {
+            session.createObject(
+                objects()
+                    .put(CKA_PRIVATE, true)
+                    .put(CKA_APPLICATION, "grep11-gateway".getBytes(US_ASCII))
+                    .put(CKA_VALUE, Long.toString(generation).getBytes(US_ASCII))
+                    .build());
+            before.keySet().forEach(object -> forget(session, object));
+          }
+          return true;
+        });
+  }
+
+  private static long highest(Map<Long, Long> generations) {
+    return generations.values().stream().mapToLong(Long::longValue).max().orElse(0);
+  }
+
+  /** By object. All that were there at one moment, or the highest of them would not be known. */
+  private Map<Long, Long> generations(Session session) {
+    for (int look = 1; ; look++) {
+      try {
+        var found = new LinkedHashMap<Long, Long>();
+        for (long object : session.findObjects(objects().build())) {
+          found.put(object, generation(session, object));
+        }
+        return found;
+      } catch (Pkcs11Exception | NumberFormatException e) {
+        if (look == LOOKS) {
+          throw new StartException(
+              "%s on the token cannot be read: %s".formatted(name(), e.getMessage()), e);
+        }
+      }
+    }
+  }
+
+  private static long generation(Session session, long object) {
+    var value =
+        new String(
+            session.attributes(object, CKA_VALUE).bytes(CKA_VALUE).orElse(new byte[0]), US_ASCII);
+    if (!NUMBER.matcher(value).matches()) {
+      throw new NumberFormatException("its value is no number");
+    }
+    return Long.parseLong(value);
+  }
+
+  private static void forget(Session session, long object) {
+    try {
+      session.destroyObject(object);
+    } catch (Pkcs11Exception _) {
+      // Another process was faster, or it stays until the next advance: the highest rules.
+    }
+  }
+
+  private Template.Builder objects() {
+    return Template.builder()
+        .put(CKA_CLASS, Cko.CKO_DATA)
+        .put(CKA_TOKEN, true)
+        .put(CKA_LABEL, label.getBytes(US_ASCII));
+  }
+}

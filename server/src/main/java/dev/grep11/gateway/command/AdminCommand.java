@@ -1,0 +1,209 @@
+package dev.grep11.gateway.command;
+
+import dev.grep11.gateway.Administrators;
+import dev.grep11.gateway.GatewayConfig;
+import dev.grep11.gateway.Host;
+import dev.grep11.gateway.StartException;
+import dev.grep11.gateway.iam.TokenServiceSettings;
+import dev.grep11.gateway.store.Subject;
+import java.time.Duration;
+import java.time.temporal.ChronoUnit;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+@Command(
+    name = "admin",
+    mixinStandardHelpOptions = true,
+    synopsisSubcommandLabel = "COMMAND",
+    description = "Invites certificate administrators, and helps one whose key is lost.",
+    subcommands = {
+      AdminCommand.Invite.class,
+      AdminCommand.Recover.class,
+      AdminCommand.ListAll.class
+    })
+final class AdminCommand {
+  private static final List<String> COLUMNS =
+      List.of("issuer", "subject", "fingerprint", "since", "counter", "certificates");
+
+  /** Who is meant. */
+  static final class SubjectOption {
+    @Option(
+        names = "--issuer",
+        paramLabel = "ISS",
+        description = "the iss of the subject's tokens; default: that of the token service")
+    private @Nullable String issuer;
+
+    @ArgGroup(multiplicity = "1")
+    private Who who = new Who();
+
+    private static final class Who {
+      @Option(
+          names = "--subject",
+          paramLabel = "SUB",
+          description = "the iam_id of the subject's tokens, or the sub of tokens that have none")
+      private @Nullable String subject;
+
+      @Option(
+          names = "--apikey-name",
+          paramLabel = "NAME",
+          description = "instead: the subject of this API key, see: apikey list")
+      private @Nullable String apiKeyName;
+    }
+
+    Subject chosen(GatewayConfig config, Host host) {
+      var name = who.apiKeyName;
+      if (name != null) {
+        return host.store().apiKeys().stream()
+            .filter(key -> key.name().equals(name))
+            .findFirst()
+            .orElseThrow(() -> new StartException("there is no API key \"" + name + "\""))
+            .subject();
+      }
+      return new Subject(
+          Optional.ofNullable(issuer)
+              .or(() -> config.tokenService().map(TokenServiceSettings::issuer))
+              .orElseThrow(
+                  () -> new StartException("name an --issuer: no tokenService is configured")),
+          String.valueOf(who.subject));
+    }
+  }
+
+  /** How long an invitation holds. */
+  static final class ExpiryOption {
+    @Option(
+        names = "--expires",
+        paramLabel = "TIME",
+        defaultValue = "24h",
+        converter = MasterKeyCommand.Period.class,
+        description = "how long the code holds, such as 30m, 24h or 7d; default: ${DEFAULT-VALUE}")
+    private Duration holds = Duration.ofHours(24);
+  }
+
+  private static Map<String, String> fields(Administrators.Invitation invitation) {
+    var fields = new LinkedHashMap<String, String>();
+    fields.put("issuer", invitation.subject().issuer());
+    fields.put("subject", invitation.subject().id());
+    fields.put("expires", invitation.expires().truncatedTo(ChronoUnit.SECONDS).toString());
+    fields.put("invitation", new String(invitation.code().chars()));
+    return fields;
+  }
+
+  @Command(
+      name = "invite",
+      mixinStandardHelpOptions = true,
+      description = {
+        "Lets a subject register its first key as a certificate administrator: prints a code for"
+            + " `certmgr adminkey set`, once.",
+        "The subject also needs the role Certificate Manager."
+      })
+  static final class Invite implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+    @Mixin private OutputOption output = new OutputOption();
+    @Mixin private InstanceOption instance = new InstanceOption();
+    @Mixin private SubjectOption subject = new SubjectOption();
+    @Mixin private ExpiryOption expiry = new ExpiryOption();
+    @Spec private @Nullable CommandSpec spec;
+
+    @Override
+    public Integer call() {
+      var config = gateway.read();
+      try (var host = Host.open(config)) {
+        var invitation =
+            host.administrators()
+                .invite(instance.chosen(config), subject.chosen(config, host), expiry.holds);
+        try (var _ = invitation.code()) {
+          output.one(Commands.out(spec), fields(invitation));
+        }
+      }
+      return 0;
+    }
+  }
+
+  @Command(
+      name = "recover",
+      mixinStandardHelpOptions = true,
+      description = {
+        "Takes the lost key of an administrator away and prints an invitation for another one.",
+        "The administrator's certificates stay, and the lock with them."
+      })
+  static final class Recover implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+    @Mixin private OutputOption output = new OutputOption();
+    @Mixin private InstanceOption instance = new InstanceOption();
+    @Mixin private SubjectOption subject = new SubjectOption();
+    @Mixin private ExpiryOption expiry = new ExpiryOption();
+
+    @Option(
+        names = "--fingerprint",
+        required = true,
+        paramLabel = "HEX",
+        description = "of the lost key, as admin list shows it: another key is not touched")
+    private String fingerprint = "";
+
+    @Spec private @Nullable CommandSpec spec;
+
+    @Override
+    public Integer call() {
+      var config = gateway.read();
+      try (var host = Host.open(config)) {
+        var invitation =
+            host.administrators()
+                .recover(
+                    instance.chosen(config),
+                    subject.chosen(config, host),
+                    fingerprint,
+                    expiry.holds);
+        try (var _ = invitation.code()) {
+          output.one(Commands.out(spec), fields(invitation));
+        }
+      }
+      return 0;
+    }
+  }
+
+  @Command(
+      name = "list",
+      mixinStandardHelpOptions = true,
+      description = "Lists the certificate administrators of an instance and their keys.")
+  static final class ListAll implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+    @Mixin private OutputOption output = new OutputOption();
+    @Mixin private InstanceOption instance = new InstanceOption();
+    @Spec private @Nullable CommandSpec spec;
+
+    @Override
+    public Integer call() {
+      var config = gateway.read();
+      try (var host = Host.open(config)) {
+        output.list(
+            Commands.out(spec),
+            COLUMNS,
+            host.administrators().list(instance.chosen(config)).stream()
+                .map(AdminCommand::fields)
+                .toList());
+      }
+      return 0;
+    }
+  }
+
+  private static Map<String, String> fields(Administrators.Standing standing) {
+    var fields = new LinkedHashMap<String, String>();
+    fields.put("issuer", standing.subject().issuer());
+    fields.put("subject", standing.subject().id());
+    fields.put("fingerprint", standing.fingerprint());
+    fields.put("since", standing.since().truncatedTo(ChronoUnit.SECONDS).toString());
+    fields.put("counter", Long.toString(standing.counter()));
+    fields.put("certificates", Long.toString(standing.certificates()));
+    return fields;
+  }
+}

@@ -1,0 +1,76 @@
+package dev.grep11.gateway.rpc;
+
+import dev.grep11.gateway.certmgr.CommandRefusedException;
+import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.HsmUnavailableException;
+import dev.grep11.gateway.pkcs11.OverloadedException;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.rpc.Failures.Failure;
+import io.grpc.Metadata;
+import io.grpc.Status;
+import java.util.Optional;
+import java.util.concurrent.TimeoutException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * What an administrator is told: a gRPC status with a sentence. Until token and role are good there
+ * is one answer to everything, so that it tells nothing about who is an administrator, of what, or
+ * how far an attempt came (security rules 6.5).
+ */
+final class AdministrationFailures implements FailureAnswers {
+  private static final Logger LOG = LoggerFactory.getLogger(AdministrationFailures.class);
+  static final String NOT_AUTHORISED = "not authorised";
+
+  @Override
+  public Failure of(Throwable thrown, String correlationId) {
+    return switch (Failures.unwrap(thrown)) {
+      case CommandRefusedException refused ->
+          answer(
+              code(refused.kind()), String.valueOf(refused.getMessage()), refused.toString(), true);
+      case RefusedException refused ->
+          answer(Status.Code.UNAUTHENTICATED, NOT_AUTHORISED, refused.detail(), false)
+              .because(refused.tokenRefusal());
+      case HsmUnavailableException unavailable ->
+          answer(Status.Code.UNAVAILABLE, unavailable.detail());
+      case OverloadedException overloaded ->
+          answer(Status.Code.RESOURCE_EXHAUSTED, overloaded.detail());
+      case Pkcs11Exception malformed -> answer(Status.Code.INVALID_ARGUMENT, malformed.detail());
+      case MalformedRequestException malformed ->
+          answer(Status.Code.INVALID_ARGUMENT, String.valueOf(malformed.getMessage()));
+      case TimeoutException _ -> answer(Status.Code.DEADLINE_EXCEEDED, "not begun in time");
+      case Throwable unexpected -> {
+        LOG.error("call {} failed unexpectedly", correlationId, unexpected);
+        yield answer(Status.Code.INTERNAL, "internal error, correlation id " + correlationId);
+      }
+    };
+  }
+
+  private static Failure answer(Status.Code code, String message) {
+    return answer(code, message, message, false);
+  }
+
+  private static Failure answer(
+      Status.Code code, String message, String forAudit, boolean recorded) {
+    return new Failure(
+        code.toStatus().withDescription(message),
+        new Metadata(),
+        Ckr.CKR_GENERAL_ERROR,
+        forAudit,
+        Optional.empty(),
+        recorded);
+  }
+
+  private static Status.Code code(CommandRefusedException.Kind kind) {
+    return switch (kind) {
+      case REJECTED -> Status.Code.PERMISSION_DENIED;
+      case MALFORMED -> Status.Code.INVALID_ARGUMENT;
+      case NOT_FOUND -> Status.Code.NOT_FOUND;
+      case ALREADY_EXISTS -> Status.Code.ALREADY_EXISTS;
+      case NOT_NOW -> Status.Code.FAILED_PRECONDITION;
+      case STALE -> Status.Code.ABORTED;
+      case TOO_MANY -> Status.Code.RESOURCE_EXHAUSTED;
+      case UNAVAILABLE -> Status.Code.UNAVAILABLE;
+    };
+  }
+}

@@ -1,0 +1,56 @@
+package dev.grep11.gateway.store;
+
+import java.io.IOException;
+import java.sql.Connection;
+import java.sql.SQLException;
+
+/** The database beneath a store: connections that are inside of one transaction. */
+sealed interface Database permits Sqlite, Postgres {
+  static Database at(StoreLocation location) {
+    return switch (location) {
+      case StoreLocation.Directory directory -> new Sqlite(directory.path());
+      case StoreLocation.Postgresql server -> new Postgres(server);
+    };
+  }
+
+  /** Fills a new database, within the transaction that makes it. */
+  interface Initialisation {
+    void run(Connection connection) throws SQLException;
+  }
+
+  /** Whether a store is there, readable or not. */
+  boolean exists() throws IOException, SQLException;
+
+  /**
+   * Makes the database as a whole or not at all; of two creators one is refused.
+   *
+   * @throws StoreException when there is a store already
+   */
+  void create(Initialisation initialisation) throws IOException, SQLException;
+
+  /**
+   * Looks at it before it is opened.
+   *
+   * @throws StoreException when there is no store, or when others may read it
+   */
+  void check() throws IOException, SQLException;
+
+  /**
+   * A connection whose transactions each see one state of the database and hold up no writer. It
+   * may be lost; another one is then opened.
+   */
+  Connection reader() throws SQLException;
+
+  /**
+   * A connection inside of the only writing transaction there is, waiting for that of another
+   * process to end. Closing it without {@link #commit} undoes everything.
+   */
+  Connection writer() throws SQLException;
+
+  /** Ends the transaction of a {@link #writer}; on return it survives the loss of power. */
+  void commit(Connection writer) throws SQLException;
+
+  /** The place, for messages; without a secret. */
+  @Override
+  String toString();
+}

@@ -1,0 +1,41 @@
+package dev.grep11.gateway.tls;
+
+import java.security.GeneralSecurityException;
+import java.security.MessageDigest;
+import java.security.cert.X509Certificate;
+import java.util.HexFormat;
+import java.util.List;
+
+/**
+ * A client's own certificate as a refusal tells of it. Whoever is refused chose the names in it, so
+ * they are cut to a bound.
+ */
+record ShownCertificate(String subject, String issuer, String fingerprint) {
+  private static final int LONGEST_NAME = 128;
+
+  /** Of the first of a chain, which may be anything that a client can send. */
+  static ShownCertificate of(List<X509Certificate> chain) {
+    if (chain.isEmpty()) {
+      return new ShownCertificate("none", "none", "none");
+    }
+    var leaf = chain.getFirst();
+    try {
+      return new ShownCertificate(
+          bounded(leaf.getSubjectX500Principal().getName()),
+          bounded(leaf.getIssuerX500Principal().getName()),
+          HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(leaf.getEncoded())));
+    } catch (GeneralSecurityException | RuntimeException e) {
+      // tcnative parses what it was sent when it is asked, not before.
+      return new ShownCertificate("not X.509", "not X.509", "none");
+    }
+  }
+
+  private static String bounded(String name) {
+    return name.length() <= LONGEST_NAME ? name : name.substring(0, LONGEST_NAME) + "...";
+  }
+
+  @Override
+  public String toString() {
+    return "subject \"%s\", issuer \"%s\", SHA-256 %s".formatted(subject, issuer, fingerprint);
+  }
+}
