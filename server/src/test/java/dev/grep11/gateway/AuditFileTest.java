@@ -52,9 +52,9 @@ class AuditFileTest {
     var demo = DemoData.open(parent.resolve("demo"));
     var config = GatewayConfig.read(demo.config());
     hsm = Hsm.open(config.hsm());
-    var envelope = StartSteps.envelope(config, new HsmCalls(hsm));
-    store = Store.open(config.store(), envelope);
-    mac = new HsmCheckpointMac(envelope);
+    var calls = new HsmCalls(hsm);
+    store = StartSteps.openStore(config, calls);
+    mac = new HsmCheckpointMac(StartSteps.envelope(config, calls));
     file = parent.resolve("audit.jsonl");
   }
 

@@ -46,15 +46,18 @@ import java.sql.DriverManager;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Date;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -72,17 +75,23 @@ class CertificateManagerTest {
 
   private final List<ManagedChannel> channels = new ArrayList<>();
   private final List<Gateway> others = new ArrayList<>();
-  private RunningGateway running;
+  private @Nullable RunningGateway started;
 
   @AfterEach
   void stop() {
     channels.forEach(ManagedChannel::shutdownNow);
     others.forEach(Gateway::close);
-    running.close();
+    if (started != null) {
+      started.close();
+    }
+  }
+
+  private RunningGateway running() {
+    return Objects.requireNonNull(started);
   }
 
   private void start(Map<String, Object> settings) throws Exception {
-    running = RunningGateway.start(directory.resolve("gateway"), settings);
+    started = RunningGateway.start(directory.resolve("gateway"), settings);
   }
 
   /** Another gateway on the same store and token. */
@@ -97,7 +106,7 @@ class CertificateManagerTest {
             Map.of(
                 "issuer", ISSUER, "jwksFile", "jwks.json", "audience", RunningGateway.AUDIENCE)));
     replaced.putAll(settings);
-    var other = Gateway.start(GatewayConfig.read(running.demo.config(), replaced));
+    var other = Gateway.start(GatewayConfig.read(running().demo.config(), replaced));
     others.add(other);
     return other;
   }
@@ -107,7 +116,7 @@ class CertificateManagerTest {
     var channel =
         NettyChannelBuilder.forAddress("localhost", gateway.certificateManagerPort())
             .sslContext(
-                GrpcSslContexts.forClient().trustManager(running.demo.ca().toFile()).build())
+                GrpcSslContexts.forClient().trustManager(running().demo.ca().toFile()).build())
             .build();
     channels.add(channel);
     return CertificateManagerGrpc.newBlockingStub(channel)
@@ -163,8 +172,8 @@ class CertificateManagerTest {
     KeyPair pair;
 
     Admin(String subject, KeyPair pair) throws Exception {
-      this(subject, pair, running.gateway);
-      assertThat(running.grant(subject, ROLE)).isTrue();
+      this(subject, pair, running().gateway);
+      assertThat(running().grant(subject, ROLE)).isTrue();
       await()
           .atMost(Duration.ofSeconds(10))
           .ignoreExceptions()
@@ -174,7 +183,7 @@ class CertificateManagerTest {
     Admin(String subject, KeyPair pair, Gateway through) throws Exception {
       this.subject = subject;
       this.pair = pair;
-      this.client = client(through, "authorization", "Bearer " + running.token(subject));
+      this.client = client(through, "authorization", "Bearer " + running().token(subject));
     }
 
     Admin through(Gateway gateway) throws Exception {
@@ -183,14 +192,14 @@ class CertificateManagerTest {
 
     dev.grep11.proto.certmgr.AdminKey state() {
       return client.getAdminKey(
-          GetAdminKeyRequest.newBuilder().setInstance(running.instance.toString()).build());
+          GetAdminKeyRequest.newBuilder().setInstance(running().instance.toString()).build());
     }
 
     Command.Builder command() {
       var state = state();
       return Command.newBuilder()
           .setVersion(1)
-          .setInstance(running.instance.toString())
+          .setInstance(running().instance.toString())
           .setIssuer(state.getIssuer())
           .setSubject(state.getSubject())
           .setKeyId(ByteString.copyFrom(sha256(pair.getPublic().getEncoded())))
@@ -254,15 +263,15 @@ class CertificateManagerTest {
 
     dev.grep11.proto.certmgr.CertificateList list() {
       return client.listCertificates(
-          ListCertificatesRequest.newBuilder().setInstance(running.instance.toString()).build());
+          ListCertificatesRequest.newBuilder().setInstance(running().instance.toString()).build());
     }
   }
 
   private String invite(String subject) {
-    try (var host = Host.open(running.config)) {
+    try (var host = Host.open(running().config)) {
       return new String(
           host.administrators()
-              .invite(running.instance, new Subject(ISSUER, subject), Duration.ofHours(1))
+              .invite(running().instance, new Subject(ISSUER, subject), Duration.ofHours(1))
               .code()
               .chars());
     }
@@ -358,7 +367,7 @@ class CertificateManagerTest {
     // The generation of the time, and the counter of then.
     var used = admin.set("b", ca()).setCounter(signedCounter(signed));
     refused(Status.Code.ABORTED, "counter", () -> admin.execute(used));
-    running.gateway.close();
+    running().gateway.close();
     var again = admin.through(another("again", INVITED));
     refused(Status.Code.ABORTED, "the registry changed", () -> again.client.execute(signed));
     assertThat(again.list().getCertificatesCount()).isOne();
@@ -408,7 +417,7 @@ class CertificateManagerTest {
     assertThat(admin.state().getPublicKey().toByteArray())
         .isEqualTo(admin.pair.getPublic().getEncoded());
 
-    var thief = admin.through(running.gateway);
+    var thief = admin.through(running().gateway);
     thief.pair = p256();
     refused(Status.Code.ALREADY_EXISTS, "adminkey update", () -> thief.execute(thief.setKey(code)));
     // The code was for once.
@@ -446,7 +455,7 @@ class CertificateManagerTest {
                     .setSubject("second")
                     .setKeyFingerprint(
                         ByteString.copyFrom(sha256(second.pair.getPublic().getEncoded())))));
-    var another = second.through(running.gateway);
+    var another = second.through(running().gateway);
     another.pair = p256();
     refused(
         Status.Code.PERMISSION_DENIED,
@@ -503,7 +512,7 @@ class CertificateManagerTest {
         () ->
             second.client.getCertificate(
                 GetCertificateRequest.newBuilder()
-                    .setInstance(running.instance.toString())
+                    .setInstance(running().instance.toString())
                     .setId("a")
                     .build()));
     assertThat(second.list().getCertificatesCount()).isZero();
@@ -581,22 +590,21 @@ class CertificateManagerTest {
   @Test
   void s9UntilTokenAndRoleAreGoodEveryRefusalIsTheSame() throws Exception {
     start(INVITED);
-    running.grant("nobody-yet", "Reader");
+    running().grant("nobody-yet", "Reader");
     var answers = new ArrayList<String>();
     for (var header :
         List.of(
             "Bearer not-a-token",
-            "Bearer " + running.token("never-seen"),
-            "Bearer " + running.token("nobody-yet"),
-            "Bearer " + running.token(RunningGateway.MANAGER),
-            "Bearer " + running.token("x", c -> c.audience("other")),
+            "Bearer " + running().token("never-seen"),
+            "Bearer " + running().token("nobody-yet"),
+            "Bearer " + running().token(RunningGateway.MANAGER),
+            "Bearer " + running().token("x", c -> c.audience("other")),
             "Bearer "
-                + running.token(
-                    "x",
-                    c ->
-                        c.expirationTime(
-                            new java.util.Date(System.currentTimeMillis() - 1000 * 3600))))) {
-      var client = client(running.gateway, "authorization", header, "x-correlation-id", "the-same");
+                + running()
+                    .token(
+                        "x", c -> c.expirationTime(Date.from(Instant.now().minusSeconds(3600)))))) {
+      var client =
+          client(running().gateway, "authorization", header, "x-correlation-id", "the-same");
       for (Supplier<?> call :
           List.<Supplier<?>>of(
               () -> client.execute(SignedCommand.getDefaultInstance()),
@@ -612,7 +620,7 @@ class CertificateManagerTest {
     assertThat(answers.getFirst()).contains("UNAUTHENTICATED").contains("not authorised");
     // The audit log knows what it was.
     assertThat(
-            running.audited("the-same").stream()
+            running().audited("the-same").stream()
                 .map(event -> event.get("reason").toString())
                 .distinct()
                 .count())
@@ -665,7 +673,7 @@ class CertificateManagerTest {
         Status.Code.INVALID_ARGUMENT,
         "does not know",
         () -> admin.client.execute(signed.toBuilder().setUnknownFields(unknown).build()));
-    var pem = ("-----BEGIN CERTIFICATE-----\n").getBytes(US_ASCII);
+    var pem = "-----BEGIN CERTIFICATE-----\n".getBytes(US_ASCII);
     refused(Status.Code.INVALID_ARGUMENT, "certificate", () -> admin.execute(admin.set("a", pem)));
     assertThat(admin.list().getCertificatesCount()).isZero();
   }
@@ -698,7 +706,7 @@ class CertificateManagerTest {
     assertThat(result.getNotesList()).anyMatch(note -> note.contains("now on"));
     assertThat(result.getConfirmedCount()).isOne();
     // On a new connection, without a certificate.
-    var off = admin.through(running.gateway).execute(admin.delete("a"));
+    var off = admin.through(running().gateway).execute(admin.delete("a"));
     assertThat(off.getLocked()).isFalse();
     assertThat(off.getNotesList()).anyMatch(note -> note.contains("now off"));
   }
@@ -709,8 +717,8 @@ class CertificateManagerTest {
     var admin = new Admin("admin", p256());
     var code = invite("admin");
     var signed = admin.sign(admin.setKey(code));
-    var token = running.token("admin");
-    client(running.gateway, "authorization", "Bearer " + token, "x-correlation-id", "first-key")
+    var token = running().token("admin");
+    client(running().gateway, "authorization", "Bearer " + token, "x-correlation-id", "first-key")
         .execute(signed);
     var refusedId = "second-time";
     refused(
@@ -719,22 +727,22 @@ class CertificateManagerTest {
         () ->
             bytesOf(() ->
                 client(
-                        running.gateway,
+                        running().gateway,
                         "authorization",
                         "Bearer " + token,
                         "x-correlation-id",
                         refusedId)
                     .execute(signed)));
 
-    var done = running.audited("first-key").getFirst();
+    var done = running().audited("first-key").getFirst();
     assertThat(done.get("action").asText()).isEqualTo("hs-crypto.mtlscert-admin-key.create");
     assertThat(done.get("outcome").asText()).isEqualTo("success");
     assertThat(done.get("severity").asText()).isEqualTo("critical");
     assertThat(done.at("/initiator/id").asText()).isEqualTo("admin");
     assertThat(done.at("/requestData/accountId").asText()).isEqualTo("admin");
-    var refusal = running.audited(refusedId).getFirst();
+    var refusal = running().audited(refusedId).getFirst();
     assertThat(refusal.get("outcome").asText()).isEqualTo("failure");
-    var all = Files.readString(running.directory.resolve("audit.jsonl"));
+    var all = Files.readString(running().directory.resolve("audit.jsonl"));
     assertThat(all).doesNotContain(code).doesNotContain(token);
     assertThat(all)
         .doesNotContain(
@@ -779,18 +787,18 @@ class CertificateManagerTest {
     admin.execute(admin.set("a", ca()));
     var subject = new Subject(ISSUER, "admin");
     String code;
-    try (var host = Host.open(running.config)) {
+    try (var host = Host.open(running().config)) {
       var administrators = host.administrators();
-      var standing = administrators.list(running.instance).getFirst();
+      var standing = administrators.list(running().instance).getFirst();
       assertThat(standing.certificates()).isOne();
       assertThatThrownBy(() ->
               administrators.recover(
-                  running.instance, subject, "00".repeat(32), Duration.ofHours(1)))
+                  running().instance, subject, "00".repeat(32), Duration.ofHours(1)))
           .hasMessageContaining(standing.fingerprint());
       code =
           new String(
               administrators
-                  .recover(running.instance, subject, standing.fingerprint(), Duration.ofHours(1))
+                  .recover(running().instance, subject, standing.fingerprint(), Duration.ofHours(1))
                   .code()
                   .chars());
     }
@@ -820,7 +828,7 @@ class CertificateManagerTest {
   }
 
   private void spoilTheRegistry() throws Exception {
-    try (var files = Files.list(running.config.store())) {
+    try (var files = Files.list(running().config.store())) {
       var database =
           files.filter(file -> file.toString().endsWith(".db")).findFirst().orElseThrow();
       try (var connection = DriverManager.getConnection("jdbc:sqlite:" + database);
@@ -836,8 +844,8 @@ class CertificateManagerTest {
     start(INVITED);
     var admin = new Admin("admin", p256()).enrolled();
     assertThatThrownBy(() ->
-            running
-                .client("authorization", "Bearer " + running.token(admin.subject))
+            running()
+                .client("authorization", "Bearer " + running().token(admin.subject))
                 .getMechanismList(GetMechanismListRequest.getDefaultInstance()))
         .isInstanceOf(StatusRuntimeException.class)
         .hasMessageContaining("PERMISSION_DENIED");
@@ -873,7 +881,7 @@ class CertificateManagerTest {
     var admin = new Admin("admin", p256()).enrolled();
     var command = admin.set("a", ca());
     var now = Instant.now();
-    try (var host = Host.open(running.config)) {
+    try (var host = Host.open(running().config)) {
       host.store()
           .change(change -> {
             change.put(

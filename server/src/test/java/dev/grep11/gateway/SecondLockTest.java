@@ -25,6 +25,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
@@ -327,7 +328,7 @@ class SecondLockTest {
       var atRefusal = kept.calls.get();
       kept.awaitCalls(atRefusal + 50);
       assertThat(deleted.lastSuccess.get()).isBefore(committed.plus(BOUND));
-      assertThat(deleted.failure.get().getCode())
+      assertThat(Objects.requireNonNull(deleted.failure.get()).getCode())
           .isIn(Status.Code.UNAUTHENTICATED, Status.Code.UNAVAILABLE);
       assertThat(kept.failure.get()).isNull();
     }

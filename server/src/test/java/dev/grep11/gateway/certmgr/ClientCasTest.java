@@ -9,9 +9,11 @@ import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.Grant;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.RegistryRecord;
+import dev.grep11.gateway.store.SoftwareAnchor;
 import dev.grep11.gateway.store.SoftwareEnvelope;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreFollower;
+import dev.grep11.gateway.store.StoreLocation;
 import dev.grep11.gateway.store.StoreTamperedException;
 import dev.grep11.gateway.store.Subject;
 import dev.grep11.gateway.trust.TestCertificates;
@@ -46,7 +48,11 @@ class ClientCasTest {
 
   @BeforeEach
   void start() {
-    store = Store.create(parent.resolve("store"), new SoftwareEnvelope());
+    store =
+        Store.create(
+            new StoreLocation.Directory(parent.resolve("store")),
+            new SoftwareEnvelope(),
+            new SoftwareAnchor());
     store.createInstance(new InstanceRecord(INSTANCE, "one", "test", "local", List.of()));
     // Nothing happens between the looks that the test takes.
     follower =
