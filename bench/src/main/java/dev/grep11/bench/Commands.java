@@ -8,6 +8,12 @@ public final class Commands {
     System.exit(
         new CommandLine(command)
             .setCaseInsensitiveEnumValuesAllowed(true)
+            .setParameterExceptionHandler((failure, given) -> {
+              var name = failure.getCommandLine().getCommandName();
+              System.err.println(
+                  name + ": " + failure.getMessage() + "; --help says what it takes");
+              return CommandLine.ExitCode.USAGE;
+            })
             .setExecutionExceptionHandler((failure, line, parsed) -> {
               System.err.println(line.getCommandName() + ": " + Failures.describe(failure));
               return CommandLine.ExitCode.SOFTWARE;

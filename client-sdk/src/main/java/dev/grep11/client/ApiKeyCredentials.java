@@ -19,8 +19,9 @@ import org.jspecify.annotations.Nullable;
  * <p>A token is renewed from 60 s before its end, or from 80 % of its life if that is earlier,
  * while calls go on with the old one. At most one renewal runs at a time; a renewal that fails
  * leaves the old token in use and is tried again after a pause, until the token has expired: then
- * calls fail with UNAUTHENTICATED and the reason. No thread ever waits. Safe for use by several
- * threads.
+ * calls fail with the reason, as UNAVAILABLE where the token service cannot be reached or says that
+ * it cannot at present, and as UNAUTHENTICATED otherwise. No thread ever waits. Safe for use by
+ * several threads.
  */
 final class ApiKeyCredentials extends CallCredentials {
   static final Metadata.Key<String> AUTHORIZATION =
@@ -68,7 +69,9 @@ final class ApiKeyCredentials extends CallCredentials {
                 applier.apply(headers);
               } else {
                 applier.fail(
-                    Status.UNAUTHENTICATED
+                    (TokenServiceUnavailableException.isCauseOf(failure)
+                            ? Status.UNAVAILABLE
+                            : Status.UNAUTHENTICATED)
                         .withDescription("no token: " + reason(failure))
                         .withCause(failure));
               }

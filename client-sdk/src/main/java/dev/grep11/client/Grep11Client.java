@@ -14,6 +14,7 @@ import dev.grep11.proto.GetMechanismInfoRequest;
 import dev.grep11.proto.GetMechanismListRequest;
 import dev.grep11.proto.Mechanism;
 import dev.grep11.proto.ReencryptSingleRequest;
+import dev.grep11.proto.RewrapKeyBlobRequest;
 import dev.grep11.proto.SetAttributeValueRequest;
 import dev.grep11.proto.SignSingleRequest;
 import dev.grep11.proto.UnwrapKeyRequest;
@@ -66,12 +67,12 @@ import org.jspecify.annotations.Nullable;
  * s).
  *
  * <p><b>Retry.</b> A call is repeated, up to four times in all and with growing pauses, when the
- * gateway cannot be reached ({@code UNAVAILABLE}) or says that repeating may help ({@link
- * Grep11Exception#retry()}). That holds for calls whose repetition has no effect: random, digest,
- * encrypt, decrypt, reencrypt, sign, verify, wrap, attributes and mechanisms, and each part of
- * {@link Streams}. Generating, unwrapping, deriving and changing attributes are not repeated, since
- * they may be costly and the first attempt may have been counted; neither is anything called
- * through {@link #stub()}, nor a failed TLS handshake.
+ * gateway or the token service cannot be reached ({@code UNAVAILABLE}) or says that repeating may
+ * help ({@link Grep11Exception#retry()}). That holds for calls whose repetition has no effect:
+ * random, digest, encrypt, decrypt, reencrypt, sign, verify, wrap, rewrap, attributes and
+ * mechanisms, and each part of {@link Streams}. Generating, unwrapping, deriving and changing
+ * attributes are not repeated, since they may be costly and the first attempt may have been
+ * counted; neither is anything called through {@link #stub()}, nor a failed TLS handshake.
  *
  * <p>Every method throws {@link Grep11Exception} when it does not succeed.
  */
@@ -314,6 +315,23 @@ public final class Grep11Client implements AutoCloseable {
     return withBytes(key, changed);
   }
 
+  // ---- When the operator rotates the master key
+
+  /**
+   * A blob of the same key under the instance's newest master key, good at once on every replica;
+   * store it in the place of the old one, which stays good until the operator retires its master
+   * key.
+   *
+   * @throws Grep11Exception {@link Ckr#CKR_IBM_WK_NOT_INITIALIZED} when there is no newer master
+   *     key than the blob's, so that there is nothing to do; with {@link Grep11Exception#retry()}
+   *     when there soon will be
+   */
+  public <K extends KeyBlob> K rewrap(K key) {
+    var request = RewrapKeyBlobRequest.newBuilder().setWrappedKey(key.toMessage()).build();
+    return withBytes(
+        key, repeatable(CryptoGrpc.getRewrapKeyBlobMethod(), request).getRewrappedKeyBytes());
+  }
+
   // ---- What the gateway can do
 
   /** The {@link Ckm} numbers offered. */
@@ -334,9 +352,9 @@ public final class Grep11Client implements AutoCloseable {
   // ---- Everything else
 
   /**
-   * The generated stub, for rpcs without a method here (single parts of {@link Streams}, Login,
-   * RewrapKeyBlob). Token, instance and deadline apply; it throws {@link StatusRuntimeException},
-   * which {@link Grep11Exception#of} decodes, and nothing is retried.
+   * The generated stub, for rpcs without a method here (single parts of {@link Streams}, Login).
+   * Token, instance and deadline apply; it throws {@link StatusRuntimeException}, which {@link
+   * Grep11Exception#of} decodes, and nothing is retried.
    */
   public CryptoGrpc.CryptoBlockingStub stub() {
     return CryptoGrpc.newBlockingStub(channel);
@@ -376,7 +394,7 @@ public final class Grep11Client implements AutoCloseable {
     try {
       return call(method, request, Deadline.after(deadline.toNanos(), TimeUnit.NANOSECONDS));
     } catch (StatusRuntimeException e) {
-      throw Grep11Exception.of(e);
+      throw Grep11Exception.of(e, connection.address());
     }
   }
 
@@ -387,7 +405,7 @@ public final class Grep11Client implements AutoCloseable {
       try {
         return call(method, request, end);
       } catch (StatusRuntimeException e) {
-        var failure = Grep11Exception.of(e);
+        var failure = Grep11Exception.of(e, connection.address());
         if (!failure.retry()
             || attempt == ATTEMPTS
             || brokeInTheHandshake(e)
@@ -570,7 +588,7 @@ public final class Grep11Client implements AutoCloseable {
       List<ClientInterceptor> interceptors = interceptors();
       ManagedChannel connection = builder.build();
       return new GatewayConnection(
-          String.join(",", addresses.addresses()),
+          String.join(", ", addresses.addresses()),
           connection,
           ClientInterceptors.intercept(connection, interceptors));
     }

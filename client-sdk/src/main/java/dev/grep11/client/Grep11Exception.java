@@ -6,6 +6,7 @@ import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -60,6 +61,24 @@ public final class Grep11Exception extends RuntimeException {
         withRootCause(description, failure),
         status.getCode() == Status.Code.UNAVAILABLE || isCutOff(status),
         failure);
+  }
+
+  /** As {@link #of(StatusRuntimeException)}, naming where there is nobody. */
+  static Grep11Exception of(StatusRuntimeException failure, String gateway) {
+    var reason =
+        TokenServiceUnavailableException.isCauseOf(failure)
+            ? Optional.<String>empty()
+            : Unreachable.reason(failure);
+    return reason
+        .map(why ->
+            new Grep11Exception(
+                failure.getStatus().getCode(),
+                false,
+                Ckr.CKR_GENERAL_ERROR,
+                "gateway %s cannot be reached: %s".formatted(gateway, why),
+                true,
+                failure))
+        .orElseGet(() -> of(failure));
   }
 
   /**

@@ -93,12 +93,21 @@ final class TokenEndpoint {
         .whenComplete((response, failure) -> Arrays.fill(body, (byte) 0))
         .handle((response, failure) -> {
           if (failure != null) {
-            throw new CompletionException(
-                new IllegalStateException(
-                    "token service " + uri.getAuthority() + ": " + reason(failure), failure));
+            throw new CompletionException(failed(failure));
           }
           return token(response);
         });
+  }
+
+  private IllegalStateException failed(Throwable failure) {
+    return Unreachable.reason(failure)
+        .<IllegalStateException>map(reason ->
+            new TokenServiceUnavailableException(
+                "token service %s cannot be reached: %s".formatted(uri.getAuthority(), reason),
+                failure))
+        .orElseGet(() ->
+            new IllegalStateException(
+                "token service " + uri.getAuthority() + ": " + reason(failure), failure));
   }
 
   private Token token(HttpResponse<String> response) {
@@ -110,9 +119,12 @@ final class TokenEndpoint {
       answer = new JsonObject();
     }
     if (response.statusCode() != 200) {
-      throw new IllegalStateException(
+      var refusal =
           "token service %s refused: HTTP %d%s"
-              .formatted(uri.getAuthority(), response.statusCode(), reason(answer)));
+              .formatted(uri.getAuthority(), response.statusCode(), reason(answer));
+      throw isPassing(response.statusCode())
+          ? new TokenServiceUnavailableException(refusal)
+          : new IllegalStateException(refusal);
     }
     try {
       return new Token(
@@ -122,6 +134,13 @@ final class TokenEndpoint {
       throw new IllegalStateException(
           "token service " + uri.getAuthority() + ": no access_token with expires_in", e);
     }
+  }
+
+  /**
+   * Too many requests, or a service that is not there for a while (RFC 9110, 15.6; RFC 6585, 4).
+   */
+  private static boolean isPassing(int status) {
+    return status == 429 || status >= 500;
   }
 
   /** IBM's error fields. The rest of the body stays unread: it could echo the request. */

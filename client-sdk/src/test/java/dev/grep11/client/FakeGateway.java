@@ -17,6 +17,8 @@ import dev.grep11.proto.GetMechanismInfoResponse;
 import dev.grep11.proto.GetMechanismListRequest;
 import dev.grep11.proto.GetMechanismListResponse;
 import dev.grep11.proto.Grep11Error;
+import dev.grep11.proto.RewrapKeyBlobRequest;
+import dev.grep11.proto.RewrapKeyBlobResponse;
 import dev.grep11.proto.SetAttributeValueRequest;
 import dev.grep11.proto.SetAttributeValueResponse;
 import dev.grep11.proto.SignSingleRequest;
@@ -286,6 +288,22 @@ final class FakeGateway implements AutoCloseable {
       answer(
           observer,
           GetAttributeValueResponse.newBuilder().putAllAttributes(template.toMap()).build());
+    }
+
+    /** One rotation: a blob that ends with a prime is under the newest master key. */
+    @Override
+    public void rewrapKeyBlob(
+        RewrapKeyBlobRequest request, StreamObserver<RewrapKeyBlobResponse> observer) {
+      var prime = ByteString.copyFromUtf8("'");
+      var blob = request.getWrappedKey().getKeyBlobs(0);
+      if (blob.endsWith(prime)) {
+        observer.onError(
+            refusal(Status.Code.UNKNOWN, Ckr.CKR_IBM_WK_NOT_INITIALIZED, "newest already", false));
+        return;
+      }
+      answer(
+          observer,
+          RewrapKeyBlobResponse.newBuilder().setRewrappedKeyBytes(blob.concat(prime)).build());
     }
 
     @Override

@@ -9,10 +9,15 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import dev.grep11.proto.GenerateRandomRequest;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import java.io.IOException;
+import java.net.ServerSocket;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.UUID;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
@@ -79,6 +84,85 @@ class Grep11ClientTest {
       }
     }
     assertThat(gateway.calls()).isEmpty();
+  }
+
+  @Test
+  void rewrapsABlobOfEachTypeAndKnowsWhenAllAreDone() {
+    try (var client = builder().build()) {
+      var secret = new SecretKeyBlob(new byte[] {1});
+      var privateKey = new PrivateKeyBlob(new byte[] {2});
+      var publicKey = new PublicKeyBlob(new byte[] {3});
+      assertThat(client.rewrap(secret)).isEqualTo(new SecretKeyBlob(new byte[] {1, '\''}));
+      assertThat(client.rewrap(privateKey)).isEqualTo(new PrivateKeyBlob(new byte[] {2, '\''}));
+      assertThat(client.rewrap(publicKey)).isEqualTo(new PublicKeyBlob(new byte[] {3, '\''}));
+
+      var stored = new HashMap<String, KeyBlob>(Map.of("one", secret, "two", publicKey));
+      assertThat(RewrapExample.rewrapAll(client, stored)).isEqualTo(2);
+      assertThat(RewrapExample.rewrapAll(client, stored)).isZero();
+      assertThat(stored).containsEntry("one", new SecretKeyBlob(new byte[] {1, '\''}));
+
+      gateway.failNext(
+          FakeGateway.refusal(
+              Status.Code.UNKNOWN, Ckr.CKR_IBM_WK_NOT_INITIALIZED, "not everywhere yet", true));
+      assertThat(client.rewrap(secret)).as("asked again").isNotEqualTo(secret);
+    }
+  }
+
+  @Test
+  void namesTheAddressWhereThereIsNoGateway() throws Exception {
+    var address = nobody();
+    try (var client = Grep11Client.builder(address).trustedCa(authority.ca()).build()) {
+      var failure = failure(() -> client.generateRandom(1));
+      assertThat(failure.status()).isEqualTo(Status.Code.UNAVAILABLE);
+      assertThat(failure.retry()).isTrue();
+      assertThat(failure)
+          .hasMessage("UNAVAILABLE: gateway %s cannot be reached: connection refused", address);
+    }
+  }
+
+  @Test
+  void namesTheTokenServiceThatIsNotThereAndMayBeAskedAgain() throws Exception {
+    var address = nobody();
+    try (var client =
+        Grep11Client.builder(gateway.address())
+            .trustedCa(authority.ca())
+            .apiKey("k".toCharArray(), URI.create("https://" + address))
+            .build()) {
+      var failure = failure(() -> client.generateRandom(1));
+      assertThat(failure.status()).isEqualTo(Status.Code.UNAVAILABLE);
+      assertThat(failure.answered()).isFalse();
+      assertThat(failure.retry()).isTrue();
+      assertThat(failure)
+          .hasMessage(
+              "UNAVAILABLE: no token: token service %s cannot be reached: connection refused",
+              address);
+    }
+    assertThat(gateway.calls()).isEmpty();
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {429, 503})
+  void asksATokenServiceAgainThatCannotAtPresent(int status) throws Exception {
+    try (var tokens = new FakeTokenService(authority.issue("iam"))) {
+      tokens.answerWith(status, "{}");
+      try (var client =
+          Grep11Client.builder(gateway.address())
+              .trustedCa(authority.ca())
+              .apiKey("k".toCharArray(), tokens.endpoint())
+              .build()) {
+        var failure = failure(() -> client.generateRandom(1));
+        assertThat(failure.status()).isEqualTo(Status.Code.UNAVAILABLE);
+        assertThat(failure).hasMessageContaining("refused: HTTP " + status);
+        assertThat(tokens.requests()).hasSizeGreaterThan(1);
+      }
+    }
+  }
+
+  /** An address where nobody listens, as far as one can know. */
+  private static String nobody() throws IOException {
+    try (var socket = new ServerSocket(0)) {
+      return "localhost:" + socket.getLocalPort();
+    }
   }
 
   @Test
@@ -320,8 +404,8 @@ class Grep11ClientTest {
         .isThrownBy(() -> builder().trustedCa(empty).build())
         .withMessageContaining("no certificate");
     assertThatIllegalArgumentException()
-        .isThrownBy(() ->
-            builder().apiKey("k".toCharArray(), java.net.URI.create("https://localhost")).build())
+        .isThrownBy(
+            () -> builder().apiKey("k".toCharArray(), URI.create("https://localhost")).build())
         .withMessageContaining("one of them");
   }
 

@@ -6,14 +6,20 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /**
  * Runs the targets one after the other, each in a process with a token of its own under Jazzer's
@@ -34,18 +40,20 @@ public final class Fuzz implements Callable<Integer> {
   /** Seconds for one input: minutes of work would be an attack, a busy machine is none. */
   private static final int TIMEOUT = 30;
 
-  @Parameters(
-      arity = "0..*",
-      paramLabel = "TARGET",
-      converter = TargetName.class,
-      description = "what is fuzzed")
-  private List<Target> targets = List.of(Target.values());
+  /** Minutes, seconds or inputs: as seconds, what the fuzzer still counts. */
+  private static final int MOST = Integer.MAX_VALUE / 60;
 
-  @Option(names = "--minutes", description = "for each target; 1 if nothing is said")
-  private Optional<Integer> minutes = Optional.empty();
+  @Parameters(arity = "0..*", paramLabel = "TARGET", description = "what is fuzzed")
+  private List<String> names = List.of();
 
-  @Option(names = "--runs", description = "inputs for each target, instead of a time")
-  private Optional<Integer> runs = Optional.empty();
+  @Option(names = "--minutes", description = "for each target, from 1; 1 if nothing is said")
+  private Optional<String> minutes = Optional.empty();
+
+  @Option(names = "--seconds", description = "for each target, from 1, instead of minutes")
+  private Optional<String> seconds = Optional.empty();
+
+  @Option(names = "--runs", description = "inputs for each target, from 1, instead of a time")
+  private Optional<String> runs = Optional.empty();
 
   @Option(names = "--seed", description = "of the fuzzer; it prints the one that it used")
   private Optional<Integer> seed = Optional.empty();
@@ -55,24 +63,48 @@ public final class Fuzz implements Callable<Integer> {
 
   @Option(
       names = "--directory",
+      hidden = true,
       defaultValue = "target/fuzz",
       description = "where corpora and findings are kept; ${DEFAULT-VALUE}")
   private Path directory = Path.of("");
 
-  static final class TargetName implements ITypeConverter<Target> {
-    @Override
-    public Target convert(String label) {
-      try {
-        return Target.named(label);
-      } catch (IllegalArgumentException e) {
-        throw new CommandLine.TypeConversionException(e.getMessage());
-      }
+  @Spec private @Nullable CommandSpec spec;
+
+  private final Ending ending = new Ending();
+
+  /** A program that is told to end, by Ctrl-C or SIGTERM, ends its fuzzer and tidies up first. */
+  private static final class Ending {
+    private static final long LONGEST_SECONDS = 10;
+
+    private final CountDownLatch tidied = new CountDownLatch(1);
+    private volatile boolean asked;
+    private volatile @Nullable Process fuzzer;
+
+    void watch() {
+      Runtime.getRuntime()
+          .addShutdownHook(
+              new Thread(() -> {
+                asked = true;
+                var running = fuzzer;
+                if (running != null) {
+                  running.destroyForcibly();
+                }
+                try {
+                  var _ = tidied.await(LONGEST_SECONDS, TimeUnit.SECONDS);
+                } catch (InterruptedException e) {
+                  Thread.currentThread().interrupt();
+                }
+              }));
     }
   }
 
   public static void main(String... arguments) {
     System.exit(
         new CommandLine(new Fuzz())
+            .setParameterExceptionHandler((failure, given) -> {
+              System.err.println("fuzz: " + failure.getMessage() + "; see ./grep11 fuzz --help");
+              return CommandLine.ExitCode.USAGE;
+            })
             .setExecutionExceptionHandler((failure, line, parsed) -> {
               System.err.println("fuzz: " + failure);
               return CommandLine.ExitCode.SOFTWARE;
@@ -82,21 +114,81 @@ public final class Fuzz implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException, InterruptedException {
+    var targets = targets();
+    var length = length();
     if (repeated.isPresent() && targets.size() != 1) {
-      System.err.println("fuzz: --repeat needs the target that the input is of");
-      return CommandLine.ExitCode.USAGE;
+      throw wrong("--repeat needs the target that the input is of: " + Target.labels());
+    }
+    if (repeated.isPresent() && !Files.isRegularFile(repeated.get())) {
+      throw wrong("--repeat: there is no file " + repeated.get());
     }
     int failed = 0;
-    for (var target : targets) {
-      if (!run(target)) {
-        failed++;
+    ending.watch();
+    try {
+      for (var target : targets) {
+        if (!run(target, length)) {
+          failed++;
+        }
+        if (ending.asked) {
+          return CommandLine.ExitCode.SOFTWARE;
+        }
       }
+    } finally {
+      ending.tidied.countDown();
     }
     System.out.println("fuzz: targets=" + targets.size() + " with_findings=" + failed);
     return failed == 0 ? 0 : 1;
   }
 
-  private boolean run(Target target) throws IOException, InterruptedException {
+  private List<Target> targets() {
+    if (names.isEmpty()) {
+      return List.of(Target.values());
+    }
+    return names.stream()
+        .map(name ->
+            Target.named(name)
+                .orElseThrow(
+                    () -> wrong("there is no target " + name + ", there are " + Target.labels())))
+        .toList();
+  }
+
+  private String length() {
+    if (Stream.of(minutes, seconds, runs).filter(Optional::isPresent).count() > 1) {
+      throw wrong("--minutes, --seconds and --runs: one of them");
+    }
+    if (runs.isPresent()) {
+      return "-runs=" + number("--runs", runs.get());
+    }
+    return "-max_total_time="
+        + (seconds.isPresent()
+            ? number("--seconds", seconds.get())
+            : 60 * number("--minutes", minutes.orElse("1")));
+  }
+
+  /** The fuzzer itself would take 0, and what is negative, for no end at all. */
+  private long number(String option, String text) {
+    try {
+      long number = Long.parseLong(text);
+      if (number >= 1 && number <= MOST) {
+        return number;
+      }
+    } catch (NumberFormatException e) {
+      // Told below, as a number out of range is.
+    }
+    throw wrong(
+        "%s %s is no whole number from 1 to %d%s"
+            .formatted(
+                option,
+                text,
+                MOST,
+                option.equals("--minutes") ? " (--seconds for less than a minute)" : ""));
+  }
+
+  private ParameterException wrong(String what) {
+    return new ParameterException(Objects.requireNonNull(spec).commandLine(), what);
+  }
+
+  private boolean run(Target target, String length) throws IOException, InterruptedException {
     var findings = Files.createDirectories(directory.resolve(target + "/findings"));
     var corpus = Files.createDirectories(directory.resolve(target + "/corpus"));
     var seeds = Files.createDirectories(directory.resolve(target + "/seeds"));
@@ -107,10 +199,14 @@ public final class Fuzz implements Callable<Integer> {
     int status;
     try (var token = SoftHsmToken.temporary()) {
       var process =
-          new ProcessBuilder(command(target, token, findings, corpus, seeds, scratch))
+          new ProcessBuilder(command(target, length, token, findings, corpus, seeds, scratch))
               .redirectErrorStream(true)
               .redirectOutput(log.toFile())
               .start();
+      ending.fuzzer = process;
+      if (ending.asked) {
+        process.destroyForcibly();
+      }
       try {
         status = process.waitFor();
       } finally {
@@ -119,12 +215,21 @@ public final class Fuzz implements Callable<Integer> {
     } finally {
       delete(scratch);
     }
+    if (ending.asked) {
+      return true;
+    }
     tell(target, status, log, (System.nanoTime() - begin) / 1_000_000_000);
     return status == 0;
   }
 
   private List<String> command(
-      Target target, SoftHsmToken token, Path findings, Path corpus, Path seeds, Path scratch) {
+      Target target,
+      String length,
+      SoftHsmToken token,
+      Path findings,
+      Path corpus,
+      Path seeds,
+      Path scratch) {
     var command =
         new ArrayList<>(
             List.of(
@@ -156,9 +261,7 @@ public final class Fuzz implements Callable<Integer> {
       command.add(repeated.get().toString());
       return command;
     }
-    runs.ifPresentOrElse(
-        number -> command.add("-runs=" + number),
-        () -> command.add("-max_total_time=" + 60 * minutes.orElse(1)));
+    command.add(length);
     // A run of a number of inputs is to be the same tomorrow: it begins with the seeds alone.
     if (runs.isEmpty()) {
       command.add(corpus.toString());

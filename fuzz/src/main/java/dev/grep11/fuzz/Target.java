@@ -1,6 +1,8 @@
 package dev.grep11.fuzz;
 
 import java.util.Arrays;
+import java.util.Optional;
+import java.util.stream.Collectors;
 
 /** What is fuzzed. */
 enum Target {
@@ -18,11 +20,13 @@ enum Target {
     this.entry = entry;
   }
 
-  static Target named(String label) {
-    return Arrays.stream(values())
-        .filter(target -> target.label.equals(label))
-        .findFirst()
-        .orElseThrow(() -> new IllegalArgumentException("no target " + label));
+  static Optional<Target> named(String label) {
+    return Arrays.stream(values()).filter(target -> target.label.equals(label)).findFirst();
+  }
+
+  /** All of them, for people. */
+  static String labels() {
+    return Arrays.stream(values()).map(Target::toString).collect(Collectors.joining(", "));
   }
 
   /** The class with {@code fuzzerTestOneInput}. */

@@ -155,7 +155,7 @@ public final class Gateway implements AutoCloseable {
       tokenService =
           closing(
               listening(
-                  "the token service",
+                  "the token service port, " + settings.address(),
                   () -> TokenService.start(settings, tls::httpsContext, signer, grants, audit)));
     }
     var verifier = new TokenVerifier(issuers);

@@ -20,9 +20,11 @@ import dev.grep11.gateway.trust.RevocationSettings;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.net.URI;
 import java.net.UnknownHostException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -33,6 +35,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
+import java.util.stream.Stream;
 
 /**
  * Everything an operator decides, checked. Plaintext ports cannot be expressed.
@@ -135,6 +138,25 @@ public record GatewayConfig(
       return at(HEALTH);
     }
 
+    /** Its ports that somebody else listens on at present. */
+    public List<Integer> taken() {
+      return Stream.of(crypto(), certificateManager(), tokenService(), health())
+          .filter(Listen::isTaken)
+          .map(InetSocketAddress::getPort)
+          .toList();
+    }
+
+    private static boolean isTaken(InetSocketAddress address) {
+      try (var socket = new ServerSocket()) {
+        // As the listeners do: what a connection left behind is no hindrance.
+        socket.setReuseAddress(true);
+        socket.bind(address);
+        return false;
+      } catch (IOException e) {
+        return true;
+      }
+    }
+
     private InetSocketAddress at(int offset) {
       return new InetSocketAddress(address, portBase == 0 ? 0 : portBase + offset);
     }
@@ -166,8 +188,10 @@ public record GatewayConfig(
     } catch (JsonProcessingException e) {
       throw new ConfigException(
           file.toString(), List.of("not YAML: " + e.getOriginalMessage() + place(e)));
+    } catch (NoSuchFileException e) {
+      throw new ConfigException(file.toString(), List.of("there is no such file"));
     } catch (IOException e) {
-      throw new ConfigException(file.toString(), List.of("cannot be read"));
+      throw new ConfigException(file.toString(), List.of("cannot be read: " + IoCause.of(e)));
     }
     var absolute = file.toAbsolutePath();
     var parent = absolute.getParent();

@@ -280,10 +280,25 @@ final class KeyringFollower implements AutoCloseable {
                     .filter(this::isProven)
                     .map(KeyringFollower::ids)
                     .toList(),
+                closed(instance),
                 instance.generations().getFirst().stateRoot()));
       }
     }
     return living;
+  }
+
+  private static Map<String, Keyring.Closed> closed(InstanceRecord instance) {
+    Map<String, Keyring.Closed> closed = new HashMap<>();
+    for (var generation : instance.generations()) {
+      switch (generation.state()) {
+        case RETIRED -> closed.put(generation.id(), Keyring.Closed.RETIRED);
+        case DESTROYED -> closed.put(generation.id(), Keyring.Closed.DESTROYED);
+        case NEXT, ACTIVE, PREVIOUS -> {
+          // These open.
+        }
+      }
+    }
+    return closed;
   }
 
   private boolean isProven(SealingKeyGeneration generation) {

@@ -14,7 +14,6 @@ import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.time.temporal.ChronoUnit;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -83,6 +82,7 @@ public final class MasterKeys {
    * @param confirmed running gateways that do with it what its state says
    * @param waiting running gateways that do not yet
    * @param tokenObjects how many of its keys are in the token
+   * @param changed whether the command that answers this did anything; false of a list
    */
   public record Standing(
       SealingKeyGeneration generation,
@@ -90,7 +90,63 @@ public final class MasterKeys {
       Optional<Instant> lastUsed,
       List<ReplicaRecord> confirmed,
       List<ReplicaRecord> waiting,
-      int tokenObjects) {}
+      int tokenObjects,
+      boolean changed) {
+    private Standing withChange(boolean done) {
+      return new Standing(generation, uses, lastUsed, confirmed, waiting, tokenObjects, done);
+    }
+  }
+
+  /** What commands do with a generation, in words of the command line. */
+  private enum Verb {
+    ACTIVATE(State.NEXT, State.ACTIVE),
+    RETIRE(State.PREVIOUS, State.RETIRED),
+    REINSTATE(State.RETIRED, State.PREVIOUS),
+    DESTROY(State.RETIRED, State.DESTROYED);
+
+    private final State from;
+    private final State to;
+
+    Verb(State from, State to) {
+      this.from = from;
+      this.to = to;
+    }
+
+    private static final String MAKE_ONE = "make a next one: grep11 masterkey create-next";
+
+    /** What leads on where there is none that it could be done with. */
+    private String withoutAny() {
+      return switch (this) {
+        case ACTIVATE -> MAKE_ONE;
+        case RETIRE -> "one becomes previous when the next one is activated";
+        case REINSTATE -> "what the others sealed opens";
+        case DESTROY -> "retire one first: grep11 masterkey retire";
+      };
+    }
+
+    /** What leads on where the generation that was named is in this state. */
+    private String otherwise(SealingKeyGeneration named) {
+      return switch (this) {
+        case ACTIVATE ->
+            named.state() == State.RETIRED
+                ? "to open what it sealed: grep11 masterkey reinstate; to seal under a new one, "
+                    + MAKE_ONE
+                : MAKE_ONE;
+        case RETIRE ->
+            named.state() == State.ACTIVE
+                ? "activate a next one first: grep11 masterkey create-next, then activate"
+                : "nothing of it is left to retire";
+        case REINSTATE ->
+            named.state() == State.DESTROYED
+                ? "its keys were deleted and do not come back"
+                : "what it sealed opens, so there is nothing to reinstate";
+        case DESTROY ->
+            named.state() == State.ACTIVE
+                ? "activate a next one first, and retire this one"
+                : "retire it first: grep11 masterkey retire --generation " + named.id();
+      };
+    }
+  }
 
   /** All generations of an instance, oldest first. */
   public List<Standing> list(UUID instance) {
@@ -106,7 +162,7 @@ public final class MasterKeys {
     var before = require(store.snapshot(), instance);
     var existing = before.first(State.NEXT);
     if (existing.isPresent()) {
-      return settled(instance, existing.get().id());
+      return settled(instance, existing.get().id(), false);
     }
     SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
     var made = new HsmCalls(hsm).call(session -> SealingKeys.create(session, instance));
@@ -131,7 +187,7 @@ public final class MasterKeys {
           }
           at.put(next);
         });
-    return settled(instance, next.id());
+    return settled(instance, next.id(), true);
   }
 
   /**
@@ -141,9 +197,9 @@ public final class MasterKeys {
    * @throws StartException when there is none, or a running gateway has not shown that it opens it
    */
   public Standing activate(UUID instance, Optional<String> named) {
-    var target = choose(instance, named, State.NEXT, State.ACTIVE, List.of());
+    var target = choose(instance, named, Verb.ACTIVATE, List.of());
     if (target.state() == State.ACTIVE) {
-      return settled(instance, target.id());
+      return settled(instance, target.id(), false);
     }
     requireInToken(instance, target);
     change(
@@ -159,7 +215,7 @@ public final class MasterKeys {
           at.instance().active().ifPresent(old -> at.put(old.in(State.PREVIOUS, at.now())));
           at.put(next.in(State.ACTIVE, at.now()));
         });
-    return settled(instance, target.id());
+    return settled(instance, target.id(), true);
   }
 
   /**
@@ -177,9 +233,9 @@ public final class MasterKeys {
    */
   public Standing retire(UUID instance, Optional<String> named, Duration unusedFor, boolean force) {
     // A next one, too, may turn out to be unwanted; it is retired by its name only.
-    var target = choose(instance, named, State.PREVIOUS, State.RETIRED, List.of(State.NEXT));
+    var target = choose(instance, named, Verb.RETIRE, List.of(State.NEXT));
     if (target.state() == State.RETIRED) {
-      return settled(instance, target.id());
+      return settled(instance, target.id(), false);
     }
     if (target.state() == State.NEXT) {
       withdraw(instance, target, force);
@@ -207,7 +263,7 @@ public final class MasterKeys {
           }
           at.put(old.in(State.RETIRED, at.now()));
         });
-    return settled(instance, target.id());
+    return settled(instance, target.id(), true);
   }
 
   private void withdraw(UUID instance, SealingKeyGeneration next, boolean force) {
@@ -266,7 +322,7 @@ public final class MasterKeys {
     lastUsed(at.snapshot(), at.instance().id(), next)
         .ifPresent(last -> {
           throw new StartException(
-              "blobs were re-wrapped under master key %s, or may have been, until %s; they would be refused (activate it, or --force retires it all the same)"
+              "blobs were re-wrapped under master key %s, or may have been, until %s; they would be refused (activate it, or --force retires it all the same; then they are lost until it is reinstated)"
                   .formatted(next.id(), last.truncatedTo(ChronoUnit.SECONDS)));
         });
   }
@@ -287,7 +343,7 @@ public final class MasterKeys {
     var last = used.filter(time -> time.isAfter(old.since())).orElse(old.since());
     if (last.isAfter(since)) {
       throw new StartException(
-          "master key %s was in use until %s, which is less than %s ago; what is still sealed under it would be refused (--force retires it all the same)"
+          "master key %s was in use until %s, which is less than %s ago; what is still sealed under it would be refused (--unused-for takes another time, such as 12h; --force retires it all the same)"
               .formatted(old.id(), last.truncatedTo(ChronoUnit.SECONDS), readable(unusedFor)));
     }
   }
@@ -304,9 +360,9 @@ public final class MasterKeys {
    * @param named empty for the only retired one
    */
   public Standing reinstate(UUID instance, Optional<String> named) {
-    var target = choose(instance, named, State.RETIRED, State.PREVIOUS, List.of());
+    var target = choose(instance, named, Verb.REINSTATE, List.of());
     if (target.state() == State.PREVIOUS) {
-      return settled(instance, target.id());
+      return settled(instance, target.id(), false);
     }
     requireInToken(instance, target);
     change(
@@ -315,7 +371,7 @@ public final class MasterKeys {
         instance,
         target.id(),
         at -> at.put(at.inState(State.RETIRED).in(State.PREVIOUS, at.now())));
-    return settled(instance, target.id());
+    return settled(instance, target.id(), true);
   }
 
   /**
@@ -327,7 +383,7 @@ public final class MasterKeys {
    * @throws StartException when it was retired too lately, or used after that
    */
   public Standing destroy(UUID instance, Optional<String> named) {
-    var target = choose(instance, named, State.RETIRED, State.DESTROYED, List.of());
+    var target = choose(instance, named, Verb.DESTROY, List.of());
     if (target.state() == State.RETIRED) {
       change(
           "destroy",
@@ -370,7 +426,7 @@ public final class MasterKeys {
           SealingKeys.destroy(session, ids, first);
           return true;
         });
-    return settled(instance, target.id());
+    return settled(instance, target.id(), target.state() != State.DESTROYED);
   }
 
   private static boolean isFirst(InstanceRecord instance, SealingKeyGeneration generation) {
@@ -397,7 +453,7 @@ public final class MasterKeys {
               .findFirst()
               .orElseThrow(() -> new StartException("there is no master key " + generation));
       if (found.state() != state) {
-        throw isIn(found);
+        throw new StartException(isIn(found));
       }
       return found;
     }
@@ -413,7 +469,7 @@ public final class MasterKeys {
     void requireNone(List<ReplicaRecord> replicas, String what) {
       if (!replicas.isEmpty()) {
         throw new StartException(
-            "%s; try again, or stop it: it counts until %s"
+            "%s; try again, or stop it; if it was killed, wait: it counts until %s"
                 .formatted(
                     what.formatted(
                         replicas.stream()
@@ -468,50 +524,54 @@ public final class MasterKeys {
 
   /** The generation that is named, in full or by its beginning; else the only one in this state. */
   private SealingKeyGeneration choose(
-      UUID instance, Optional<String> named, State from, State already, List<State> byName) {
+      UUID instance, Optional<String> named, Verb verb, List<State> byName) {
     var generations = require(store.snapshot(), instance).generations();
     var candidates =
         generations.stream()
-            .filter(
-                each -> named.map(name -> each.id().startsWith(name)).orElse(each.state() == from))
+            .filter(each ->
+                named.map(name -> each.id().startsWith(name)).orElse(each.state() == verb.from))
             .toList();
     if (candidates.size() == 1) {
       var chosen = candidates.getFirst();
       var state = chosen.state();
-      if (state != from && state != already && !byName.contains(state)) {
-        throw isIn(chosen);
+      if (state != verb.from && state != verb.to && !byName.contains(state)) {
+        throw new StartException("%s; %s".formatted(isIn(chosen), verb.otherwise(chosen)));
       }
       return chosen;
     }
     if (named.isPresent()) {
       throw new StartException(
           candidates.isEmpty()
-              ? "there is no master key " + named.get()
-              : "several master keys begin with " + named.get());
+              ? "there is no master key %s; there are: %s"
+                  .formatted(named.get(), names(generations, _ -> true))
+              : "several master keys begin with %s: %s"
+                  .formatted(
+                      named.get(), names(generations, each -> each.id().startsWith(named.get()))));
     }
     throw new StartException(
         candidates.isEmpty()
-            ? "there is no %s master key; those that are %s: %s"
-                .formatted(word(from), word(already), names(generations, already))
+            ? "there is no %s master key to %s; %s (%s: %s)"
+                .formatted(
+                    word(verb.from),
+                    verb.name().toLowerCase(Locale.ROOT),
+                    verb.withoutAny(),
+                    word(verb.to),
+                    names(generations, each -> each.state() == verb.to))
             : "there are several %s master keys, name one by --generation: %s"
-                .formatted(word(from), names(generations, from)));
+                .formatted(word(verb.from), names(generations, each -> each.state() == verb.from)));
   }
 
-  private static StartException isIn(SealingKeyGeneration generation) {
-    return new StartException(
-        "master key %s is %s".formatted(generation.id(), word(generation.state())));
+  private static String isIn(SealingKeyGeneration generation) {
+    return "master key %s is %s".formatted(generation.id(), word(generation.state()));
   }
 
   private static String word(State state) {
     return state.name().toLowerCase(Locale.ROOT);
   }
 
-  private static String names(List<SealingKeyGeneration> generations, State state) {
-    var names = new ArrayList<String>();
-    generations.stream()
-        .filter(each -> each.state() == state)
-        .map(SealingKeyGeneration::id)
-        .forEach(names::add);
+  private static String names(
+      List<SealingKeyGeneration> generations, Predicate<SealingKeyGeneration> which) {
+    var names = generations.stream().filter(which).map(SealingKeyGeneration::id).toList();
     return names.isEmpty() ? "none" : String.join(", ", names);
   }
 
@@ -526,9 +586,9 @@ public final class MasterKeys {
   // ---- How a generation stands
 
   /** Waits a little for running gateways to follow. */
-  private Standing settled(UUID instance, String generation) {
+  private Standing settled(UUID instance, String generation, boolean changed) {
     var _ = await(() -> standing(instance, generation).waiting().isEmpty());
-    return standing(instance, generation);
+    return standing(instance, generation).withChange(changed);
   }
 
   /** Looks again and again, for a bounded time; false when it did not come true. */
@@ -567,7 +627,8 @@ public final class MasterKeys {
         live.stream().filter(follows).toList(),
         live.stream().filter(follows.negate()).toList(),
         new HsmCalls(hsm)
-            .call(session -> SealingKeys.count(session, KeyringFollower.ids(generation))));
+            .call(session -> SealingKeys.count(session, KeyringFollower.ids(generation))),
+        false);
   }
 
   private static Predicate<ReplicaRecord> followed(SealingKeyGeneration generation) {

@@ -33,6 +33,7 @@ import dev.grep11.proto.RewrapKeyBlobRequest;
 import dev.grep11.proto.SetAttributeValueRequest;
 import dev.grep11.proto.SignSingleRequest;
 import dev.grep11.proto.VerifySingleRequest;
+import io.grpc.StatusRuntimeException;
 import io.grpc.stub.AbstractStub;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -54,6 +55,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicReferenceArray;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
@@ -341,6 +343,89 @@ class RotationTest {
     }
   }
 
+  @Test
+  void theClientLearnsThatABlobIsOfNoKeyInUseAndTheAuditWhichItIsAndWhy() throws Exception {
+    try (var instance = new Instance();
+        var other = new Instance()) {
+      var client = instance.atOne;
+      var key = aesKey(client);
+      var state = begin(client, key);
+      var old = instance.active();
+      assertRefusedSaying(
+          Ckr.CKR_IBM_WK_NOT_INITIALIZED, false, "there is no next one", () -> rewrap(client, key));
+      instance.masterKeys.createNext(instance.id);
+      instance.settled();
+      var moved = rewrap(client, key);
+      assertRefusedSaying(
+          Ckr.CKR_IBM_WK_NOT_INITIALIZED,
+          false,
+          "under the newest master key already",
+          () -> rewrap(client, moved));
+      instance.masterKeys.activate(instance.id, ANY);
+      instance.settled();
+      instance.masterKeys.retire(instance.id, ANY, Duration.ZERO, false);
+      instance.settled();
+
+      var said = "not sealed under a master key that is in use here";
+      assertRefusedSaying(
+          Ckr.CKR_IBM_WKID_MISMATCH, false, said, () -> encrypt(client, key, PLAIN));
+      assertRefusedSaying(Ckr.CKR_IBM_BLOB_ERROR, false, said, () -> update(client, state));
+      assertAudited(
+          "EncryptSingle",
+          said + "; it names master key " + old + " of this instance, which is retired");
+      assertAudited(
+          "EncryptUpdate",
+          said + "; it names master key " + old + " of this instance, which is retired");
+      assertRefusedSaying(
+          Ckr.CKR_IBM_WKID_MISMATCH, false, said, () -> encrypt(other.atOne, key, PLAIN));
+      assertAudited("EncryptSingle", said + "; it names instance " + instance.id);
+      instance.masterKeys.destroy(instance.id, ANY);
+      await()
+          .atMost(PATIENCE)
+          .untilAsserted(() -> {
+            assertCode(Ckr.CKR_IBM_WKID_MISMATCH, () -> encrypt(client, key, PLAIN));
+            assertAudited(
+                "EncryptSingle",
+                "it names master key " + old + " of this instance, whose keys were destroyed");
+          });
+    }
+  }
+
+  private static ByteString begin(CryptoBlockingStub client, ByteString key) {
+    return client
+        .encryptInit(EncryptInitRequest.newBuilder().setMech(cbcPad()).setKeyBytes(key).build())
+        .getState();
+  }
+
+  private static void update(CryptoBlockingStub client, ByteString state) {
+    var _ =
+        client.encryptUpdate(
+            EncryptUpdateRequest.newBuilder().setState(state).setPlain(PLAIN).build());
+  }
+
+  private static void assertRefusedSaying(
+      long code, boolean retry, String said, ThrowingCallable call) {
+    assertCode(code, call);
+    assertThatThrownBy(call)
+        .isInstanceOfSatisfying(
+            StatusRuntimeException.class,
+            refusal -> {
+              assertThat(RunningGateway.detail(refusal).getDetail())
+                  .contains(said)
+                  .doesNotContain("it names");
+              assertThat(RunningGateway.detail(refusal).getRetry()).isEqualTo(retry);
+            });
+  }
+
+  /** Events reach the file soon after the answer. */
+  private void assertAudited(String rpc, String why) {
+    await()
+        .atMost(PATIENCE)
+        .untilAsserted(() ->
+            assertThat(Files.readString(one.directory.resolve("audit.jsonl")).lines())
+                .anyMatch(line -> line.contains("/grep11.Crypto/" + rpc) && line.contains(why)));
+  }
+
   private static void rewrap(Instance instance, Traffic traffic, int from, int to)
       throws Exception {
     try (var clients = Executors.newFixedThreadPool(2)) {
@@ -488,7 +573,11 @@ class RotationTest {
             .isInstanceOf(StartException.class)
             .hasMessageContaining("gateway silent has not shown to open master key");
         for (var client : instance.clients()) {
-          assertCode(Ckr.CKR_IBM_WK_NOT_INITIALIZED, () -> rewrap(client, key));
+          assertRefusedSaying(
+              Ckr.CKR_IBM_WK_NOT_INITIALIZED,
+              true,
+              "not every gateway has shown to open yet",
+              () -> rewrap(client, key));
         }
       } finally {
         instance.host.store().change(change -> change.remove(silent));

@@ -53,6 +53,11 @@ final class Tally {
     return accepted + rejected + mismatches.size() + deviating();
   }
 
+  /** Cases that no call is about. */
+  int notOffered() {
+    return notOffered;
+  }
+
   private int deviating() {
     return deviations.values().stream().mapToInt(Integer::intValue).sum();
   }

@@ -61,7 +61,11 @@ public final class Vectors implements Callable<Integer> {
     var line = new Line().with("verdict", passed ? "passed" : "failed").with("files", files.size());
     System.out.println(all.describe(line).as(output));
     if (all.executed() == 0) {
-      System.err.println("vectors: no case was executed, so nothing was shown");
+      System.err.println(
+          "vectors: no case was executed, so nothing was shown: "
+              + (all.notOffered() > 0
+                  ? "what these files are about is not offered"
+                  : "the files hold no cases"));
     }
     return passed ? 0 : 1;
   }

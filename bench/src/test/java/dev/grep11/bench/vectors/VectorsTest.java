@@ -102,6 +102,39 @@ class VectorsTest {
         .withMessageContaining("some.json");
   }
 
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "{\"algorithm\":\"FOO\",\"testGroups\":[]}|\"schema\" is missing",
+        "{\"algorithm\":\"FOO\",\"schema\":\"s\"}|\"testGroups\" is missing",
+        "{\"algorithm\":\"FOO\",\"schema\":\"s\",\"testGroups\":[]}|\"numberOfTests\" is missing",
+        "{\"algorithm\":5}|\"algorithm\" is no text",
+        "{\"algorithm\":\"FOO\",\"schema\":\"s\",\"testGroups\":{}}|\"testGroups\" is no list",
+        "[]|the file is no object",
+        "{\"algorithm\":|it is no JSON",
+        "{\"algorithm\"|it is no JSON",
+      })
+  void saysWhatIsWrongWithAFileAndWhichItIs(String content, String why) throws IOException {
+    var file = Files.writeString(directory.resolve("some.json"), content);
+    assertThatExceptionOfType(VectorFormatException.class)
+        .isThrownBy(() -> VectorFile.read(file))
+        .withMessageStartingWith(file + " is no Wycheproof file: " + why)
+        .withMessageNotContainingAny("Exception", "com.google", "java.");
+  }
+
+  @Test
+  void saysThatADirectoryHoldsNoFilesOrIsNone() throws IOException {
+    Files.writeString(directory.resolve("LICENSE"), "");
+    assertThatExceptionOfType(VectorFormatException.class)
+        .isThrownBy(() -> VectorFile.in(directory))
+        .withMessageContaining(directory + " holds no *.json");
+    var none = directory.resolve("none");
+    assertThatExceptionOfType(VectorFormatException.class)
+        .isThrownBy(() -> VectorFile.in(none))
+        .withMessage("there is no " + none);
+  }
+
   @Test
   void refusesAFileThatCountsItsCasesOtherwise() throws IOException {
     var file =

@@ -127,8 +127,8 @@ final class ApiKeyCommand {
       mixinStandardHelpOptions = true,
       description = {
         "Deletes an API key and its grants.",
-        "Tokens given for it stop at the gateways' next look at the store (store.pollMillis, 250"
-            + " unless set), within a minute at most."
+        "Tokens given for it stop at the gateways' next look at the store (store.pollMillis: 250"
+            + " unless set, 30 s at most)."
       })
   static final class Delete implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();

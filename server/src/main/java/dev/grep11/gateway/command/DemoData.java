@@ -7,6 +7,7 @@ import static java.nio.file.StandardOpenOption.WRITE;
 import dev.grep11.gateway.Gateway;
 import dev.grep11.gateway.GatewayConfig;
 import dev.grep11.gateway.Host;
+import dev.grep11.gateway.IoCause;
 import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.iam.ApiKeys;
 import dev.grep11.gateway.iam.Roles;
@@ -82,7 +83,14 @@ public final class DemoData {
         data.complete();
       }
     } catch (IOException e) {
-      throw new StartException(data.directory + " cannot be written: " + e.getMessage(), e);
+      throw new StartException(
+          "%s cannot be written: %s; name a directory of yours by --data"
+              .formatted(
+                  data.directory,
+                  Files.isDirectory(data.directory)
+                      ? IoCause.of(e)
+                      : "no directory can be made there"),
+          e);
     }
     return data;
   }
@@ -114,15 +122,25 @@ public final class DemoData {
   /**
    * The configuration of the demo in a directory, for commands on it.
    *
-   * @throws StartException when it is a copy that would use the original's token
+   * @throws StartException when there is none, or it is a copy that would use the original's token
    */
   static GatewayConfig configuration(Path directory) {
     var data = new DemoData(directory.toAbsolutePath().normalize());
+    if (!Files.isDirectory(data.directory)) {
+      throw new StartException(
+          "there is no directory %s; make a demo gateway by: grep11 up --data %s"
+              .formatted(data.directory, directory));
+    }
+    if (!Files.exists(data.config())) {
+      throw new StartException(
+          "%s holds no demo gateway, there is no %s in it; make one in an empty directory by: grep11 up --data DIR"
+              .formatted(data.directory, data.config().getFileName()));
+    }
     if (Files.exists(data.token()) && Files.exists(data.config())) {
       try {
         data.settle();
       } catch (IOException e) {
-        throw new StartException(data.directory + " cannot be read: " + e.getMessage(), e);
+        throw new StartException(data.directory + " cannot be read: " + IoCause.of(e), e);
       }
     }
     return GatewayConfig.read(data.config());
@@ -362,7 +380,7 @@ public final class DemoData {
       writePrivately(file, text);
       return file;
     } catch (IOException e) {
-      throw new StartException(file + " cannot be written: " + e.getMessage(), e);
+      throw new StartException(file + " cannot be written: " + IoCause.of(e), e);
     }
   }
 

@@ -8,6 +8,8 @@ import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.store.StoreException;
 import dev.grep11.gateway.tls.ServerTls;
 import dev.grep11.softhsm.SoftHsmUnavailableException;
+import java.util.Optional;
+import java.util.UUID;
 import org.slf4j.LoggerFactory;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -53,6 +55,7 @@ public final class Main {
   static CommandLine commandLine() {
     return new CommandLine(new Main())
         .setCaseInsensitiveEnumValuesAllowed(true)
+        .registerConverter(UUID.class, Main::uuid)
         .setParameterExceptionHandler((wrong, _) -> wrongUse(wrong))
         .setExecutionExceptionHandler((thrown, command, _) -> explain(thrown, command));
   }
@@ -60,12 +63,45 @@ public final class Main {
   /** In one line, which is easier to find than a page of usage. */
   private static int wrongUse(CommandLine.ParameterException wrong) {
     var command = wrong.getCommandLine();
-    var why = String.valueOf(wrong.getMessage()).lines().findFirst().orElse("wrong use");
+    var why =
+        unknownCommand(wrong)
+            .orElseGet(
+                () -> String.valueOf(wrong.getMessage()).lines().findFirst().orElse("wrong use"));
     command
         .getErr()
         .println(
             "grep11: %s; see: %s --help".formatted(why, command.getCommandSpec().qualifiedName()));
     return CommandLine.ExitCode.USAGE;
+  }
+
+  /** Where a command was to follow, and none of that name does. */
+  private static Optional<String> unknownCommand(CommandLine.ParameterException wrong) {
+    var there = wrong.getCommandLine().getSubcommands().keySet();
+    if (!(wrong instanceof CommandLine.UnmatchedArgumentException unmatched) || there.isEmpty()) {
+      return Optional.empty();
+    }
+    return unmatched.getUnmatched().stream()
+        .findFirst()
+        .filter(name -> !name.startsWith("-"))
+        .map(name ->
+            "there is no %s %s, there are: %s"
+                .formatted(
+                    wrong.getCommandLine().getCommandSpec().qualifiedName(),
+                    name,
+                    String.join(", ", there)));
+  }
+
+  private static UUID uuid(String text) {
+    try {
+      var uuid = UUID.fromString(text);
+      if (uuid.toString().equalsIgnoreCase(text)) {
+        return uuid;
+      }
+    } catch (IllegalArgumentException e) {
+      // Told below, as what Java would take beyond RFC 9562, 4 is.
+    }
+    throw new CommandLine.TypeConversionException(
+        "'" + text + "' is no UUID such as 0b5f1a6e-43c1-4f0e-9d6c-2f1b7a90c3de");
   }
 
   private static int explain(Exception thrown, CommandLine command) {

@@ -6,7 +6,11 @@ import dev.grep11.gateway.Host;
 import dev.grep11.gateway.MasterKeys;
 import dev.grep11.gateway.MasterKeys.Standing;
 import dev.grep11.gateway.StartException;
+import dev.grep11.gateway.command.OutputOption.Value;
 import dev.grep11.gateway.store.ReplicaRecord;
+import dev.grep11.gateway.store.SealingKeyGeneration;
+import dev.grep11.gateway.store.SealingKeyGeneration.State;
+import java.io.PrintWriter;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
@@ -46,46 +50,72 @@ import picocli.CommandLine.Spec;
 final class MasterKeyCommand {
   private static final int KEYS = 5;
 
+  /** Of the table; all that is known is in the objects. */
   private static final List<String> COLUMNS =
-      List.of(
-          "generation",
-          "state",
-          "created",
-          "since",
-          "uses",
-          "last-used",
-          "confirmed-by",
-          "waiting-for",
-          "token-objects");
+      List.of("generation", "state", "since", "uses", "last-used", "gateways", "token-objects");
 
-  private static Map<String, String> fields(Standing standing) {
+  private static Map<String, Object> fields(Standing standing) {
     var generation = standing.generation();
-    var fields = new LinkedHashMap<String, String>();
+    var fields = new LinkedHashMap<String, Object>();
     fields.put("generation", generation.id());
-    fields.put("state", generation.state().name().toLowerCase(Locale.ROOT));
+    fields.put("state", word(generation));
     fields.put("created", seconds(generation.created()));
     fields.put("since", seconds(generation.since()));
-    fields.put("uses", Long.toString(standing.uses()));
-    fields.put("last-used", standing.lastUsed().map(MasterKeyCommand::seconds).orElse("never"));
-    fields.put("confirmed-by", names(standing.confirmed(), false));
-    fields.put("waiting-for", names(standing.waiting(), true));
-    fields.put("token-objects", standing.tokenObjects() + " of " + KEYS);
+    fields.put("uses", standing.uses());
+    fields.put(
+        "last-used",
+        standing
+            .lastUsed()
+            .map(MasterKeyCommand::seconds)
+            .map(time -> new Value(time, time))
+            .orElse(new Value(null, "never")));
+    // Nobody is asked about what is destroyed.
+    boolean asked = generation.state() != State.DESTROYED;
+    fields.put("confirmed-by", gateways(asked ? standing.confirmed() : List.of(), false));
+    fields.put("waiting-for", gateways(asked ? standing.waiting() : List.of(), true));
+    fields.put(
+        "token-objects",
+        new Value(
+            standing.tokenObjects(),
+            asked
+                ? standing.tokenObjects() + " of " + KEYS
+                : standing.tokenObjects() == 0 ? "none" : standing.tokenObjects() + " kept"));
     return fields;
+  }
+
+  private static Map<String, Object> row(Standing standing) {
+    var row = fields(standing);
+    int confirmed = standing.confirmed().size();
+    row.put(
+        "gateways",
+        standing.generation().state() == State.DESTROYED
+            ? "-"
+            : confirmed + " of " + (confirmed + standing.waiting().size()));
+    return row;
+  }
+
+  private static String word(SealingKeyGeneration generation) {
+    return generation.state().name().toLowerCase(Locale.ROOT);
   }
 
   private static String seconds(Instant time) {
     return time.truncatedTo(ChronoUnit.SECONDS).toString();
   }
 
-  private static String names(List<ReplicaRecord> replicas, boolean bound) {
-    return replicas.isEmpty()
-        ? "none"
-        : replicas.stream()
+  private static Value gateways(List<ReplicaRecord> replicas, boolean bound) {
+    return new Value(
+        replicas.stream()
             .map(replica ->
-                bound
-                    ? "%s until %s".formatted(replica.name(), seconds(replica.until()))
-                    : replica.name())
-            .collect(joining(", "));
+                Map.of("gateway", replica.name(), "counts-until", seconds(replica.until())))
+            .toList(),
+        replicas.isEmpty()
+            ? "none"
+            : replicas.stream()
+                .map(replica ->
+                    bound
+                        ? "%s until %s".formatted(replica.name(), seconds(replica.until()))
+                        : replica.name())
+                .collect(joining(", ")));
   }
 
   /** Which instance, and how to answer. */
@@ -110,9 +140,29 @@ final class MasterKeyCommand {
       }
     }
 
+    /** Programs read in a field what people are told on standard error. */
     private int one(@Nullable CommandSpec spec, BiFunction<MasterKeys, UUID, Standing> work) {
-      output.one(Commands.out(spec), fields(with(work)));
+      var standing = with(work);
+      var fields = fields(standing);
+      if (output.isText()) {
+        tell(standing, Commands.err(spec));
+      } else {
+        fields.put("changed", standing.changed());
+      }
+      output.one(Commands.out(spec), fields);
       return 0;
+    }
+
+    private static void tell(Standing standing, PrintWriter err) {
+      var generation = standing.generation();
+      if (!standing.changed()) {
+        err.println(
+            "grep11: master key %s is %s already".formatted(generation.id(), word(generation)));
+      } else if (generation.state() == State.DESTROYED) {
+        err.println(
+            "grep11: blobs that were sealed under master key %s, and not re-wrapped, are lost"
+                .formatted(generation.id()));
+      }
     }
   }
 
@@ -132,18 +182,38 @@ final class MasterKeyCommand {
   @Command(
       name = "list",
       mixinStandardHelpOptions = true,
-      description = "Lists all generations of an instance, oldest first.")
+      description = {
+        "Lists all generations of an instance, oldest first.",
+        "GATEWAYS: how many of the running ones follow. TOKEN-OBJECTS: keys in the token; of an"
+            + " instance's first generation one is kept when it is destroyed, which opens nothing.",
+        "--output json has more: when each was made, and which gateways follow."
+      })
   static final class ListAll implements Callable<Integer> {
     @Mixin private Common common = new Common();
     @Spec private @Nullable CommandSpec spec;
 
     @Override
     public Integer call() {
+      var all = common.with(MasterKeys::list);
+      var text = common.output.isText();
       common.output.list(
           Commands.out(spec),
           COLUMNS,
-          common.with(MasterKeys::list).stream().map(MasterKeyCommand::fields).toList());
+          all.stream().map(each -> text ? row(each) : fields(each)).toList());
+      if (text) {
+        all.stream()
+            .filter(each -> each.generation().state() != State.DESTROYED)
+            .forEach(each -> each.waiting().forEach(waiting -> tell(each, waiting)));
+      }
       return 0;
+    }
+
+    private void tell(Standing standing, ReplicaRecord waiting) {
+      Commands.out(spec)
+          .printf(
+              "%s waits for %s until %s%n",
+              standing.generation().id(), waiting.name(), seconds(waiting.until()));
+      Commands.out(spec).flush();
     }
   }
 
@@ -227,16 +297,24 @@ final class MasterKeyCommand {
       mixinStandardHelpOptions = true,
       description = {
         "Deletes the keys of a generation that was retired long enough ago, for good.",
-        "Blobs that only it opens are lost."
+        "Blobs that were sealed under it, and not re-wrapped, are lost: no backup of the store"
+            + " opens them, only one of the token."
       })
   static final class Destroy implements Callable<Integer> {
     @Mixin private Common common = new Common();
-    @Mixin private Generation generation = new Generation();
+
+    @Option(
+        names = "--generation",
+        required = true,
+        paramLabel = "ID",
+        description = "as listed, or its beginning; always named, since nothing brings it back")
+    private String generation = "";
+
     @Spec private @Nullable CommandSpec spec;
 
     @Override
     public Integer call() {
-      return common.one(spec, (keys, instance) -> keys.destroy(instance, generation.named()));
+      return common.one(spec, (keys, instance) -> keys.destroy(instance, Optional.of(generation)));
     }
   }
 

@@ -4,11 +4,13 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.PrintWriter;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
 /** How a command prints what is to be read. */
@@ -27,11 +29,28 @@ final class OutputOption {
     JSON
   }
 
+  /**
+   * A value that people read otherwise than programs.
+   *
+   * @param json what Jackson knows: a number, a list, null
+   */
+  record Value(@Nullable Object json, String text) {
+    @Override
+    public String toString() {
+      return text;
+    }
+  }
+
+  /** Whether people read it, who can be told more on standard error. */
+  boolean isText() {
+    return form == Form.TEXT;
+  }
+
   /** One thing: {@code name: value} lines, or an object. */
-  void one(PrintWriter out, Map<String, String> fields) {
+  void one(PrintWriter out, Map<String, ?> fields) {
     switch (form) {
       case TEXT -> fields.forEach((name, value) -> out.println(name + ": " + value));
-      case JSON -> out.println(json(fields));
+      case JSON -> out.println(json(plain(fields)));
     }
     out.flush();
   }
@@ -39,21 +58,32 @@ final class OutputOption {
   /**
    * Several of a kind: a table under a row of headings, or an array of objects.
    *
-   * @param columns names of all fields; a row may lack some
+   * @param columns the names of the fields that the table has; a row may lack some, and an object
+   *     has all of its own
    */
-  void list(PrintWriter out, List<String> columns, List<Map<String, String>> rows) {
+  void list(PrintWriter out, List<String> columns, List<? extends Map<String, ?>> rows) {
     switch (form) {
       case TEXT -> table(columns, rows).forEach(out::println);
-      case JSON -> out.println(json(rows));
+      case JSON -> out.println(json(rows.stream().map(OutputOption::plain).toList()));
     }
     out.flush();
   }
 
-  private static List<String> table(List<String> columns, List<Map<String, String>> rows) {
+  private static Map<String, @Nullable Object> plain(Map<String, ?> fields) {
+    var plain = new LinkedHashMap<String, @Nullable Object>();
+    fields.forEach(
+        (name, value) -> plain.put(name, value instanceof Value both ? both.json() : value));
+    return plain;
+  }
+
+  private static List<String> table(List<String> columns, List<? extends Map<String, ?>> rows) {
     var lines = new ArrayList<List<String>>();
     lines.add(columns.stream().map(column -> column.toUpperCase(Locale.ROOT)).toList());
-    rows.forEach(
-        row -> lines.add(columns.stream().map(column -> row.getOrDefault(column, "-")).toList()));
+    rows.forEach(row ->
+        lines.add(
+            columns.stream()
+                .map(column -> row.containsKey(column) ? String.valueOf(row.get(column)) : "-")
+                .toList()));
     return lines.stream()
         .map(cells ->
             IntStream.range(0, columns.size())
@@ -75,7 +105,7 @@ final class OutputOption {
     try {
       return JSON.writeValueAsString(value);
     } catch (JsonProcessingException e) {
-      throw new IllegalStateException("maps of texts are JSON", e);
+      throw new IllegalStateException("maps of texts and numbers are JSON", e);
     }
   }
 }

@@ -2,12 +2,17 @@ package dev.grep11.gateway.command;
 
 import dev.grep11.gateway.Gateway;
 import dev.grep11.gateway.GatewayConfig;
+import dev.grep11.gateway.StartException;
+import java.net.InetAddress;
 import java.nio.file.Path;
+import java.util.Objects;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
 @Command(
@@ -30,17 +35,44 @@ final class UpCommand implements Callable<Integer> {
       names = "--port-base",
       paramLabel = "N",
       defaultValue = "" + GatewayConfig.DEFAULT_PORT_BASE,
-      description = "first of four ports, 0 for free ones; default: ${DEFAULT-VALUE}")
+      description = "first of four ports, to 65532, 0 for free ones; default: ${DEFAULT-VALUE}")
   private int portBase;
+
+  // The last of the four must be a port.
+  private static final int LAST_PORT_BASE = 65_532;
 
   @Spec private @Nullable CommandSpec spec;
 
   @Override
   public Integer call() throws InterruptedException {
+    if (portBase < 0 || portBase > LAST_PORT_BASE) {
+      throw new ParameterException(
+          Objects.requireNonNull(spec).commandLine(),
+          "--port-base %d is no port from 1 to %d, nor 0".formatted(portBase, LAST_PORT_BASE));
+    }
     return Foreground.run(
-        () -> Gateway.start(DemoData.open(data).settings(portBase)),
+        () -> {
+          requireFreePorts();
+          return Gateway.start(DemoData.open(data).settings(portBase));
+        },
         gateway -> readyLine(DemoData.open(data), gateway),
         spec);
+  }
+
+  /** Before a demo is made for nothing. Whoever comes in between is told when it starts. */
+  private void requireFreePorts() {
+    var taken = new GatewayConfig.Listen(InetAddress.getLoopbackAddress(), portBase).taken();
+    if (!taken.isEmpty()) {
+      throw new StartException(
+          "%s in use on this host, by another gateway perhaps; choose another --port-base (four ports from %d on are needed)"
+              .formatted(
+                  taken.size() == 1
+                      ? "port " + taken.getFirst() + " is"
+                      : "ports "
+                          + taken.stream().map(String::valueOf).collect(Collectors.joining(", "))
+                          + " are",
+                  portBase));
+    }
   }
 
   private String readyLine(DemoData demo, Gateway gateway) {

@@ -186,6 +186,9 @@ public final class KeySealer {
       requireMac(keys, sealed.macInput(), sealed.mac());
       return new OpenedKey(sealed, keys);
     }
+    if (!PublicKeyInfo.looksLike(blob)) {
+      throw new Pkcs11Exception(Ckr.CKR_IBM_BLOB_ERROR, "not a key blob");
+    }
     int spkiLength = PublicKeyInfo.leadingLength(blob);
     if (spkiLength == blob.length) {
       var key = PublicKeyInfo.parse(blob);

@@ -11,6 +11,7 @@ import java.time.Instant;
 import java.time.InstantSource;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -38,6 +39,7 @@ public final class Keyring {
    * @param nextOpensEverywhere whether every gateway has shown that it opens the next one, so that
    *     blobs may be re-wrapped under it
    * @param previous open only
+   * @param closed those that open nothing, by their master-key ids in hexadecimal
    * @param constantRoot CKA_ID of the key that answers are drawn from which must stay the same when
    *     the master key changes: the derivation root of the instance's first generation
    */
@@ -46,9 +48,11 @@ public final class Keyring {
       Optional<SealingKeyIds> next,
       boolean nextOpensEverywhere,
       List<SealingKeyIds> previous,
+      Map<String, Closed> closed,
       byte[] constantRoot) {
     public Generations {
       previous = List.copyOf(previous);
+      closed = Map.copyOf(closed);
     }
 
     /** The first one seals, the others open. */
@@ -58,6 +62,7 @@ public final class Keyring {
           Optional.empty(),
           false,
           ids.subList(1, ids.size()),
+          Map.of(),
           ids.getFirst().root());
     }
 
@@ -88,6 +93,12 @@ public final class Keyring {
     private static boolean is(SealingKeyIds ids, byte[] masterKeyId) {
       return Arrays.equals(ids.masterKeyId(), masterKeyId);
     }
+  }
+
+  /** Why a generation opens nothing. */
+  public enum Closed {
+    RETIRED,
+    DESTROYED
   }
 
   /** Names a generation of an instance. */
@@ -267,7 +278,8 @@ public final class Keyring {
   /**
    * The keys of a newer generation than the blob's, which every gateway opens; counts as a use.
    *
-   * @throws Pkcs11Exception CKR_IBM_WK_NOT_INITIALIZED when there is none
+   * @throws Pkcs11Exception CKR_IBM_WK_NOT_INITIALIZED when there is none; with retry when there
+   *     soon will be
    */
   SealingKeys newer(SealingKeys ofBlob) {
     return toSeal(ofBlob.instance(), generations -> newer(generations, ofBlob));
@@ -281,9 +293,20 @@ public final class Keyring {
     if (old && !Generations.is(generations.active(), ofBlob.masterKeyId())) {
       return generations.active();
     }
+    if (!old) {
+      throw new Pkcs11Exception(
+          Ckr.CKR_IBM_WK_NOT_INITIALIZED,
+          "the blob is under the newest master key already, the next one");
+    }
+    if (generations.next().isPresent()) {
+      throw Pkcs11Exception.forNow(
+          Ckr.CKR_IBM_WK_NOT_INITIALIZED,
+          "there is a next master key, which not every gateway has shown to open yet");
+    }
     throw new Pkcs11Exception(
         Ckr.CKR_IBM_WK_NOT_INITIALIZED,
-        "there is no newer master key than the blob's that every gateway opens");
+        "there is no newer master key: the blob is under the one that seals, and there is no next"
+            + " one");
   }
 
   /** HMAC key that stays when the master key changes. */
@@ -293,7 +316,7 @@ public final class Keyring {
 
   /**
    * The keys that a blob was sealed with; counts as a use. A blob of another instance gets the same
-   * answer as one of an unknown master key.
+   * answer as one of an unknown or a retired master key; the audit tells them apart.
    */
   SealingKeys find(UUID instance, UUID ofBlob, byte[] masterKeyId) {
     if (instance.equals(ofBlob)) {
@@ -304,7 +327,7 @@ public final class Keyring {
         return keys;
       }
     }
-    throw mismatch();
+    throw mismatch(instance, ofBlob, masterKeyId);
   }
 
   /**
@@ -339,7 +362,7 @@ public final class Keyring {
   private void count(SealingKeys keys) {
     var counter = living.uses().get(name(keys));
     if (counter == null) {
-      throw mismatch();
+      throw mismatch(keys.instance(), keys.instance(), keys.masterKeyId());
     }
     counter.increment();
   }
@@ -348,9 +371,26 @@ public final class Keyring {
     return new GenerationName(keys.instance(), ByteBuffer.wrap(keys.masterKeyId()));
   }
 
-  private static Pkcs11Exception mismatch() {
-    return new Pkcs11Exception(
-        Ckr.CKR_IBM_WKID_MISMATCH, "the blob was not sealed under this instance's master key");
+  /** What a blob or a state says of itself is not authenticated here, and only the audit's. */
+  private Pkcs11Exception mismatch(UUID instance, UUID ofBlob, byte[] masterKeyId) {
+    return Pkcs11Exception.recorded(
+        Ckr.CKR_IBM_WKID_MISMATCH,
+        "not sealed under a master key that is in use here",
+        instance.equals(ofBlob)
+            ? "it names master key " + standing(instance, HexFormat.of().formatHex(masterKeyId))
+            : "it names instance " + ofBlob);
+  }
+
+  private String standing(UUID instance, String masterKey) {
+    var generations = living.instances().get(instance);
+    var closed = generations == null ? null : generations.closed().get(masterKey);
+    return masterKey
+        + switch (closed) {
+          case null -> " of this instance, which does not have it";
+          case RETIRED ->
+              " of this instance, which is retired (grep11 masterkey reinstate undoes it)";
+          case DESTROYED -> " of this instance, whose keys were destroyed";
+        };
   }
 
   private void requireLease() {

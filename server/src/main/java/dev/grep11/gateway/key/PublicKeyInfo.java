@@ -269,9 +269,14 @@ public sealed interface PublicKeyInfo {
     return curve.form() == NamedCurve.Form.WEIERSTRASS ? Ckk.CKK_EC : Ckk.CKK_EC_EDWARDS;
   }
 
+  /** Whether bytes begin as a public key does, with a DER SEQUENCE. */
+  static boolean looksLike(byte[] bytes) {
+    return bytes.length >= 2 && bytes[0] == 0x30;
+  }
+
   /** Length of the DER object that bytes begin with; what follows is a trailer. */
   static int leadingLength(byte[] bytes) {
-    if (bytes.length < 2 || bytes[0] != 0x30) {
+    if (!looksLike(bytes)) {
       throw malformed();
     }
     int first = bytes[1] & 0xff;

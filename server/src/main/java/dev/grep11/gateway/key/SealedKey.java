@@ -173,6 +173,7 @@ record SealedKey(
   }
 
   private static Pkcs11Exception malformed() {
-    return new Pkcs11Exception(Ckr.CKR_IBM_BLOB_ERROR, "malformed key blob");
+    return new Pkcs11Exception(
+        Ckr.CKR_IBM_BLOB_ERROR, "not a key blob as this service gave it: altered, cut or longer");
   }
 }

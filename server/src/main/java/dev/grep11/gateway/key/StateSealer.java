@@ -110,8 +110,7 @@ public final class StateSealer {
       return keyring.find(instance, header.instance(), header.masterKeyId());
     } catch (Pkcs11Exception e) {
       if (e.returnValue() == Ckr.CKR_IBM_WKID_MISMATCH) {
-        throw new Pkcs11Exception(
-            Ckr.CKR_IBM_BLOB_ERROR, "the state was not sealed under this instance's master key");
+        throw e.withReturnValue(Ckr.CKR_IBM_BLOB_ERROR);
       }
       throw e;
     }

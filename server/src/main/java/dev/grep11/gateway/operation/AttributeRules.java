@@ -130,11 +130,15 @@ final class AttributeRules {
   static void requireKind(Template template, long objectClass, Set<Long> keyTypes) {
     var givenClass = template.ulong(CKA_CLASS);
     if (givenClass.isPresent() && givenClass.getAsLong() != objectClass) {
-      throw new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_CLASS");
+      throw new Pkcs11Exception(
+          Ckr.CKR_TEMPLATE_INCONSISTENT,
+          "CKA_CLASS is not the mechanism's: " + Ulong.describe(givenClass.getAsLong()));
     }
     var givenType = template.ulong(CKA_KEY_TYPE);
     if (givenType.isPresent() && !keyTypes.contains(givenType.getAsLong())) {
-      throw new Pkcs11Exception(Ckr.CKR_TEMPLATE_INCONSISTENT, "CKA_KEY_TYPE");
+      throw new Pkcs11Exception(
+          Ckr.CKR_TEMPLATE_INCONSISTENT,
+          "CKA_KEY_TYPE is not the mechanism's: " + Ulong.describe(givenType.getAsLong()));
     }
   }
 

@@ -8,6 +8,7 @@ import dev.grep11.gateway.hsm.SecretBuffer;
 import dev.grep11.gateway.key.KeySealer;
 import dev.grep11.gateway.key.PublicKeyInfo;
 import dev.grep11.gateway.operation.AttributeRules.Origin;
+import dev.grep11.gateway.pkcs11.AttributeValue.Ulong;
 import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.Cko;
@@ -110,7 +111,8 @@ final class KeyGeneration {
     if (bits < row.minKeySize() || bits > row.maxKeySize() || bits % 8 != 0) {
       throw new Pkcs11Exception(
           Ckr.CKR_KEY_SIZE_RANGE,
-          "RSA moduli have %d to %d bits".formatted(row.minKeySize(), row.maxKeySize()));
+          "RSA moduli have %d to %d bits, whole bytes, not %s"
+              .formatted(row.minKeySize(), row.maxKeySize(), Ulong.describe(bits)));
     }
     var exponent =
         publicTemplate
@@ -273,7 +275,8 @@ final class KeyGeneration {
     if (bits < row.minKeySize() || bits > row.maxKeySize() || bits % 256 != 0) {
       throw new Pkcs11Exception(
           Ckr.CKR_KEY_SIZE_RANGE,
-          "primes have %d to %d bits".formatted(row.minKeySize(), row.maxKeySize()));
+          "primes have %d to %d bits, a multiple of 256, not %s"
+              .formatted(row.minKeySize(), row.maxKeySize(), Ulong.describe(bits)));
     }
     var session = hsm.session();
     long object =

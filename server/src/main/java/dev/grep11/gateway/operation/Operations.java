@@ -10,6 +10,7 @@ import dev.grep11.gateway.key.KeySealer;
 import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.key.StateSealer;
 import dev.grep11.gateway.pkcs11.Cka;
+import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.Cko;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
@@ -138,8 +139,8 @@ public final class Operations {
   public MechanismInfo mechanismInfo(long mechanism) {
     return catalog
         .find(mechanism)
-        .orElseThrow(
-            () -> new Pkcs11Exception(Ckr.CKR_MECHANISM_INVALID, "mechanism is not offered"))
+        .orElseThrow(() ->
+            new Pkcs11Exception(Ckr.CKR_MECHANISM_INVALID, Ckm.name(mechanism) + " is not offered"))
         .info();
   }
 

@@ -59,7 +59,11 @@ final class Parameters {
         && ctr.counterBlock().length == AES_BLOCK) {
       return ctr;
     }
-    throw invalid(mechanism, "needs a counter block of 16 bytes and 1 to 128 counter bits");
+    throw invalid(
+        mechanism,
+        mechanism.parameters() instanceof AesCtr
+            ? "needs a counter block of 16 bytes and 1 to 128 counter bits"
+            : "needs its parameter as AESCTRParameter: counter block and counter bits");
   }
 
   /**
@@ -75,13 +79,18 @@ final class Parameters {
       return gcm;
     }
     throw invalid(
-        mechanism, "needs a tag of 96 to 128 bits and an IV that is empty or 12 to 256 bytes");
+        mechanism,
+        mechanism.parameters() instanceof AesGcm
+            ? "needs a tag of 96 to 128 bits and an IV that is empty or 12 to 256 bytes"
+            : "needs its parameter as AESGCMParameter: an empty one is an IV of the HSM's and a tag"
+                + " of 128 bits");
   }
 
   /** PSS with the hash that the mechanism fixes, if it does, and an MGF of a hash we know. */
   static RsaPss pss(MechanismRow row, Mechanism mechanism) {
     if (!(mechanism.parameters() instanceof RsaPss pss)) {
-      throw invalid(mechanism, "needs hash, mask and salt length");
+      throw invalid(
+          mechanism, "needs its parameter as RSAPSSParameter: hash, mask and salt length");
     }
     var hash =
         Hash.ofMechanism(pss.hash()).orElseThrow(() -> invalid(mechanism, "has an unknown hash"));
@@ -103,7 +112,11 @@ final class Parameters {
         && Hash.ofMgf(oaep.mgf()).isPresent()) {
       return oaep;
     }
-    throw invalid(mechanism, "needs hash and mask");
+    throw invalid(
+        mechanism,
+        mechanism.parameters() instanceof RsaOaep
+            ? "needs a hash and a mask that are known here"
+            : "needs its parameter as RSAOAEPParameter: hash and mask");
   }
 
   /** The one form of OAEP that every token has: SHA-1 twice and no label. */

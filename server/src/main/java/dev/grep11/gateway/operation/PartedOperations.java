@@ -13,6 +13,7 @@ import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Policy;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.Locale;
 import java.util.Set;
 
 /**
@@ -134,7 +135,7 @@ public final class PartedOperations {
         }
         yield next(by, function, buffered(function, operation, data), NOTHING);
       }
-      case WHOLE -> throw onePart(row);
+      case WHOLE -> throw onePart(function, row);
     };
   }
 
@@ -172,7 +173,7 @@ public final class PartedOperations {
       }
       case CIPHER -> cipherParts.finish(by, function, row, operation);
       case BUFFER -> inOnePart(by, function, operation, ByteBuffer.wrap(operation.pending()));
-      case WHOLE -> throw onePart(row);
+      case WHOLE -> throw onePart(function, row);
     };
   }
 
@@ -196,7 +197,7 @@ public final class PartedOperations {
               operation.key(),
               ByteBuffer.wrap(operation.pending()),
               signature);
-      case CIPHER, WHOLE -> throw onePart(row);
+      case CIPHER, WHOLE -> throw onePart(CryptoFunction.VERIFY, row);
     }
   }
 
@@ -259,7 +260,7 @@ public final class PartedOperations {
   /** What can be done in one part may yet be no operation in parts. */
   private void requireParts(CryptoFunction function, MechanismRow row, RunningOperation operation) {
     if (course(row) == Course.WHOLE) {
-      throw onePart(row);
+      throw onePart(function, row);
     }
     // A forked state would encrypt two messages under one key stream (security rules 3.3).
     boolean streams = row.family() == MechanismFamily.CTR && policy == Policy.STRICT;
@@ -268,7 +269,7 @@ public final class PartedOperations {
             && operation.mechanism().parameters() instanceof AesGcm gcm
             && gcm.iv().length > 0;
     if (streams || chosenIv || !isBacked(row)) {
-      throw onePart(row);
+      throw onePart(function, row);
     }
   }
 
@@ -282,9 +283,12 @@ public final class PartedOperations {
     };
   }
 
-  private static Pkcs11Exception onePart(MechanismRow row) {
+  private static Pkcs11Exception onePart(CryptoFunction function, MechanismRow row) {
+    var call = function.name().charAt(0) + function.name().substring(1).toLowerCase(Locale.ROOT);
     return new Pkcs11Exception(
-        Ckr.CKR_FUNCTION_NOT_SUPPORTED, row.name() + " works in one part only here");
+        Ckr.CKR_FUNCTION_NOT_SUPPORTED,
+        "%s works in one part only here: call %s after %sInit, or %sSingle"
+            .formatted(row.name(), call, call, call));
   }
 
   private MechanismRow row(CryptoFunction function, RunningOperation operation) {

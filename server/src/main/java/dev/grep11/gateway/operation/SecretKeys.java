@@ -2,6 +2,7 @@ package dev.grep11.gateway.operation;
 
 import static dev.grep11.gateway.pkcs11.Cka.*;
 
+import dev.grep11.gateway.pkcs11.AttributeValue.Ulong;
 import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
@@ -60,7 +61,8 @@ final class SecretKeys {
     }
     if (!fits) {
       throw new Pkcs11Exception(
-          Ckr.CKR_KEY_SIZE_RANGE, "%d bytes for %s".formatted(length, Ckk.name(keyType)));
+          Ckr.CKR_KEY_SIZE_RANGE,
+          "%s bytes for %s".formatted(Ulong.describe(length), Ckk.name(keyType)));
     }
   }
 }

@@ -15,6 +15,30 @@ public sealed interface AttributeValue {
   }
 
   record Ulong(long value) implements AttributeValue {
+    private static final long LIKELY = 0xffff;
+
+    /**
+     * A number in a refusal. Clients may send numbers as bytes, which are read most significant
+     * first; one that makes sense the other way round only was a CK_ULONG of the client's machine.
+     */
+    public static String describe(long value) {
+      boolean unlikely = Long.compareUnsigned(value, LIKELY) > 0;
+      for (long turned : new long[] {Long.reverseBytes(value), turned(value)}) {
+        if (unlikely && Long.compareUnsigned(turned, LIKELY) <= 0) {
+          return "%s (as little-endian bytes %d: AttributeB is read as big-endian)"
+              .formatted(Long.toUnsignedString(value), turned);
+        }
+      }
+      return Long.toUnsignedString(value);
+    }
+
+    /** Of a number of 4 bytes. */
+    private static long turned(long value) {
+      return value >>> Integer.SIZE != 0
+          ? value
+          : Integer.toUnsignedLong(Integer.reverseBytes((int) value));
+    }
+
     @Override
     public AttributeKind kind() {
       return AttributeKind.ULONG;

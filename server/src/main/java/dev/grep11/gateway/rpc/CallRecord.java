@@ -17,7 +17,7 @@ import java.util.UUID;
  * @param mechanism number of the mechanism, where the call has one and was understood
  * @param keyFingerprint of the blob of the key that acts, where there is one
  * @param returnValue CK_RV; 0 is success
- * @param reason why it failed, as the client was told; empty on success
+ * @param reason why it failed: what the client was told, and where it helps more; empty on success
  * @param tokenRefusal what was wrong with the token, which the client is not told
  */
 public record CallRecord(

@@ -38,7 +38,7 @@ final class Failures {
   /**
    * An answer to a call that failed.
    *
-   * @param detail for the audit trail
+   * @param detail for the audit trail, which may say more than the answer
    * @param tokenRefusal what was wrong with the token; not a part of the answer
    * @param recorded whether it is in the audit trail already
    */
@@ -51,6 +51,10 @@ final class Failures {
       boolean recorded) {
     Failure because(Optional<TokenRejectedException.Reason> wrongWithTheToken) {
       return new Failure(status, trailers, returnValue, detail, wrongWithTheToken, recorded);
+    }
+
+    Failure audited(String more) {
+      return new Failure(status, trailers, returnValue, more, tokenRefusal, recorded);
     }
   }
 
@@ -92,7 +96,8 @@ final class Failures {
   }
 
   private static Failure answer(Status.Code code, Pkcs11Exception refused) {
-    return answer(code, refused.returnValue(), refused.detail(), refused.retry());
+    return answer(code, refused.returnValue(), refused.detail(), refused.retry())
+        .audited(refused.recorded());
   }
 
   private static Failure answer(Status.Code code, long returnValue, String detail, boolean retry) {

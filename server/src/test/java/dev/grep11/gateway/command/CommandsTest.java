@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import picocli.CommandLine;
 
@@ -89,7 +90,10 @@ class CommandsTest {
     Files.writeString(changed, Files.readString(file).replace("create-next", "destroy"));
     var refused = run("audit", "verify", changed.toString(), "--output", "json");
     assertThat(refused.code()).isEqualTo(1);
-    assertThat(refused.err()).startsWith("grep11: " + changed + ": line 2: ");
+    // Other tests of this demo write to the file as well.
+    long before =
+        Files.readAllLines(file).stream().takeWhile(line -> !line.contains("create-next")).count();
+    assertThat(refused.err()).startsWith("grep11: " + changed + ": line " + (before + 1) + ": ");
     assertThat(refused.out()).contains("\"result\":\"not intact\"");
   }
 
@@ -129,11 +133,19 @@ class CommandsTest {
     at("instance", "create", "--name", "rotated", "--id", id, "--output", "json").json();
     var old = masterKey(id, "list").get(0);
     assertThat(old.get("state").asText()).isEqualTo("active");
-    at("masterkey", "activate", "--instance", id).refused(1);
+    var early = at("masterkey", "activate", "--instance", id);
+    early.refused(1);
+    assertThat(early.err()).contains("make a next one: grep11 masterkey create-next");
 
     var next = masterKey(id, "create-next");
     assertThat(next.get("state").asText()).isEqualTo("next");
-    assertThat(masterKey(id, "create-next").get("generation")).isEqualTo(next.get("generation"));
+    assertThat(next.get("changed").asBoolean()).isTrue();
+    var again = masterKey(id, "create-next");
+    assertThat(again.get("generation")).isEqualTo(next.get("generation"));
+    assertThat(again.get("changed").asBoolean()).isFalse();
+    assertThat(at("masterkey", "create-next", "--instance", id).err())
+        .isEqualToIgnoringNewLines(
+            "grep11: master key " + next.get("generation").asText() + " is next already");
     var active = masterKey(id, "activate");
     assertThat(active.get("generation")).isEqualTo(next.get("generation"));
     assertThat(active.get("state").asText()).isEqualTo("active");
@@ -142,9 +154,12 @@ class CommandsTest {
     var retired = masterKey(id, "retire", "--unused-for", "0s");
     assertThat(retired.get("generation")).isEqualTo(old.get("generation"));
     assertThat(retired.get("state").asText()).isEqualTo("retired");
-    assertThat(at("masterkey", "destroy", "--instance", id).err())
-        .contains("can be destroyed from");
     var generation = old.get("generation").asText();
+    assertThat(at("masterkey", "destroy", "--instance", id, "--generation", generation).err())
+        .contains("can be destroyed from");
+    assertThat(at("masterkey", "activate", "--instance", id, "--generation", generation).err())
+        .contains("is retired", "grep11 masterkey reinstate");
+    at("masterkey", "destroy", "--instance", id).refused(2);
     assertThat(
             masterKey(id, "reinstate", "--generation", generation.substring(0, 8))
                 .get("state")
@@ -152,6 +167,26 @@ class CommandsTest {
         .isEqualTo("previous");
     assertThat(masterKey(id, "list").findValuesAsText("state"))
         .containsExactly("previous", "active");
+    assertThat(at("masterkey", "destroy", "--instance", id, "--generation", generation).err())
+        .contains(
+            "is previous", "retire it first: grep11 masterkey retire --generation " + generation);
+    assertThat(at("masterkey", "retire", "--instance", id).err())
+        .contains("--unused-for", "--force");
+  }
+
+  @Test
+  void masterKeysAreListedForProgramsInNumbersAndListsAndForPeopleInATableThatFits()
+      throws Exception {
+    var listed = at("masterkey", "list", "--output", "json").json().get(0);
+
+    assertThat(listed.get("uses").isIntegralNumber()).isTrue();
+    assertThat(listed.get("token-objects").asInt()).isEqualTo(5);
+    assertThat(listed.get("last-used").isNull()).isTrue();
+    assertThat(listed.get("confirmed-by").isArray()).isTrue();
+    assertThat(listed.get("waiting-for").isEmpty()).isTrue();
+    var table = at("masterkey", "list").out();
+    assertThat(table).contains("never", "5 of 5", "0 of 0");
+    assertThat(table.lines()).allSatisfy(line -> assertThat(line).hasSizeLessThan(130));
   }
 
   private JsonNode masterKey(String instance, String... arguments) throws Exception {
@@ -335,6 +370,11 @@ class CommandsTest {
         "serve",
         "serve --config",
         "up --port-base many",
+        "up --port-base 99999",
+        "up --port-base -1",
+        "masterkey status --data a",
+        "masterkey list --data a --instance 123",
+        "masterkey destroy --data a",
         "instance create --name x",
         "instance create --data a --config b --name x",
         "instance list --data a --output xml",
@@ -353,10 +393,35 @@ class CommandsTest {
       strings = {
         "instance list --data %s",
         "serve --config %s/gateway.yaml",
-        "apikey list --data %s"
+        "apikey list --data %s",
+        "masterkey list --data %s",
+        "masterkey list --data %s/none",
+        "masterkey list --config %s/none.yaml",
+        "up --data /proc/x --port-base 0"
       })
   void aGatewayThatIsNotThereEndsWithOne(String command, @TempDir Path empty) {
     run(command.formatted(empty).split(" ")).refused(1);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "masterkey status|there is no grep11 masterkey status, there are: list, create-next,",
+        "frobnicate|there is no grep11 frobnicate, there are: serve, up,",
+        "up --port-base 99999|--port-base 99999 is no port from 1 to 65532, nor 0",
+        "masterkey list --data a --instance 123|'123' is no UUID",
+        "masterkey destroy --data a|--generation",
+        "masterkey list --data %s/none|none; make a demo gateway by: grep11 up --data %s/none",
+        "masterkey list --data %s|there is no gateway.yaml in it",
+        "masterkey list --config %s/no.yaml|no.yaml: there is no such file",
+        "up --data /proc/x --port-base 0|/proc/x cannot be written: no directory can be made there",
+      })
+  void aRefusalSaysWhyAndWhatToDo(String command, String said, @TempDir Path empty) {
+    var ended = run(command.replace("%s", empty.toString()).split(" "));
+
+    assertThat(ended.err().lines()).hasSize(1);
+    assertThat(ended.err()).contains(said.replace("%s", empty.toString()));
   }
 
   @ParameterizedTest

@@ -60,7 +60,12 @@ final class MechanismTable {
             .map(entry -> name(entry.getKey()))
             .toList();
     if (absent.isEmpty()) {
-      return "the same";
+      return switch (row.family()) {
+        // What is offered as before, and refused in the call.
+        case CTR -> "the same, in one part only";
+        case GCM -> "the same, encrypting under IVs of the HSM's only";
+        default -> "the same";
+      };
     }
     return absent.size() == row.functions().size()
         ? "not offered"
