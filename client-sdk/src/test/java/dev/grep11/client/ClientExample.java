@@ -18,8 +18,7 @@ public final class ClientExample {
     var builder = Grep11Client.builder(address).trustedCa(ca).apiKey(apiKey, iamEndpoint);
     var certificate = System.getenv("GREP11_CLIENT_CERT");
     if (certificate != null) {
-      builder.clientCertificate(
-          Path.of(certificate), Path.of(System.getenv("GREP11_CLIENT_KEY")));
+      builder.clientCertificate(Path.of(certificate), Path.of(System.getenv("GREP11_CLIENT_KEY")));
     }
     try (var client = builder.build()) {
       System.out.println(signAndVerify(client) ? "signed and verified" : "the signature is wrong");
