@@ -9,6 +9,8 @@ import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.tls.IdentityException;
 import dev.grep11.gateway.tls.ServerIdentity;
+import dev.grep11.gateway.trust.RevocationFiles;
+import dev.grep11.gateway.trust.RevocationSettings;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
@@ -61,6 +63,7 @@ public final class Preflight {
     preflight.serverIdentity();
     preflight.audit();
     preflight.tokenAndStore();
+    preflight.revocations();
     config.issuers().forEach(preflight::issuer);
     preflight.port("crypto port", config.listen().crypto());
     preflight.port("certificate manager port", config.listen().certificateManager());
@@ -170,6 +173,20 @@ public final class Preflight {
           () -> new HsmTokenSigner(calls, TokenKeys.read(config.store())),
           signer -> "signs; kid " + signer.keyId());
     }
+  }
+
+  /** A start would succeed, and every client that they are about would be refused. */
+  private void revocations() {
+    if (config.revocations().equals(RevocationSettings.NONE)) {
+      return;
+    }
+    var what = "revoked client certificates";
+    var problems = new RevocationFiles(config.revocations()).current().problems(Instant.now());
+    if (problems.isEmpty()) {
+      found(what, Result.OK, "can be read and are up to date");
+    }
+    problems.forEach(
+        problem -> found(what, Result.FAILED, problem + "; until then clients are refused"));
   }
 
   private void issuer(IssuerSettings issuer) {

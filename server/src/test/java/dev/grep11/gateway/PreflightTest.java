@@ -99,6 +99,19 @@ class PreflightTest {
   }
 
   @Test
+  void saysThatClientsWouldBeRefusedForRevocationsThatCannotBeRead() {
+    var missing =
+        look(
+            Map.of(
+                "/clientCas/denyFile",
+                "absent",
+                "/clientCas/crls",
+                List.of(Map.of("ca", "tls/ca.pem", "crl", "absent.crl"))));
+
+    says(missing, "revoked client certificates", Result.FAILED, "absent cannot be read");
+  }
+
+  @Test
   void warnsBeforeACertificateEnds() throws Exception {
     var ending = Files.createDirectory(directory.resolve("ending"));
     DemoCa.write(DemoCa.create().server(Duration.ofDays(29)), ending);

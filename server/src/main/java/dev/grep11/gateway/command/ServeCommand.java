@@ -30,9 +30,11 @@ final class ServeCommand implements Callable<Integer> {
     return Foreground.run(
         () -> Gateway.start(settings),
         gateway ->
-            "ready grep11=%s iam=%s health=%s:%d"
+            "ready grep11=%s certmgr=%s:%d iam=%s health=%s:%d"
                 .formatted(
                     DemoData.address(settings, gateway),
+                    settings.clientHost(),
+                    gateway.certificateManagerPort(),
                     DemoData.iamEndpoint(settings, gateway),
                     settings.clientHost(),
                     gateway.healthPort()),

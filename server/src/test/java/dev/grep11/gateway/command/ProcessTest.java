@@ -213,12 +213,12 @@ class ProcessTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"token", "tls", "gateway.yaml", "store", "apikey"})
+  @ValueSource(strings = {"token", "tls", "gateway.yaml", "store", "apikey", "certmgr-apikey"})
   void aDemoThatLostAPartIsRefusedAndNotRepaired(String part, @TempDir Path parent)
       throws Exception {
     var data = parent.resolve("data");
     Files.createDirectory(data);
-    for (var other : List.of("token", "tls", "gateway.yaml", "store", "apikey")) {
+    for (var other : List.of("token", "tls", "gateway.yaml", "store", "apikey", "certmgr-apikey")) {
       if (!other.equals(part)) {
         Files.createFile(data.resolve(other));
       }
