@@ -10,9 +10,9 @@ import dev.grep11.gateway.command.DemoData;
 import dev.grep11.gateway.command.GatewayProcess;
 import dev.grep11.gateway.store.PostgresServer;
 import dev.grep11.gateway.store.StoreLocation;
+import dev.grep11.gateway.store.TcpRelay;
 import dev.grep11.gateway.trust.TestCertificates.Identity;
 import java.io.IOException;
-import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.DriverManager;
@@ -60,13 +60,8 @@ final class ThreeReplicas implements AutoCloseable {
   private ThreeReplicas(Path directory, String... users) throws Exception {
     var demo = DemoData.open(directory);
     database = PostgresServer.shared().createDatabase();
-    var url = URI.create(database.url().substring("jdbc:".length()));
-    relay = new TcpRelay(url.getPort());
-    var byRelay =
-        new StoreLocation.Postgresql(
-            "jdbc:postgresql://127.0.0.1:" + relay.port() + url.getPath(),
-            database.user(),
-            database.passwordFile());
+    relay = new TcpRelay(database);
+    var byRelay = relay.to(database);
     var settings = settings(0, database);
     // Issuers come with a running gateway.
     var begin = new HashMap<>(settings);

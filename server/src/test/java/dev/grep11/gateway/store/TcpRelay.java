@@ -1,4 +1,4 @@
-package dev.grep11.gateway;
+package dev.grep11.gateway.store;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -6,15 +6,16 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
+import java.net.URI;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 
-/** A way to a port of this host that can be interrupted, as networks are. */
-final class TcpRelay implements AutoCloseable {
+/** A way to a database server of this host that can be interrupted, as networks are. */
+public final class TcpRelay implements AutoCloseable {
   /** How the way is. */
-  enum State {
+  public enum State {
     WHOLE,
     /** Connections are taken and kept, and no byte passes; what was held back passes later. */
     SILENT,
@@ -31,18 +32,26 @@ final class TcpRelay implements AutoCloseable {
   private final Condition changed = lock.newCondition();
   private State state = State.WHOLE;
 
-  TcpRelay(int port) throws IOException {
+  public TcpRelay(StoreLocation.Postgresql database) throws IOException {
     var loopback = InetAddress.getLoopbackAddress();
-    target = new InetSocketAddress(loopback, port);
+    target = new InetSocketAddress(loopback, server(database).getPort());
     listener = new ServerSocket(0, 50, loopback);
     Thread.ofVirtual().start(this::accept);
   }
 
-  int port() {
-    return listener.getLocalPort();
+  /** The same database, by this way. */
+  public StoreLocation.Postgresql to(StoreLocation.Postgresql database) {
+    return new StoreLocation.Postgresql(
+        "jdbc:postgresql://127.0.0.1:" + listener.getLocalPort() + server(database).getPath(),
+        database.user(),
+        database.passwordFile());
   }
 
-  void become(State next) {
+  private static URI server(StoreLocation.Postgresql database) {
+    return URI.create(database.url().substring("jdbc:".length()));
+  }
+
+  public void become(State next) {
     lock.lock();
     try {
       state = next;
