@@ -233,11 +233,7 @@ class RevocationTest {
    * @param confirmed names of the replicas that the answer says act on it
    */
   private record Run(
-      Instant begun,
-      Instant committed,
-      Instant answered,
-      Set<String> confirmed,
-      Instant ended) {}
+      Instant begun, Instant committed, Instant answered, Set<String> confirmed, Instant ended) {}
 
   private void revocations(int number) throws Exception {
     var runs = new ArrayList<Run>();

@@ -211,8 +211,7 @@ class SecondLockRestartTest {
       return !aesKey(
               CryptoGrpc.newBlockingStub(channel)
                   .withInterceptors(
-                      RunningGateway.headers(
-                          "authorization", "Bearer " + running().token(MANAGER)))
+                      RunningGateway.headers("authorization", "Bearer " + running().token(MANAGER)))
                   .withDeadlineAfter(PATIENCE.toSeconds(), TimeUnit.SECONDS))
           .isEmpty();
     } catch (StatusRuntimeException e) {
