@@ -6,6 +6,7 @@ import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.hsm.NativeCryptoki;
 import java.lang.reflect.Proxy;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 
@@ -18,6 +19,7 @@ final class CountedCalls {
   private final AtomicInteger unwrapped = new AtomicInteger();
   private final AtomicInteger generated = new AtomicInteger();
   private volatile Duration unwrapping = Duration.ZERO;
+  private volatile Instant lastGenerated = Instant.MIN;
 
   Hsm open(HsmSettings settings) {
     var real = NativeCryptoki.load(settings.module());
@@ -32,6 +34,7 @@ final class CountedCalls {
                     unwrapped.incrementAndGet();
                   }
                   if (method.getName().equals("C_GenerateKey")) {
+                    lastGenerated = Instant.now();
                     generated.incrementAndGet();
                   }
                   long returnValue = (long) method.invoke(real, arguments);
@@ -73,6 +76,11 @@ final class CountedCalls {
   /** Secret keys that it was asked to generate. */
   int generated() {
     return generated.get();
+  }
+
+  /** When it was last asked to generate one, before it began to. */
+  Instant lastGenerated() {
+    return lastGenerated;
   }
 
   int openSessions() {

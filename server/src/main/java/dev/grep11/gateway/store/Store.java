@@ -260,7 +260,9 @@ public final class Store implements AutoCloseable {
       // Within the only writing transaction, so that no other process can be ahead: neither does a
       // database that was put back a moment ago pass for the present one, nor is a change made
       // while the token cannot be asked.
-      requireAnchored(before, kept(anchor));
+      long kept = kept(anchor);
+      requireUnderWay(writer);
+      requireAnchored(before, kept);
     }
     // The comparison is for databases without a lock on the whole: who comes second has changed
     // nothing.
@@ -286,6 +288,17 @@ public final class Store implements AutoCloseable {
           e);
     }
     highestSeen.accumulateAndGet(change.generation(), Math::max);
+  }
+
+  /**
+   * Shows that this still is the only writing transaction. A database server ends one whose process
+   * it did not hear from; others may have gone on since, and what the token then remembers is no
+   * sign of tampering.
+   */
+  private static void requireUnderWay(Connection writer) throws SQLException {
+    try (var statement = writer.createStatement()) {
+      statement.execute("SELECT 1");
+    }
   }
 
   /**

@@ -67,7 +67,7 @@ public final class GatewayProcess implements AutoCloseable {
   }
 
   /** A base with three more free ports after it, as far as one can know. */
-  static int freePorts() throws IOException {
+  public static int freePorts() throws IOException {
     for (int attempt = 0; attempt < 50; attempt++) {
       try (var first = new ServerSocket(0)) {
         int base = first.getLocalPort();

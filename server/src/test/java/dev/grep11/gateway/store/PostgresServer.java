@@ -143,7 +143,10 @@ public final class PostgresServer implements AutoCloseable {
                 "-c",
                 "unix_socket_directories=",
                 "-c",
-                "fsync=off")
+                "fsync=off",
+                // Tests measure from the moment of a commit.
+                "-c",
+                "track_commit_timestamp=on")
             .start();
     await()
         .atMost(PATIENCE)

@@ -102,6 +102,26 @@ class PostgresTest {
     }
   }
 
+  @Test
+  void whoIsCutOffInTheMiddleOfAChangeKeepsNobodyElseFromOne() throws Exception {
+    var database = PostgresServer.shared().createDatabase();
+    try (var relay = new TcpRelay(database);
+        var store = Store.create(database, envelope, anchor);
+        var cutOff = Store.open(relay.to(database), envelope, anchor)) {
+      assertThatThrownBy(() ->
+              cutOff.<Boolean>change(change -> {
+                change.add(GRANT);
+                relay.become(TcpRelay.State.SILENT);
+                assertThat(store.addGrant(grant("other"))).isTrue();
+                relay.become(TcpRelay.State.WHOLE);
+                return true;
+              }))
+          .isInstanceOf(StoreException.class);
+      assertThat(store.grants()).containsExactly(grant("other"));
+      assertThat(cutOff.addGrant(GRANT)).isTrue();
+    }
+  }
+
   @Tag("load")
   @Test
   void doesNotHangOnAServerThatStandsStill() throws Exception {
