@@ -50,9 +50,12 @@ class AdministrationFaultsTest {
   private static final Identity APP = TestCertificates.client("CN=app").signedBy(ONE);
   private static final Map<String, Object> SETTINGS =
       Map.of(
-          "/enrolment", "invited",
-          "/limits/administrativeCallsPerMinute", 1_000_000,
-          "/store/leaseSeconds", (int) LEASE.toSeconds());
+          "/enrolment",
+          "invited",
+          "/limits/administrativeCallsPerMinute",
+          1_000_000,
+          "/store/leaseSeconds",
+          (int) LEASE.toSeconds());
 
   /** The clock of the host, moved by an operator or by a wrong time server. */
   private static final class SteppedClock implements InstantSource {

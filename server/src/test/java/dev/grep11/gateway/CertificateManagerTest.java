@@ -1,5 +1,7 @@
 package dev.grep11.gateway;
 
+import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.ParameterizedTest;
 import static dev.grep11.gateway.RunningGateway.ISSUER;
 import static dev.grep11.gateway.TestAdministrator.ed25519;
 import static dev.grep11.gateway.TestAdministrator.p256;
@@ -702,6 +704,49 @@ class CertificateManagerTest {
         statement.executeUpdate("UPDATE registry SET sealed = x'00'");
       }
     }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"invited", "countersigned"})
+  void aValidTokenOfANeverEnrolledSubjectChangesNothing(String enrolment) throws Exception {
+    var settings = new HashMap<>(INVITED);
+    settings.put("/enrolment", enrolment);
+    start(settings);
+    var enrolled = admin("enrolled", p256()).enrolled();
+    enrolled.execute(enrolled.set("a", ca()));
+    var before = enrolled.state();
+    var stranger = admin("stranger", p256());
+
+    var vouching =
+        Countersign.newBuilder()
+            .setIssuer(ISSUER)
+            .setSubject("stranger")
+            .setKeyFingerprint(
+                ByteString.copyFrom(sha256(stranger.pair.getPublic().getEncoded())));
+    var force = DeleteAdminKey.newBuilder().setForce(true);
+    for (var command :
+        List.of(
+            stranger.setKey(""),
+            stranger.setKey("guess"),
+            stranger.set("a", ca()),
+            stranger.delete("a"),
+            stranger.command().setCountersign(vouching),
+            stranger.command().setDeleteAdminKey(force),
+            // In the name of who is enrolled, with a key of one's own and with the right key's id.
+            stranger.delete("a").setSubject("enrolled"),
+            stranger.delete("a").setSubject("enrolled").setKeyId(enrolled.command().getKeyId()))) {
+      assertThatThrownBy(() -> stranger.execute(command))
+          .isInstanceOf(StatusRuntimeException.class)
+          .hasMessageMatching("(?s)(PERMISSION_DENIED|FAILED_PRECONDITION).*");
+    }
+    var next = p256();
+    assertThatThrownBy(() -> stranger.client.execute(stranger.update(next)))
+        .isInstanceOf(StatusRuntimeException.class);
+
+    assertThat(enrolled.state()).isEqualTo(before);
+    assertThat(stranger.state().getPublicKey().isEmpty()).isTrue();
+    assertThat(enrolled.list().getCertificatesCount()).isOne();
+    assertThat(enrolled.list().getOtherCertificates()).isZero();
   }
 
   @Test

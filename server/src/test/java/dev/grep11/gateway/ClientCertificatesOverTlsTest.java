@@ -1,7 +1,5 @@
 package dev.grep11.gateway;
 
-import org.bouncycastle.asn1.x509.Extension;
-import org.junit.jupiter.params.provider.ValueSource;
 import static dev.grep11.gateway.RunningGateway.MANAGER;
 import static dev.grep11.gateway.RunningGateway.aesKey;
 import static dev.grep11.gateway.TestAdministrator.p256;
@@ -35,6 +33,7 @@ import java.util.Objects;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import org.bouncycastle.asn1.x509.Extension;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -43,6 +42,7 @@ import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * The table of docs/client-certificates.md by real TLS connections and a real token: at a port of
@@ -274,8 +274,7 @@ class ClientCertificatesOverTlsTest {
         .atMost(BOUND)
         .untilAsserted(() ->
             assertThat(several.events(SINGLE_LOG, fingerprint(ca.certificate())))
-                .anyMatch(event ->
-                    event.at("/reason/reasonType").asText().equals("ca-as-leaf")));
+                .anyMatch(event -> event.at("/reason/reasonType").asText().equals("ca-as-leaf")));
   }
 
   /** The docs say so: they are good for CAs, and BoringSSL offers no such signature to clients. */

@@ -134,14 +134,12 @@ class RevocationOnTheWireTest {
       assertThat(otherCa.answer()).isEqualTo(Status.Code.OK);
       for (var identity : List.of(revoked, stolen)) {
         var fingerprint =
-            HexFormat.of()
-                .formatHex(MessageDigest.getInstance("SHA-256").digest(identity.der()));
+            HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(identity.der()));
         await()
             .atMost(BOUND)
             .untilAsserted(() ->
                 assertThat(running.events(fingerprint))
-                    .anyMatch(event ->
-                        event.at("/reason/reasonType").asText().equals("revoked")));
+                    .anyMatch(event -> event.at("/reason/reasonType").asText().equals("revoked")));
       }
 
       Files.delete(crl);

@@ -59,9 +59,7 @@ class SecondLockModelTest {
           .mapToObj(n -> TestCertificates.ca("CN=CA " + n).selfSigned())
           .toList();
   private static final List<Identity> CLIENTS =
-      AUTHORITIES.stream()
-          .map(ca -> TestCertificates.client("CN=of " + ca).signedBy(ca))
-          .toList();
+      AUTHORITIES.stream().map(ca -> TestCertificates.client("CN=of " + ca).signedBy(ca)).toList();
   private static final List<String> IDS = List.of("a", "b");
   private static final Map<String, Object> SETTINGS =
       Map.of(
@@ -153,8 +151,7 @@ class SecondLockModelTest {
     } catch (AssertionError | Exception e) {
       throw new AssertionError(
           "seed %d, step %d; the last ones: %s"
-              .formatted(
-                  seed, step, steps.subList(Math.max(0, steps.size() - 12), steps.size())),
+              .formatted(seed, step, steps.subList(Math.max(0, steps.size() - 12), steps.size())),
           e);
     }
     System.out.printf(
@@ -211,8 +208,7 @@ class SecondLockModelTest {
     var gateway = anyGateway();
     var before = operator.by.get(gateway);
     if (before == null) {
-      before =
-          Objects.requireNonNull(operator.by.values().iterator().next()).through(gateway);
+      before = Objects.requireNonNull(operator.by.values().iterator().next()).through(gateway);
       operator.by.put(gateway, before);
     }
     before.pair = operator.pair;
@@ -331,7 +327,9 @@ class SecondLockModelTest {
         possible ? Optional.empty() : Optional.of(Status.Code.FAILED_PRECONDITION),
         administrator ->
             administrator.execute(
-                administrator.command().setDeleteAdminKey(DeleteAdminKey.newBuilder().setForce(true))));
+                administrator
+                    .command()
+                    .setDeleteAdminKey(DeleteAdminKey.newBuilder().setForce(true))));
     operator.enrolled &= !possible;
   }
 
