@@ -58,7 +58,12 @@ public final class Gateway implements AutoCloseable {
   private @Nullable HealthListener health;
   private volatile boolean started;
 
-  private Gateway() {}
+  /** By which certificates expire and events are dated; never what a lease is measured by. */
+  private final InstantSource clock;
+
+  private Gateway(InstantSource clock) {
+    this.clock = clock;
+  }
 
   /**
    * Starts a gateway; on return its ports serve.
@@ -71,8 +76,14 @@ public final class Gateway implements AutoCloseable {
 
   /** As {@link #start(GatewayConfig)}, over a token that a test has wrapped. */
   static Gateway start(GatewayConfig config, Function<HsmSettings, Hsm> openHsm) {
+    return start(config, openHsm, InstantSource.system());
+  }
+
+  /** As {@link #start(GatewayConfig, Function)}, by the wall clock of a test. */
+  static Gateway start(
+      GatewayConfig config, Function<HsmSettings, Hsm> openHsm, InstantSource clock) {
     ServerTls.requireNoResumption();
-    var gateway = new Gateway();
+    var gateway = new Gateway(clock);
     try {
       gateway.build(config, openHsm);
       return gateway;
@@ -100,14 +111,12 @@ public final class Gateway implements AutoCloseable {
     var calls = new HsmCalls(hsm);
     var store = closing(StartSteps.openStore(config, calls));
     var mac = new HsmCheckpointMac(StartSteps.envelope(config, calls));
-    var events =
-        closing(
-            EventExporter.start(store, audit, mac, auditWriter(config), InstantSource.system()));
+    var events = closing(EventExporter.start(store, audit, mac, auditWriter(config), clock));
     var instances = store.instances();
     StartSteps.requireInstance(instances, config.instance());
 
     SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
-    var keyring = Keyring.leased(hsm, System::nanoTime, InstantSource.system());
+    var keyring = Keyring.leased(hsm, System::nanoTime, clock);
     var privateObjects = config.privateObjects() || !hsm.publicSessionObjects();
     var sealer = new KeySealer(hsm, keyring, privateObjects, config.softwareFallback());
     var keys = new Keys(hsm, sealer, config.cachedKeys());
@@ -121,7 +130,8 @@ public final class Gateway implements AutoCloseable {
                 keys,
                 config.follow(),
                 replicaName(config),
-                follower::refresh));
+                follower::refresh,
+                clock));
     var catalog =
         MechanismCatalog.of(hsm.mechanisms().keySet(), config.policy(), config.softwareFallback());
     var operations =
@@ -164,10 +174,7 @@ public final class Gateway implements AutoCloseable {
 
     var refused = closing(new RefusedHandshakes(audit, config.instance()));
     var connections = closing(new Connections(Runtime.getRuntime().availableProcessors(), refused));
-    var lock =
-        closing(
-            SecondLock.start(
-                clientCas, config.instance(), connections, tls, InstantSource.system()));
+    var lock = closing(SecondLock.start(clientCas, config.instance(), connections, tls, clock));
     var inline = config.execution() == GatewayConfig.Execution.LOCAL;
     if (inline) {
       for (var loop : connections.eventLoops()) {
@@ -193,12 +200,7 @@ public final class Gateway implements AutoCloseable {
                             lock::refusal,
                             new CallAuditLog(audit)))));
     var replicas =
-        new Replicas(
-            follower,
-            replica.id(),
-            replicaName(config),
-            config.follow().lease(),
-            InstantSource.system());
+        new Replicas(follower, replica.id(), replicaName(config), config.follow().lease(), clock);
     var administration =
         new Administration(
             store,
@@ -209,7 +211,7 @@ public final class Gateway implements AutoCloseable {
             new Administration.Rules(
                 config.enrolment(),
                 config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED),
-            InstantSource.system());
+            clock);
     var administrators = closing(new Connections(1));
     certificateManager =
         closing(

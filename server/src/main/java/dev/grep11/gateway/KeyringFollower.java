@@ -102,18 +102,10 @@ final class KeyringFollower implements AutoCloseable {
       Keys keys,
       FollowSettings settings,
       String name,
-      Runnable beforeSaying) {
+      Runnable beforeSaying,
+      InstantSource clock) {
     return new KeyringFollower(
-        store,
-        calls,
-        keyring,
-        keys,
-        settings,
-        name,
-        beforeSaying,
-        System::nanoTime,
-        InstantSource.system(),
-        true);
+        store, calls, keyring, keys, settings, name, beforeSaying, System::nanoTime, clock, true);
   }
 
   /**

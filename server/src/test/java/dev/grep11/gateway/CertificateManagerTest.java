@@ -1,10 +1,15 @@
 package dev.grep11.gateway;
 
+import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.ParameterizedTest;
 import static dev.grep11.gateway.RunningGateway.ISSUER;
+import static dev.grep11.gateway.TestAdministrator.ed25519;
+import static dev.grep11.gateway.TestAdministrator.p256;
+import static dev.grep11.gateway.TestAdministrator.sha256;
+import static dev.grep11.gateway.TestAdministrator.signature;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.UnknownFieldSet;
@@ -23,24 +28,19 @@ import dev.grep11.proto.certmgr.DeleteAdminKey;
 import dev.grep11.proto.certmgr.DeleteCertificate;
 import dev.grep11.proto.certmgr.GetAdminKeyRequest;
 import dev.grep11.proto.certmgr.GetCertificateRequest;
-import dev.grep11.proto.certmgr.ListCertificatesRequest;
-import dev.grep11.proto.certmgr.SetAdminKey;
-import dev.grep11.proto.certmgr.SetCertificate;
 import dev.grep11.proto.certmgr.SignedCommand;
-import dev.grep11.proto.certmgr.UpdateAdminKey;
-import io.grpc.ManagedChannel;
+import io.grpc.CallOptions;
+import io.grpc.Channel;
 import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
-import io.grpc.netty.GrpcSslContexts;
-import io.grpc.netty.NettyChannelBuilder;
+import io.grpc.stub.ClientCalls;
+import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.GeneralSecurityException;
 import java.security.KeyPair;
 import java.security.KeyPairGenerator;
-import java.security.MessageDigest;
-import java.security.Signature;
 import java.security.spec.ECGenParameterSpec;
 import java.sql.DriverManager;
 import java.time.Duration;
@@ -64,7 +64,6 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** The properties S1 to S16 of signed administration, over gRPC, TLS and the real store. */
 class CertificateManagerTest {
-  private static final String ROLE = "Certificate Manager";
   private static final Map<String, Object> INVITED =
       Map.of(
           "/enrolment", "invited",
@@ -73,13 +72,11 @@ class CertificateManagerTest {
 
   @TempDir Path directory = Path.of("");
 
-  private final List<ManagedChannel> channels = new ArrayList<>();
   private final List<Gateway> others = new ArrayList<>();
   private @Nullable RunningGateway started;
 
   @AfterEach
   void stop() {
-    channels.forEach(ManagedChannel::shutdownNow);
     others.forEach(Gateway::close);
     if (started != null) {
       started.close();
@@ -96,185 +93,22 @@ class CertificateManagerTest {
 
   /** Another gateway on the same store and token. */
   private Gateway another(String name, Map<String, Object> settings) {
-    var replaced = new HashMap<String, Object>();
-    replaced.put("/listen/portBase", 0);
-    replaced.put("/store/pollMillis", 100);
-    replaced.put("/audit/file", name + ".jsonl");
-    replaced.put(
-        "/issuers",
-        List.of(
-            Map.of(
-                "issuer", ISSUER, "jwksFile", "jwks.json", "audience", RunningGateway.AUDIENCE)));
-    replaced.putAll(settings);
-    var other = Gateway.start(GatewayConfig.read(running().demo.config(), replaced));
+    var other = running().another(name, settings);
     others.add(other);
     return other;
   }
 
   private CertificateManagerBlockingStub client(Gateway gateway, String... headers)
       throws Exception {
-    var channel =
-        NettyChannelBuilder.forAddress("localhost", gateway.certificateManagerPort())
-            .sslContext(
-                GrpcSslContexts.forClient().trustManager(running().demo.ca().toFile()).build())
-            .build();
-    channels.add(channel);
-    return CertificateManagerGrpc.newBlockingStub(channel)
-        .withInterceptors(RunningGateway.headers(headers))
-        .withDeadlineAfter(60, TimeUnit.SECONDS);
+    return running().certificateManager(gateway, headers);
   }
 
-  private static KeyPair p256() {
-    try {
-      var generator = KeyPairGenerator.getInstance("EC");
-      generator.initialize(new ECGenParameterSpec("secp256r1"));
-      return generator.generateKeyPair();
-    } catch (GeneralSecurityException e) {
-      throw new IllegalStateException(e);
-    }
-  }
-
-  private static KeyPair ed25519() {
-    try {
-      return KeyPairGenerator.getInstance("Ed25519").generateKeyPair();
-    } catch (GeneralSecurityException e) {
-      throw new IllegalStateException(e);
-    }
-  }
-
-  private static ByteString signature(KeyPair pair, String context, byte[] payload) {
-    try {
-      var signer =
-          Signature.getInstance(
-              pair.getPublic().getAlgorithm().equals("EC") ? "SHA256withECDSA" : "Ed25519");
-      signer.initSign(pair.getPrivate());
-      signer.update(context.getBytes(US_ASCII));
-      signer.update((byte) 0);
-      signer.update(payload);
-      return ByteString.copyFrom(signer.sign());
-    } catch (GeneralSecurityException e) {
-      throw new IllegalStateException(e);
-    }
-  }
-
-  private static byte[] sha256(byte[] data) {
-    try {
-      return MessageDigest.getInstance("SHA-256").digest(data);
-    } catch (GeneralSecurityException e) {
-      throw new IllegalStateException(e);
-    }
-  }
-
-  /** An administrator: a subject with the role, a key, and what the registry says. */
-  private final class Admin {
-    final String subject;
-    final CertificateManagerBlockingStub client;
-    KeyPair pair;
-
-    Admin(String subject, KeyPair pair) throws Exception {
-      this(subject, pair, running().gateway);
-      assertThat(running().grant(subject, ROLE)).isTrue();
-      await()
-          .atMost(Duration.ofSeconds(10))
-          .ignoreExceptions()
-          .until(() -> !state().getCrn().isEmpty());
-    }
-
-    Admin(String subject, KeyPair pair, Gateway through) throws Exception {
-      this.subject = subject;
-      this.pair = pair;
-      this.client = client(through, "authorization", "Bearer " + running().token(subject));
-    }
-
-    Admin through(Gateway gateway) throws Exception {
-      return new Admin(subject, pair, gateway);
-    }
-
-    dev.grep11.proto.certmgr.AdminKey state() {
-      return client.getAdminKey(
-          GetAdminKeyRequest.newBuilder().setInstance(running().instance.toString()).build());
-    }
-
-    Command.Builder command() {
-      var state = state();
-      return Command.newBuilder()
-          .setVersion(1)
-          .setInstance(running().instance.toString())
-          .setIssuer(state.getIssuer())
-          .setSubject(state.getSubject())
-          .setKeyId(ByteString.copyFrom(sha256(pair.getPublic().getEncoded())))
-          .setCounter(state.getLastCounter() + 1)
-          .setExpectedGeneration(state.getGeneration())
-          .setTimeMillis(System.currentTimeMillis());
-    }
-
-    SignedCommand sign(byte[] payload) {
-      return SignedCommand.newBuilder()
-          .setPayload(ByteString.copyFrom(payload))
-          .setSignature(signature(pair, Administration.COMMAND_CONTEXT, payload))
-          .build();
-    }
-
-    SignedCommand sign(Command.Builder command) {
-      return sign(command.build().toByteArray());
-    }
-
-    CommandResult execute(Command.Builder command) {
-      return client.execute(sign(command));
-    }
-
-    Command.Builder setKey(String invitation) {
-      return command()
-          .setSetAdminKey(
-              SetAdminKey.newBuilder()
-                  .setPublicKey(ByteString.copyFrom(pair.getPublic().getEncoded()))
-                  .setInvitation(invitation));
-    }
-
-    Admin enrolled() {
-      execute(setKey(invite(subject)));
-      return this;
-    }
-
-    SignedCommand update(KeyPair next) {
-      var payload =
-          command()
-              .setUpdateAdminKey(
-                  UpdateAdminKey.newBuilder()
-                      .setPublicKey(ByteString.copyFrom(next.getPublic().getEncoded())))
-              .build()
-              .toByteArray();
-      return sign(payload).toBuilder()
-          .setNewKeySignature(signature(next, Administration.NEW_KEY_CONTEXT, payload))
-          .build();
-    }
-
-    Command.Builder set(String id, byte[] certificate) {
-      return command()
-          .setSetCertificate(
-              SetCertificate.newBuilder()
-                  .setId(id)
-                  .setCertificate(ByteString.copyFrom(certificate)));
-    }
-
-    Command.Builder delete(String id) {
-      return command().setDeleteCertificate(DeleteCertificate.newBuilder().setId(id));
-    }
-
-    dev.grep11.proto.certmgr.CertificateList list() {
-      return client.listCertificates(
-          ListCertificatesRequest.newBuilder().setInstance(running().instance.toString()).build());
-    }
+  private TestAdministrator admin(String subject, KeyPair pair) throws Exception {
+    return TestAdministrator.granted(running(), subject, pair);
   }
 
   private String invite(String subject) {
-    try (var host = Host.open(running().config)) {
-      return new String(
-          host.administrators()
-              .invite(running().instance, new Subject(ISSUER, subject), Duration.ofHours(1))
-              .code()
-              .chars());
-    }
+    return TestAdministrator.invite(running(), subject);
   }
 
   private static byte[] ca() throws Exception {
@@ -296,7 +130,7 @@ class CertificateManagerTest {
   @Test
   void s1EveryFieldOfThePayloadIsSigned() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     var good = admin.set("a", ca());
     var signed = admin.sign(good);
     List<Consumer<Command.Builder>> changes =
@@ -343,7 +177,7 @@ class CertificateManagerTest {
   @Test
   void s2ACommandForOneInstanceIsInvalidOnAnother() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     var elsewhere = admin.set("a", ca()).setInstance(UUID.randomUUID().toString());
     refused(Status.Code.PERMISSION_DENIED, "signature rejected", () -> admin.execute(elsewhere));
     refused(
@@ -357,7 +191,7 @@ class CertificateManagerTest {
   @Test
   void s3AReplayIsRefusedAtOnceAfterARestartAndThroughAnotherGateway() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     var signed = admin.sign(admin.set("a", ca()));
     admin.client.execute(signed);
 
@@ -380,7 +214,7 @@ class CertificateManagerTest {
   @Test
   void s4AnOldCommandDeliveredLateUndoesNothing() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     var late = admin.sign(admin.set("a", ca()).setCounter(50));
     admin.execute(admin.set("a", ca()));
     admin.execute(admin.delete("a"));
@@ -391,7 +225,7 @@ class CertificateManagerTest {
   @Test
   void s5AFirstKeyNeedsInvitationAndProofAndNeverReplacesAnother() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256());
+    var admin = admin("admin", p256());
     assertThat(admin.state().getPublicKey().isEmpty()).isTrue();
     refused(
         Status.Code.PERMISSION_DENIED,
@@ -431,7 +265,7 @@ class CertificateManagerTest {
   @Test
   void s5InModeOpenATokenAndAProofAreEnough() throws Exception {
     start(Map.of());
-    var admin = new Admin("admin", ed25519());
+    var admin = admin("admin", ed25519());
     assertThat(admin.execute(admin.setKey("")).getGeneration()).isOne();
   }
 
@@ -440,8 +274,8 @@ class CertificateManagerTest {
     var settings = new HashMap<>(INVITED);
     settings.put("/enrolment", "countersigned");
     start(settings);
-    var first = new Admin("first", p256()).enrolled();
-    var second = new Admin("second", p256());
+    var first = admin("first", p256()).enrolled();
+    var second = admin("second", p256());
     refused(
         Status.Code.PERMISSION_DENIED,
         "must countersign",
@@ -467,7 +301,7 @@ class CertificateManagerTest {
   @Test
   void s6AnUpdateIsSignedByBothKeysAndTheOldOneEndsAtOnce() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     var next = ed25519();
     var update = admin.update(next);
     refused(
@@ -502,8 +336,8 @@ class CertificateManagerTest {
   @Test
   void s7AnAdministratorSignsForNobodyElseAndTouchesNobodyElsesCertificates() throws Exception {
     start(INVITED);
-    var first = new Admin("first", p256()).enrolled();
-    var second = new Admin("second", p256()).enrolled();
+    var first = admin("first", p256()).enrolled();
+    var second = admin("second", p256()).enrolled();
     first.execute(first.set("a", ca()));
     refused(Status.Code.NOT_FOUND, "no certificate", () -> second.execute(second.delete("a")));
     refused(
@@ -557,7 +391,7 @@ class CertificateManagerTest {
     var trailing = java.util.Arrays.copyOf(good, good.length + 1);
     var small = ed25519().getPublic().getEncoded();
     java.util.Arrays.fill(small, 12, small.length, (byte) 0);
-    var admin = new Admin("admin", p256());
+    var admin = admin("admin", p256());
     var code = invite("admin");
     for (var key :
         Stream.of(
@@ -642,7 +476,7 @@ class CertificateManagerTest {
   @Test
   void s10APayloadCountsOnlyInItsOneEncoding() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     var command = admin.set("a", ca());
     var canonical = command.build().toByteString();
     var unknown =
@@ -673,15 +507,48 @@ class CertificateManagerTest {
         Status.Code.INVALID_ARGUMENT,
         "does not know",
         () -> admin.client.execute(signed.toBuilder().setUnknownFields(unknown).build()));
+    // A second value for a field of the envelope, of which a parser takes the last.
+    for (var twice :
+        List.of(
+            SignedCommand.newBuilder().setPayload(ByteString.copyFromUtf8("first")).build(),
+            SignedCommand.newBuilder().setSignature(signed.getSignature()).build())) {
+      refused(
+          Status.Code.INVALID_ARGUMENT,
+          "not a SignedCommand",
+          () ->
+              executeBytes(
+                  admin.client.getChannel(), twice.toByteString().concat(signed.toByteString())));
+    }
     var pem = "-----BEGIN CERTIFICATE-----\n".getBytes(US_ASCII);
     refused(Status.Code.INVALID_ARGUMENT, "certificate", () -> admin.execute(admin.set("a", pem)));
     assertThat(admin.list().getCertificatesCount()).isZero();
   }
 
+  private static CommandResult executeBytes(Channel channel, ByteString bytes) {
+    var marshaller =
+        new MethodDescriptor.Marshaller<ByteString>() {
+          @Override
+          public InputStream stream(ByteString value) {
+            return value.newInput();
+          }
+
+          @Override
+          public ByteString parse(InputStream stream) {
+            throw new UnsupportedOperationException("answers are parsed as what they are");
+          }
+        };
+    var method = CertificateManagerGrpc.getExecuteMethod();
+    return ClientCalls.blockingUnaryCall(
+        channel,
+        method.toBuilder(marshaller, method.getResponseMarshaller()).build(),
+        CallOptions.DEFAULT.withDeadlineAfter(60, TimeUnit.SECONDS),
+        bytes);
+  }
+
   @Test
   void s11IdsAndCertificatesHaveLimits() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     var certificate = ca();
     for (var id : List.of("", "a b", "a/b", "ä", "a".repeat(65), "a\u0000")) {
       refused(
@@ -700,7 +567,7 @@ class CertificateManagerTest {
   @Test
   void s12TheCertificateManagerIsReachableWhileTheLockIsOn() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     var result = admin.execute(admin.set("a", ca()));
     assertThat(result.getLocked()).isTrue();
     assertThat(result.getNotesList()).anyMatch(note -> note.contains("now on"));
@@ -714,7 +581,7 @@ class CertificateManagerTest {
   @Test
   void s13EveryAttemptIsAuditedAndNoSecretIs() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256());
+    var admin = admin("admin", p256());
     var code = invite("admin");
     var signed = admin.sign(admin.setKey(code));
     var token = running().token("admin");
@@ -766,7 +633,7 @@ class CertificateManagerTest {
   @Test
   void s14EveryChangeMovesTheGenerationOfTheRegistry() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     assertThat(admin.state().getGeneration()).isEqualTo(1);
     assertThat(admin.execute(admin.set("a", ca())).getGeneration()).isEqualTo(2);
     var next = p256();
@@ -783,7 +650,7 @@ class CertificateManagerTest {
   @Test
   void s15ALostKeyIsTakenAwayOnTheHostAndItsCertificatesStay() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     admin.execute(admin.set("a", ca()));
     var subject = new Subject(ISSUER, "admin");
     String code;
@@ -812,7 +679,7 @@ class CertificateManagerTest {
   @Test
   void s16WhatCannotBeVerifiedRefuses() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     var before = admin.state().getGeneration();
     var set = admin.set("a", ca());
     set.getSetCertificateBuilder().addRequiredClientChain(ByteString.copyFrom(ca()));
@@ -839,10 +706,53 @@ class CertificateManagerTest {
     }
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"invited", "countersigned"})
+  void aValidTokenOfANeverEnrolledSubjectChangesNothing(String enrolment) throws Exception {
+    var settings = new HashMap<>(INVITED);
+    settings.put("/enrolment", enrolment);
+    start(settings);
+    var enrolled = admin("enrolled", p256()).enrolled();
+    enrolled.execute(enrolled.set("a", ca()));
+    var before = enrolled.state();
+    var stranger = admin("stranger", p256());
+
+    var vouching =
+        Countersign.newBuilder()
+            .setIssuer(ISSUER)
+            .setSubject("stranger")
+            .setKeyFingerprint(
+                ByteString.copyFrom(sha256(stranger.pair.getPublic().getEncoded())));
+    var force = DeleteAdminKey.newBuilder().setForce(true);
+    for (var command :
+        List.of(
+            stranger.setKey(""),
+            stranger.setKey("guess"),
+            stranger.set("a", ca()),
+            stranger.delete("a"),
+            stranger.command().setCountersign(vouching),
+            stranger.command().setDeleteAdminKey(force),
+            // In the name of who is enrolled, with a key of one's own and with the right key's id.
+            stranger.delete("a").setSubject("enrolled"),
+            stranger.delete("a").setSubject("enrolled").setKeyId(enrolled.command().getKeyId()))) {
+      assertThatThrownBy(() -> stranger.execute(command))
+          .isInstanceOf(StatusRuntimeException.class)
+          .hasMessageMatching("(?s)(PERMISSION_DENIED|FAILED_PRECONDITION).*");
+    }
+    var next = p256();
+    assertThatThrownBy(() -> stranger.client.execute(stranger.update(next)))
+        .isInstanceOf(StatusRuntimeException.class);
+
+    assertThat(enrolled.state()).isEqualTo(before);
+    assertThat(stranger.state().getPublicKey().isEmpty()).isTrue();
+    assertThat(enrolled.list().getCertificatesCount()).isOne();
+    assertThat(enrolled.list().getOtherCertificates()).isZero();
+  }
+
   @Test
   void rolesAreApart() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     assertThatThrownBy(() ->
             running()
                 .client("authorization", "Bearer " + running().token(admin.subject))
@@ -856,7 +766,7 @@ class CertificateManagerTest {
     var settings = new HashMap<>(INVITED);
     settings.put("/clientCertificates", "required");
     start(settings);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     admin.execute(admin.set("a", ca()));
     refused(
         Status.Code.FAILED_PRECONDITION, "last client CA", () -> admin.execute(admin.delete("a")));
@@ -867,7 +777,7 @@ class CertificateManagerTest {
   @Test
   void theAnswerNamesTheGatewaysThatActOnTheChange() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     another("other", INVITED);
     var result = admin.execute(admin.set("a", ca()));
     assertThat(result.getConfirmedList()).hasSize(2);
@@ -878,7 +788,7 @@ class CertificateManagerTest {
   @Test
   void aGatewayThatDoesNotAnswerIsNamedWithTheTimeItsLeaseEnds() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     var command = admin.set("a", ca());
     var now = Instant.now();
     try (var host = Host.open(running().config)) {

@@ -33,6 +33,8 @@ import dev.grep11.proto.EncryptSingleRequest;
 import dev.grep11.proto.GenerateKeyRequest;
 import dev.grep11.proto.Grep11Error;
 import dev.grep11.proto.Mechanism;
+import dev.grep11.proto.certmgr.CertificateManagerGrpc;
+import dev.grep11.proto.certmgr.CertificateManagerGrpc.CertificateManagerBlockingStub;
 import io.grpc.ClientInterceptor;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
@@ -56,6 +58,7 @@ import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Date;
 import java.util.HashMap;
@@ -105,10 +108,17 @@ public final class RunningGateway implements AutoCloseable {
    * @param settings replaced ones, by JSON pointer
    */
   static RunningGateway start(Path directory, Map<String, Object> settings) throws Exception {
-    return new RunningGateway(directory, settings);
+    return start(directory, settings, InstantSource.system());
   }
 
-  private RunningGateway(Path directory, Map<String, Object> settings) throws Exception {
+  /** By a wall clock of the test. */
+  static RunningGateway start(Path directory, Map<String, Object> settings, InstantSource clock)
+      throws Exception {
+    return new RunningGateway(directory, settings, clock);
+  }
+
+  private RunningGateway(Path directory, Map<String, Object> settings, InstantSource clock)
+      throws Exception {
     this.directory = directory;
     demo = DemoData.open(directory);
     issuerKey = new ECKeyGenerator(Curve.P_256).keyID("test-1").keyUse(KeyUse.SIGNATURE).generate();
@@ -124,7 +134,20 @@ public final class RunningGateway implements AutoCloseable {
     replaced.putAll(settings);
     config = GatewayConfig.read(demo.config(), replaced);
     grant(MANAGER, "Manager");
-    gateway = Gateway.start(config, calls::open);
+    gateway = Gateway.start(config, calls::open, clock);
+  }
+
+  /** Another gateway on the same store and token; the caller's to close. */
+  Gateway another(String name, Map<String, Object> settings) {
+    var replaced = new HashMap<String, Object>();
+    replaced.put("/listen/portBase", 0);
+    replaced.put("/store/pollMillis", 100);
+    replaced.put("/audit/file", name + ".jsonl");
+    replaced.put(
+        "/issuers",
+        List.of(Map.of("issuer", ISSUER, "jwksFile", "jwks.json", "audience", AUDIENCE)));
+    replaced.putAll(settings);
+    return Gateway.start(GatewayConfig.read(demo.config(), replaced), calls::open);
   }
 
   // ---- Who may what
@@ -259,6 +282,19 @@ public final class RunningGateway implements AutoCloseable {
     return channel;
   }
 
+  /** A client of a gateway's certificate manager, with these headers. */
+  CertificateManagerBlockingStub certificateManager(Gateway through, String... headers)
+      throws IOException {
+    var channel =
+        NettyChannelBuilder.forAddress("localhost", through.certificateManagerPort())
+            .sslContext(GrpcSslContexts.forClient().trustManager(demo.ca().toFile()).build())
+            .build();
+    channels.add(channel);
+    return CertificateManagerGrpc.newBlockingStub(channel)
+        .withInterceptors(headers(headers))
+        .withDeadlineAfter(60, TimeUnit.SECONDS);
+  }
+
   static AttributeValue number(long value) {
     return AttributeValue.newBuilder().setAttributeI(value).build();
   }
@@ -383,11 +419,16 @@ public final class RunningGateway implements AutoCloseable {
   }
 
   /** Every line of the audit log so far that has this word in it. */
-  List<JsonNode> events(String correlationId) {
+  List<JsonNode> events(String word) {
+    return events("audit.jsonl", word);
+  }
+
+  /** The same of another gateway of the directory. */
+  List<JsonNode> events(String file, String word) {
     try {
       var found = new ArrayList<JsonNode>();
-      for (var line : Files.readAllLines(directory.resolve("audit.jsonl"), UTF_8)) {
-        if (line.contains(correlationId) && line.endsWith("}")) {
+      for (var line : Files.readAllLines(directory.resolve(file), UTF_8)) {
+        if (line.contains(word) && line.endsWith("}")) {
           found.add(JSON.readTree(line));
         }
       }

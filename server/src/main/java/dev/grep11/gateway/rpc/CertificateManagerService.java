@@ -39,7 +39,8 @@ import java.util.stream.Stream;
  *
  * <p>A payload counts only if encoding what was understood gives the same bytes again. So nothing
  * that was signed is left unread: no unknown field, no second value for a field, no default that is
- * spelled out, nothing after the end (security rules 6.3).
+ * spelled out, nothing after the end (security rules 6.3). The same holds for the message around
+ * the payload.
  */
 final class CertificateManagerService {
   private static final int VERSION = 1;
@@ -65,7 +66,7 @@ final class CertificateManagerService {
             CertificateManagerGrpc.getServiceDescriptor(),
             services,
             CertificateManagerService::actions)
-        .administrative(CertificateManagerGrpc.getExecuteMethod(), service::execute)
+        .administrativeExactly(CertificateManagerGrpc.getExecuteMethod(), service::execute)
         .administrative(CertificateManagerGrpc.getGetAdminKeyMethod(), service::adminKey)
         .administrative(CertificateManagerGrpc.getListCertificatesMethod(), service::certificates)
         .administrative(CertificateManagerGrpc.getGetCertificateMethod(), service::certificate)

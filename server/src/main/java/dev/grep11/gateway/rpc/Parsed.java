@@ -7,6 +7,8 @@ import io.grpc.KnownLength;
 import io.grpc.MethodDescriptor;
 import java.io.IOException;
 import java.io.InputStream;
+import java.util.Arrays;
+import java.util.function.BiPredicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,7 +19,21 @@ import org.jspecify.annotations.Nullable;
  */
 record Parsed<T>(@Nullable T message) {
 
+  /** Of any encoding of the message. */
   static <T extends Message> MethodDescriptor.Marshaller<Parsed<T>> marshaller(T prototype) {
+    return marshaller(prototype, (_, _) -> true);
+  }
+
+  /**
+   * Of the one encoding that a message has here. A parser takes the last of several values for a
+   * field: what somebody before the gateway read may have been the first.
+   */
+  static <T extends Message> MethodDescriptor.Marshaller<Parsed<T>> exactMarshaller(T prototype) {
+    return marshaller(prototype, (message, bytes) -> Arrays.equals(message.toByteArray(), bytes));
+  }
+
+  private static <T extends Message> MethodDescriptor.Marshaller<Parsed<T>> marshaller(
+      T prototype, BiPredicate<T, byte[]> accepted) {
     @SuppressWarnings("unchecked") // A message's own parser gives messages of its type.
     var parser = (Parser<T>) prototype.getParserForType();
     return new MethodDescriptor.Marshaller<>() {
@@ -34,10 +50,11 @@ record Parsed<T>(@Nullable T message) {
               stream instanceof KnownLength
                   ? stream.readNBytes(stream.available())
                   : stream.readAllBytes();
-          return new Parsed<>(
-              EncodedFields.fit(bytes, prototype.getDescriptorForType())
-                  ? parser.parseFrom(bytes)
-                  : null);
+          if (!EncodedFields.fit(bytes, prototype.getDescriptorForType())) {
+            return new Parsed<>(null);
+          }
+          var message = parser.parseFrom(bytes);
+          return new Parsed<>(accepted.test(message, bytes) ? message : null);
         } catch (InvalidProtocolBufferException e) {
           return new Parsed<>(null);
         } catch (IOException e) {

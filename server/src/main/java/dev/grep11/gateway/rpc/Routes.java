@@ -52,17 +52,28 @@ final class Routes {
       MethodDescriptor<Q, P> method,
       Function<Q, Workload> workload,
       BiFunction<Requester, Q, P> work) {
-    return bind(method, workload, (context, message) -> work.apply(context.requester(), message));
+    return bind(
+        method,
+        Parsed::marshaller,
+        workload,
+        (context, message) -> work.apply(context.requester(), message));
   }
 
   /** Binds an rpc that touches no key, and whose work wants to know more of the call. */
   <Q extends Message, P> Routes administrative(
       MethodDescriptor<Q, P> method, BiFunction<CallContext, Q, P> work) {
-    return bind(method, _ -> Workload.INFORMATION, work);
+    return bind(method, Parsed::marshaller, _ -> Workload.INFORMATION, work);
+  }
+
+  /** As {@link #administrative}, for a request that counts only in its one encoding. */
+  <Q extends Message, P> Routes administrativeExactly(
+      MethodDescriptor<Q, P> method, BiFunction<CallContext, Q, P> work) {
+    return bind(method, Parsed::exactMarshaller, _ -> Workload.INFORMATION, work);
   }
 
   private <Q extends Message, P> Routes bind(
       MethodDescriptor<Q, P> method,
+      Function<Q, MethodDescriptor.Marshaller<Parsed<Q>>> requestMarshaller,
       Function<Q, Workload> workload,
       BiFunction<CallContext, Q, P> work) {
     var name = method.getBareMethodName();
@@ -77,7 +88,8 @@ final class Routes {
         new Route<>(
             name, prototype.getDescriptorForType().getName(), actions.apply(name), workload, work);
     var parsed =
-        method.toBuilder(Parsed.marshaller(prototype), method.getResponseMarshaller()).build();
+        method.toBuilder(requestMarshaller.apply(prototype), method.getResponseMarshaller())
+            .build();
     var earlier =
         bindings.put(
             name,

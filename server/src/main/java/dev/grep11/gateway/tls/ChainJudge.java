@@ -13,6 +13,7 @@ import java.security.cert.CertificateException;
 import java.security.cert.X509Certificate;
 import java.util.List;
 import javax.net.ssl.SSLEngine;
+import javax.net.ssl.SSLSession;
 import javax.net.ssl.X509ExtendedTrustManager;
 import org.jspecify.annotations.Nullable;
 
@@ -21,7 +22,17 @@ import org.jspecify.annotations.Nullable;
  * is, while a plain one would be wrapped by the JDK with checks of its own. Runs on event loops.
  */
 final class ChainJudge extends X509ExtendedTrustManager {
+  private static final String SHOWN = "grep11.shown";
+
   private final ClientTrust trust;
+
+  /** What the client of a handshake showed, whether or not it got any further. */
+  static List<X509Certificate> shownIn(SSLSession session) {
+    if (session.getValue(SHOWN) instanceof List<?> chain) {
+      return chain.stream().map(X509Certificate.class::cast).toList();
+    }
+    return List.of();
+  }
 
   ChainJudge(ClientTrust trust) {
     this.trust = trust;
@@ -95,6 +106,10 @@ final class ChainJudge extends X509ExtendedTrustManager {
   public void checkClientTrusted(
       X509Certificate[] chain, String authType, @Nullable SSLEngine engine)
       throws CertificateException {
+    if (engine != null) {
+      // Should the client not have its key, the session never tells whose certificate it was.
+      engine.getSession().putValue(SHOWN, List.of(chain));
+    }
     judge(chain);
   }
 

@@ -112,7 +112,8 @@ public final class Connections extends ServerTransportFilter implements AutoClos
                   var cause = done.cause();
                   if (cause != null) {
                     onFailure.accept(
-                        new FailedHandshake(remote, clientChain(ssl.engine().getSession()), cause));
+                        new FailedHandshake(
+                            remote, ChainJudge.shownIn(ssl.engine().getSession()), cause));
                   }
                 });
           }

@@ -33,6 +33,21 @@ public final class RefusedHandshakes implements Consumer<FailedHandshake>, AutoC
   public static final String ACTION = "hs-crypto.ep11.connect";
 
   private static final Logger LOG = LoggerFactory.getLogger(RefusedHandshakes.class);
+
+  /** What BoringSSL calls it when it refuses a client's certificate before, or after, our judge. */
+  private static final List<String> BY_THE_LIBRARY =
+      List.of(
+          "KEY_USAGE_BIT_INCORRECT",
+          "BAD_SIGNATURE",
+          "MODULUS_TOO_LARGE",
+          "WRONG_SIGNATURE_TYPE",
+          "WRONG_CERTIFICATE_TYPE",
+          "UNKNOWN_CERTIFICATE_TYPE",
+          "CANNOT_PARSE_LEAF_CERT",
+          "CERT_LENGTH_MISMATCH",
+          "ECC_CERT_NOT_FOR_SIGNING",
+          "PEER_ERROR_UNSUPPORTED_CERTIFICATE_TYPE");
+
   private static final Duration GATHERING = Duration.ofMillis(500);
   private static final int EACH_TIME = 16;
   private static final int UNAUTHORIZED = 401;
@@ -63,12 +78,13 @@ public final class RefusedHandshakes implements Consumer<FailedHandshake>, AutoC
       add(failed, List.of(), Refusal.NO_CERTIFICATE.word(), Refusal.NO_CERTIFICATE.text());
     } else if (failed.cause() instanceof SSLException
         && cause(failed.cause(), ClosedChannelException.class) == null
-        && !failed.chain().isEmpty()) {
+        && (!failed.chain().isEmpty()
+            || BY_THE_LIBRARY.stream().anyMatch(word -> says(failed.cause(), word)))) {
       add(
           failed,
           failed.chain(),
           "handshake",
-          "the handshake failed after the certificate was shown: %s; %s"
+          "the handshake failed after a certificate was shown: %s; %s"
               .formatted(failed.cause().getMessage(), ShownCertificate.of(failed.chain())));
     }
   }

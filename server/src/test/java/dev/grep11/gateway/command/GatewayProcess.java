@@ -97,6 +97,10 @@ public final class GatewayProcess implements AutoCloseable {
     return said;
   }
 
+  long pid() {
+    return process.pid();
+  }
+
   boolean alive() {
     return process.isAlive();
   }

@@ -242,12 +242,12 @@ public final class PostgresServer implements AutoCloseable {
   }
 
   /** Starts it again after {@link #stop}. */
-  void startAgain() throws IOException {
+  public void startAgain() throws IOException {
     run();
   }
 
   /** Ends it in order, without waiting for its clients. */
-  void stop() throws IOException {
+  public void stop() throws IOException {
     var running = process;
     if (running != null) {
       signal(running, "INT");

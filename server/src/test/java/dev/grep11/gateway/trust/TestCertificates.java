@@ -310,4 +310,8 @@ public final class TestCertificates {
   public static List<X509Certificate> certificates(Identity... identities) {
     return List.of(identities).stream().map(Identity::certificate).toList();
   }
+
+  public static List<X509Certificate> certificates(List<Identity> identities) {
+    return certificates(identities.toArray(Identity[]::new));
+  }
 }
