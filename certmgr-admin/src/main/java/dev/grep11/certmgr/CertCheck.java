@@ -49,7 +49,12 @@ final class CertCheck extends ServiceCommand {
     var fields = new LinkedHashMap<String, Object>();
     fields.put("accepted", judgement.accepted());
     fields.put("locked", judgement.locked());
-    if (judgement.accepted()) {
+    // Then not for the certificate's sake: it has no CA and no end.
+    boolean everybody = judgement.accepted() && !judgement.text().isEmpty();
+    if (everybody) {
+      fields.put("text", judgement.text());
+      printout.body("accepted: " + judgement.text());
+    } else if (judgement.accepted()) {
       fields.put("certificateId", judgement.certificateId());
       fields.put("until", judgement.until().toString());
       printout.body(
@@ -64,7 +69,7 @@ final class CertCheck extends ServiceCommand {
       fields.put("text", judgement.text());
       printout.body("refused: %s: %s".formatted(judgement.reason(), judgement.text()));
     }
-    if (!judgement.locked()) {
+    if (!judgement.locked() && !everybody) {
       printout.body("mutual TLS is off for this instance: no client certificate is asked for");
     }
     printout.completed(fields);

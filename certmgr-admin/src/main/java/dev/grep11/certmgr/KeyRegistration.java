@@ -21,8 +21,7 @@ record KeyRegistration(
     AdministratorKeyPair pair,
     @Nullable AdministratorKeyFiles created,
     String keyFile) {
-  /** The gateway's words; the status alone is that of other refusals too. */
-  private static final String MUST_BE_COUNTERSIGNED = "must countersign this key";
+  private static final String MUST_BE_COUNTERSIGNED = "countersignature-needed";
 
   /**
    * Makes the change.
@@ -41,8 +40,7 @@ record KeyRegistration(
         // A call that timed out may still arrive.
         throw uncertain(e);
       }
-      boolean refused = e.kind() == Kind.NOT_AUTHORISED || e.kind() == Kind.REFUSED;
-      if (refused && e.reason().contains(MUST_BE_COUNTERSIGNED)) {
+      if (e.reasonWord().equals(MUST_BE_COUNTERSIGNED)) {
         throw new CommandFailure(countersigning.get(), e);
       }
       if (created != null) {

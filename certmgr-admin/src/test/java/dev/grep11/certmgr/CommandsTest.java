@@ -475,8 +475,8 @@ class CommandsTest {
   @Test
   void aKeyThatMustBeCountersignedIsKeptAndRegisteredLater() throws Exception {
     manager.refuse(
-        Status.FAILED_PRECONDITION.withDescription(
-            "an administrator of the instance must countersign this key first"));
+        Status.PERMISSION_DENIED.withDescription("somebody must sign this first"),
+        "countersignature-needed");
 
     var told = failed("adminkey", "set");
 

@@ -132,6 +132,13 @@ final class SoftwareManager implements AutoCloseable {
     refusals.add(status.asRuntimeException());
   }
 
+  /** As {@link #refuse(Status)}, with a word for programs. */
+  void refuse(Status status, String reason) {
+    var trailers = new Metadata();
+    trailers.put(Metadata.Key.of("grep11-reason", Metadata.ASCII_STRING_MARSHALLER), reason);
+    refusals.add(status.asRuntimeException(trailers));
+  }
+
   /** Carries out the next command, and answers as a connection that broke. */
   void loseNextAnswer() {
     loseAnswer = true;

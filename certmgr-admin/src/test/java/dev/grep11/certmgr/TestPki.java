@@ -22,24 +22,31 @@ import org.bouncycastle.asn1.x509.GeneralName;
 import org.bouncycastle.asn1.x509.GeneralNames;
 import org.bouncycastle.cert.jcajce.JcaX509v3CertificateBuilder;
 import org.bouncycastle.operator.jcajce.JcaContentSignerBuilder;
+import org.jspecify.annotations.Nullable;
 
 /** Certificates made in memory, self-signed, as PEM files. */
 final class TestPki {
   private TestPki() {}
 
-  record Identity(Path certificate, Path key, X509Certificate x509) {}
+  record Identity(Path certificate, Path key, X509Certificate x509, KeyPair pair) {}
 
   /** A CA that is valid for so long from now; negative for one that expired. */
   static Identity ca(Path directory, String name, Duration validity) throws Exception {
-    return selfSigned(directory, name, validity, true);
+    return issued(directory, name, validity, true, null);
   }
 
   static Identity leaf(Path directory, String name) throws Exception {
-    return selfSigned(directory, name, Duration.ofDays(365), false);
+    return issued(directory, name, Duration.ofDays(365), false, null);
   }
 
-  private static Identity selfSigned(
-      Path directory, String name, Duration validity, boolean authority) throws Exception {
+  /** A client of the CA. */
+  static Identity client(Path directory, String name, Identity ca) throws Exception {
+    return issued(directory, name, Duration.ofDays(30), false, ca);
+  }
+
+  private static Identity issued(
+      Path directory, String name, Duration validity, boolean authority, @Nullable Identity issuer)
+      throws Exception {
     var generator = KeyPairGenerator.getInstance("EC");
     generator.initialize(new ECGenParameterSpec("secp256r1"));
     KeyPair pair = generator.generateKeyPair();
@@ -47,7 +54,9 @@ final class TestPki {
     var subject = new X500Name("CN=" + name);
     var builder =
         new JcaX509v3CertificateBuilder(
-            subject,
+            issuer == null
+                ? subject
+                : X500Name.getInstance(issuer.x509.getSubjectX500Principal().getEncoded()),
             new BigInteger(64, new SecureRandom()),
             Date.from(now.minus(Duration.ofDays(400))),
             Date.from(now.plus(validity)),
@@ -68,11 +77,11 @@ final class TestPki {
                         builder
                             .build(
                                 new JcaContentSignerBuilder("SHA256withECDSA")
-                                    .build(pair.getPrivate()))
+                                    .build((issuer == null ? pair : issuer.pair).getPrivate()))
                             .getEncoded()));
     var identity =
         new Identity(
-            directory.resolve(name + ".pem"), directory.resolve(name + ".key"), certificate);
+            directory.resolve(name + ".pem"), directory.resolve(name + ".key"), certificate, pair);
     Files.writeString(identity.certificate, CertificatePem.write(certificate));
     Files.writeString(
         identity.key,

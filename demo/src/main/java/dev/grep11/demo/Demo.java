@@ -25,14 +25,10 @@ import io.grpc.InsecureChannelCredentials;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
-import java.net.URI;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.HexFormat;
-import java.util.List;
-import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
@@ -40,8 +36,8 @@ import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a gateway does, told in lines: keys made and used, one refusal by each layer, and one
- * signature judged by openssl.
+ * What a gateway does, told in lines: keys made and used, one refusal by each layer, one signature
+ * judged by openssl, and the second lock closed and opened.
  *
  * <p>Takes the environment that {@code grep11 up} writes down. Exit code 0 when every step did what
  * it should, 1 otherwise, 2 for wrong use.
@@ -54,42 +50,6 @@ public final class Demo {
   private final Setting setting;
   private final Steps steps;
   private final Grep11Client client;
-
-  private record Setting(
-      String address, String apiKey, URI iamEndpoint, Path ca, @Nullable UUID instance) {
-
-    static Setting of(Map<String, String> environment) {
-      List<String> missing =
-          List.of("GREP11_ADDRESS", "GREP11_APIKEY", "GREP11_IAMENDPOINT", "GREP11_CA").stream()
-              .filter(name -> environment.getOrDefault(name, "").isEmpty())
-              .toList();
-      if (!missing.isEmpty()) {
-        throw new IllegalArgumentException(
-            "not set: " + String.join(", ", missing) + " (source the env file of ./grep11 up)");
-      }
-      String instance = environment.getOrDefault("GREP11_INSTANCE", "");
-      return new Setting(
-          environment.getOrDefault("GREP11_ADDRESS", ""),
-          environment.getOrDefault("GREP11_APIKEY", ""),
-          URI.create(environment.getOrDefault("GREP11_IAMENDPOINT", "")),
-          Path.of(environment.getOrDefault("GREP11_CA", "")),
-          instance.isEmpty() ? null : UUID.fromString(instance));
-    }
-
-    Grep11Client.Builder gateway() {
-      var builder = Grep11Client.builder(address).trustedCa(ca).deadline(Duration.ofSeconds(10));
-      return instance == null ? builder : builder.instance(instance);
-    }
-
-    Grep11Client.Builder authenticated() {
-      return gateway().apiKey(apiKey.toCharArray(), iamEndpoint);
-    }
-
-    @Override
-    public String toString() {
-      return "Setting[" + address + "]";
-    }
-  }
 
   public static void main(String[] arguments) {
     Form form;
@@ -154,6 +114,7 @@ public final class Demo {
     signatures();
     wrapping();
     refusals();
+    SecondLock.tell(setting, steps, client);
   }
 
   private String mechanisms() {
@@ -250,8 +211,8 @@ public final class Demo {
     var verdict =
         OpensslCheck.verify(
             ec.publicKey().subjectPublicKeyInfo(), MESSAGE, EcdsaSignature.toDer(signature));
-    require(verdict.genuine(), verdict.output() + ": " + verdict.command());
-    return verdict.output() + ": " + verdict.command();
+    require(verdict.genuine(), verdict.toString());
+    return verdict.toString();
   }
 
   /** Not by {@code client.verify}, which makes false of it: this shows what travels. */

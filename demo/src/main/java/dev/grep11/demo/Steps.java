@@ -54,14 +54,22 @@ final class Steps {
 
   /** A step that must be refused, and for the reason that {@code expected} recognises. */
   void refusal(String name, Predicate<Grep11Exception> expected, Action action) {
+    refusal(name, Grep11Exception.class, expected, action);
+  }
+
+  /** A step that must be refused in this way. */
+  <E extends RuntimeException> void refusal(
+      String name, Class<E> way, Predicate<E> expected, Action action) {
     long begin = System.nanoTime();
     try {
       tell(name, false, begin, "was not refused: " + action.run());
-    } catch (Grep11Exception e) {
-      boolean right = expected.test(e);
-      tell(name, right, begin, (right ? "refused: " : "refused for another reason: ") + text(e));
     } catch (Exception e) {
-      tell(name, false, begin, text(e));
+      if (!way.isInstance(e)) {
+        tell(name, false, begin, text(e));
+        return;
+      }
+      boolean right = expected.test(way.cast(e));
+      tell(name, right, begin, (right ? "refused: " : "refused for another reason: ") + text(e));
     }
   }
 

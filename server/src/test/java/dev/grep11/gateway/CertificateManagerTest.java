@@ -14,6 +14,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.UnknownFieldSet;
 import dev.grep11.gateway.certmgr.Administration;
+import dev.grep11.gateway.certmgr.CommandRefusedException;
 import dev.grep11.gateway.store.ReplicaRecord;
 import dev.grep11.gateway.store.Subject;
 import dev.grep11.gateway.tls.DemoCa;
@@ -36,7 +37,9 @@ import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCalls;
+import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyPair;
@@ -56,6 +59,7 @@ import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -69,6 +73,20 @@ class CertificateManagerTest {
           "/enrolment", "invited",
           "/limits/administrativeCallsPerMinute", 1_000_000,
           "/store/leaseSeconds", 5);
+
+  private static final Set<String> PROMISED_REASONS = promisedReasons();
+
+  private static Set<String> promisedReasons() {
+    try (var lines =
+        Files.lines(Path.of("..", "proto", "src", "main", "protobuf", "grep11", "certmgr.proto"))) {
+      return lines
+          .takeWhile(line -> line.startsWith("//"))
+          .flatMap(line -> Stream.of(line.split("[^a-z-]+", -1)))
+          .collect(Collectors.toUnmodifiableSet());
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
 
   @TempDir Path directory = Path.of("");
 
@@ -124,7 +142,23 @@ class CertificateManagerTest {
                   .as(refusal.getStatus().toString())
                   .isEqualTo(code);
               assertThat(refusal.getStatus().getDescription()).contains(message);
+              assertThat(PROMISED_REASONS).contains(reason(refusal));
             });
+  }
+
+  private static String reason(StatusRuntimeException refusal) {
+    var trailers = Objects.requireNonNull(refusal.getTrailers());
+    return String.valueOf(
+        trailers.get(Metadata.Key.of("grep11-reason", Metadata.ASCII_STRING_MARSHALLER)));
+  }
+
+  @Test
+  void everyReasonOfARefusalIsPromisedInTheProto() {
+    assertThat(PROMISED_REASONS)
+        .containsAll(
+            Stream.of(CommandRefusedException.Reason.values())
+                .map(CommandRefusedException.Reason::word)
+                .toList());
   }
 
   @Test
@@ -291,10 +325,10 @@ class CertificateManagerTest {
                         ByteString.copyFrom(sha256(second.pair.getPublic().getEncoded())))));
     var another = second.through(running().gateway);
     another.pair = p256();
-    refused(
-        Status.Code.PERMISSION_DENIED,
-        "must countersign",
-        () -> another.execute(another.setKey("")));
+    assertThatThrownBy(() -> another.execute(another.setKey("")))
+        .isInstanceOfSatisfying(
+            StatusRuntimeException.class,
+            refusal -> assertThat(reason(refusal)).isEqualTo("countersignature-needed"));
     second.execute(second.setKey(""));
   }
 

@@ -17,6 +17,9 @@ public final class CertificateManagerException extends RuntimeException {
   static final Metadata.Key<String> CORRELATION_ID =
       Metadata.Key.of("x-correlation-id", Metadata.ASCII_STRING_MARSHALLER);
 
+  private static final Metadata.Key<String> REASON_WORD =
+      Metadata.Key.of("grep11-reason", Metadata.ASCII_STRING_MARSHALLER);
+
   /** How it went, as far as a caller decides by it. */
   public enum Kind {
     /** No usable token; nothing was changed. */
@@ -39,6 +42,7 @@ public final class CertificateManagerException extends RuntimeException {
 
   private final Kind kind;
   private final String reason;
+  private final String reasonWord;
   private final String correlationId;
 
   private CertificateManagerException(
@@ -47,6 +51,7 @@ public final class CertificateManagerException extends RuntimeException {
         reason + (correlationId.isEmpty() ? "" : " (correlation id " + correlationId + ")"), cause);
     this.kind = kind;
     this.reason = reason;
+    this.reasonWord = trailer(cause.getTrailers(), REASON_WORD);
     this.correlationId = correlationId;
   }
 
@@ -57,7 +62,7 @@ public final class CertificateManagerException extends RuntimeException {
    */
   static CertificateManagerException of(StatusRuntimeException failure, String address) {
     var status = failure.getStatus();
-    var correlationId = correlationId(failure.getTrailers());
+    var correlationId = trailer(failure.getTrailers(), CORRELATION_ID);
     var description = status.getDescription() == null ? "" : status.getDescription();
     boolean answered = !correlationId.isEmpty();
     if (!answered && brokeOnTheWay(failure)) {
@@ -104,14 +109,22 @@ public final class CertificateManagerException extends RuntimeException {
     return reason;
   }
 
+  /**
+   * Why the gateway refused, one of the words of {@code certmgr.proto}; empty where it did not
+   * answer. A later gateway may have more of them.
+   */
+  public String reasonWord() {
+    return reasonWord;
+  }
+
   /** Under which the gateway wrote the attempt down; empty where it did not answer. */
   public String correlationId() {
     return correlationId;
   }
 
-  private static String correlationId(@Nullable Metadata trailers) {
-    var id = trailers == null ? null : trailers.get(CORRELATION_ID);
-    return id == null ? "" : id;
+  private static String trailer(@Nullable Metadata trailers, Metadata.Key<String> key) {
+    var value = trailers == null ? null : trailers.get(key);
+    return value == null ? "" : value;
   }
 
   private static boolean brokeOnTheWay(StatusRuntimeException failure) {

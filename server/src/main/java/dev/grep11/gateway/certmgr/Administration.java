@@ -10,6 +10,7 @@ import dev.grep11.gateway.certmgr.Command.SetAdminKey;
 import dev.grep11.gateway.certmgr.Command.SetCertificate;
 import dev.grep11.gateway.certmgr.Command.UpdateAdminKey;
 import dev.grep11.gateway.certmgr.CommandRefusedException.Kind;
+import dev.grep11.gateway.certmgr.CommandRefusedException.Reason;
 import dev.grep11.gateway.store.AdministratorRecord;
 import dev.grep11.gateway.store.EnrolmentRecord;
 import dev.grep11.gateway.store.EventRecord;
@@ -235,7 +236,7 @@ public final class Administration {
       }
       if (!(command.action() instanceof UpdateAdminKey) && signed.newKeySignature().length > 0) {
         throw new CommandRefusedException(
-            Kind.MALFORMED, "only an update of the key has a signature by a new key");
+            Reason.MALFORMED, "only an update of the key has a signature by a new key");
       }
     }
 
@@ -243,7 +244,7 @@ public final class Administration {
       if (command.action() instanceof SetAdminKey(var publicKey, var _)) {
         if (administrator.isPresent()) {
           throw new CommandRefusedException(
-              Kind.ALREADY_EXISTS,
+              Reason.ALREADY_REGISTERED,
               "you have registered a key already; adminkey update puts another in its place");
         }
         return readKey(publicKey);
@@ -252,7 +253,8 @@ public final class Administration {
           administrator
               .orElseThrow(() ->
                   new CommandRefusedException(
-                      Kind.NOT_NOW, "you have not registered a key yet: run adminkey set"))
+                      Reason.NO_ADMINISTRATOR_KEY,
+                      "you have not registered a key yet: run adminkey set"))
               .publicKey());
     }
 
@@ -260,14 +262,14 @@ public final class Administration {
     private void requirePresent() {
       if (command.expectedGeneration() != registry.generation()) {
         throw new CommandRefusedException(
-            Kind.STALE,
+            Reason.OUTDATED,
             "the registry changed (generation %d, you saw %d); look and repeat"
                 .formatted(registry.generation(), command.expectedGeneration()));
       }
       long last = administrator.map(AdministratorRecord::counter).orElse(0L);
       if (command.counter() <= last) {
         throw new CommandRefusedException(
-            Kind.STALE,
+            Reason.OUTDATED,
             "counter %d is not above that of your last command, %d; look and repeat"
                 .formatted(command.counter(), last));
       }
@@ -297,7 +299,7 @@ public final class Administration {
       if (!own.isEmpty()) {
         if (!delete.force()) {
           throw new CommandRefusedException(
-              Kind.NOT_NOW,
+              Reason.CERTIFICATES_HELD,
               "you still hold %d certificates; delete them first, or hand them over (--force)"
                   .formatted(own.size()));
         }
@@ -319,13 +321,14 @@ public final class Administration {
                       .thenComparing(other -> other.subject().id()))
               .orElseThrow(() ->
                   new CommandRefusedException(
-                      Kind.NOT_NOW, "there is no other administrator to hand them over to"))
+                      Reason.NOBODY_TO_HAND_OVER_TO,
+                      "there is no other administrator to hand them over to"))
               .subject();
       var clashes =
           own.stream().map(Entry::id).filter(id -> registry.entry(heir, id).isPresent()).toList();
       if (!clashes.isEmpty()) {
         throw new CommandRefusedException(
-            Kind.NOT_NOW,
+            Reason.NOBODY_TO_HAND_OVER_TO,
             "administrator %s has certificates of the same id: %s"
                 .formatted(heir.id(), String.join(", ", clashes)));
       }
@@ -343,14 +346,14 @@ public final class Administration {
     private void countersign(Countersign countersign) {
       if (rules.enrolment() != Enrolment.COUNTERSIGNED) {
         throw new CommandRefusedException(
-            Kind.NOT_NOW,
+            Reason.NOT_COUNTERSIGNED_HERE,
             "this gateway does not enrol administrators by countersignature (enrolment: %s)"
                 .formatted(rules.enrolment().name().toLowerCase(Locale.ROOT)));
       }
       var subject = countersign.subject();
       if (change.snapshot().administrator(caller.instance(), subject).isPresent()) {
         throw new CommandRefusedException(
-            Kind.ALREADY_EXISTS, subject.id() + " has registered a key already");
+            Reason.ALREADY_REGISTERED, subject.id() + " has registered a key already");
       }
       var expires = now.plus(COUNTERSIGNATURE_HOLDS);
       change.put(
@@ -373,7 +376,7 @@ public final class Administration {
       var ca = readCa(set.certificate());
       if (ca.publicRoot() && !set.allowPublicRoot()) {
         throw new CommandRefusedException(
-            Kind.NOT_NOW,
+            Reason.PUBLIC_ROOT,
             "this CA is trusted for the public Internet: whoever buys a certificate of it could"
                 + " connect; it is registered only with an explicit --allow-public-root");
       }
@@ -382,7 +385,8 @@ public final class Administration {
       before.ifPresent(changed::remove);
       if (changed.size() >= MOST_CERTIFICATES) {
         throw new CommandRefusedException(
-            Kind.TOO_MANY, "an instance has at most %d certificates".formatted(MOST_CERTIFICATES));
+            Reason.TOO_MANY_CERTIFICATES,
+            "an instance has at most %d certificates".formatted(MOST_CERTIFICATES));
       }
       changed.add(new Entry(caller.subject(), set.id(), set.certificate(), now));
       if (!set.requiredClientChain().isEmpty()) {
@@ -401,7 +405,7 @@ public final class Administration {
         case Verdict.Accepted _ -> {}
         case Verdict.Refused(var reason, var text) ->
             throw new CommandRefusedException(
-                Kind.NOT_NOW,
+                Reason.CLIENT_WOULD_BE_REFUSED,
                 "nothing was changed: the client would be refused afterwards (%s): %s"
                     .formatted(word(reason), text));
       }
@@ -414,7 +418,7 @@ public final class Administration {
               .orElseThrow(() -> noCertificate(delete.id()));
       if (entries.size() == 1 && rules.certificatesRequired()) {
         throw new CommandRefusedException(
-            Kind.NOT_NOW,
+            Reason.LAST_CERTIFICATE,
             "this is the last client CA of the instance, and the operator requires client"
                 + " certificates (clientCertificates: required)");
       }
@@ -452,7 +456,7 @@ public final class Administration {
               .anyMatch(other -> MessageDigest.isEqual(other.publicKey(), key.encoded()));
       if (taken) {
         throw new CommandRefusedException(
-            Kind.ALREADY_EXISTS, "this key is registered already; make a new one");
+            Reason.ALREADY_REGISTERED, "this key is registered already; make a new one");
       }
     }
 
@@ -470,6 +474,7 @@ public final class Administration {
                 leaves,
                 EnrolmentRecord.Kind.COUNTERSIGNATURE,
                 key.fingerprint(),
+                Reason.COUNTERSIGNATURE_NEEDED,
                 "an administrator of the instance must countersign this key first: adminkey"
                     + " countersign --subject %s --fingerprint %s"
                         .formatted(caller.subject().id(), key));
@@ -483,21 +488,26 @@ public final class Administration {
           leaves,
           EnrolmentRecord.Kind.INVITATION,
           InvitationCode.hash(code),
+          Reason.INVITATION_NEEDED,
           "no valid invitation; the operator makes one on the host: grep11 admin invite");
     }
 
     private void requireProof(
-        List<EnrolmentRecord> leaves, EnrolmentRecord.Kind kind, byte[] proof, String remedy) {
+        List<EnrolmentRecord> leaves,
+        EnrolmentRecord.Kind kind,
+        byte[] proof,
+        Reason reason,
+        String remedy) {
       var leave = leaves.stream().filter(each -> each.kind() == kind).findFirst();
       var what = kind.name().toLowerCase(Locale.ROOT);
       if (leave.isEmpty()) {
-        throw new CommandRefusedException(Kind.REJECTED, remedy, "there is no " + what);
+        throw new CommandRefusedException(reason, remedy, "there is no " + what);
       }
       if (!MessageDigest.isEqual(leave.get().proof(), proof)) {
-        throw new CommandRefusedException(Kind.REJECTED, remedy, "not the one of the " + what);
+        throw new CommandRefusedException(reason, remedy, "not the one of the " + what);
       }
       if (!now.isBefore(leave.get().expires())) {
-        throw new CommandRefusedException(Kind.REJECTED, remedy, "the " + what + " has expired");
+        throw new CommandRefusedException(reason, remedy, "the " + what + " has expired");
       }
     }
 
@@ -532,7 +542,7 @@ public final class Administration {
     try {
       return AdministratorKey.read(publicKey);
     } catch (IllegalArgumentException e) {
-      throw new CommandRefusedException(Kind.MALFORMED, "public key: " + e.getMessage());
+      throw new CommandRefusedException(Reason.MALFORMED, "public key: " + e.getMessage());
     }
   }
 
@@ -541,14 +551,14 @@ public final class Administration {
     try {
       return ClientCa.read(der, clock.instant());
     } catch (IllegalArgumentException e) {
-      throw new CommandRefusedException(Kind.MALFORMED, "certificate: " + e.getMessage());
+      throw new CommandRefusedException(Reason.MALFORMED, "certificate: " + e.getMessage());
     }
   }
 
   private static List<X509Certificate> readChain(List<byte[]> chain) {
     if (chain.isEmpty() || chain.size() > LONGEST_CHAIN) {
       throw new CommandRefusedException(
-          Kind.MALFORMED, "a client's chain has 1 to %d certificates".formatted(LONGEST_CHAIN));
+          Reason.MALFORMED, "a client's chain has 1 to %d certificates".formatted(LONGEST_CHAIN));
     }
     return chain.stream().map(Administration::readX509).toList();
   }
@@ -564,13 +574,13 @@ public final class Administration {
     } catch (CertificateException e) {
       // As for what is no X.509 certificate alone.
     }
-    throw new CommandRefusedException(Kind.MALFORMED, "not one X.509 certificate in DER");
+    throw new CommandRefusedException(Reason.MALFORMED, "not one X.509 certificate in DER");
   }
 
   private static void requireLength(byte[] der) {
     if (der.length == 0 || der.length > LONGEST_CERTIFICATE) {
       throw new CommandRefusedException(
-          Kind.MALFORMED, "a certificate has 1 to %d bytes".formatted(LONGEST_CERTIFICATE));
+          Reason.MALFORMED, "a certificate has 1 to %d bytes".formatted(LONGEST_CERTIFICATE));
     }
   }
 
@@ -725,7 +735,7 @@ public final class Administration {
                   .current()
                   .orElseThrow(() ->
                       new CommandRefusedException(
-                          Kind.UNAVAILABLE, "the registry could not be confirmed"));
+                          Reason.UNAVAILABLE, "the registry could not be confirmed"));
           var state =
               new State(
                   snapshot,
@@ -765,7 +775,7 @@ public final class Administration {
     } catch (StoreException e) {
       refused =
           new CommandRefusedException(
-              Kind.UNAVAILABLE,
+              Reason.UNAVAILABLE,
               "the registry cannot be reached at present; look before you repeat",
               String.valueOf(e.getMessage()));
       refused.initCause(e);
@@ -776,7 +786,7 @@ public final class Administration {
       LOG.error("call {} failed unexpectedly", caller.correlationId(), e);
       refused =
           new CommandRefusedException(
-              Kind.UNAVAILABLE,
+              Reason.UNAVAILABLE,
               "internal error, correlation id " + caller.correlationId(),
               "internal error: " + e.getClass().getSimpleName());
       refused.initCause(e);
@@ -801,18 +811,18 @@ public final class Administration {
 
   private static CommandRefusedException unrecorded() {
     return new CommandRefusedException(
-        Kind.UNAVAILABLE, "administration cannot be recorded at present");
+        Reason.UNAVAILABLE, "administration cannot be recorded at present");
   }
 
   private static CommandRefusedException noCertificate(String id) {
     return new CommandRefusedException(
-        Kind.NOT_FOUND, "you have no certificate with id \"" + id + "\"");
+        Reason.NOT_FOUND, "you have no certificate with id \"" + id + "\"");
   }
 
   private static InstanceRecord requireInstance(Snapshot snapshot, UUID instance) {
     return snapshot
         .instance(instance)
-        .orElseThrow(() -> new CommandRefusedException(Kind.NOT_FOUND, "no such instance"));
+        .orElseThrow(() -> new CommandRefusedException(Reason.NOT_FOUND, "no such instance"));
   }
 
   /** An absent registry is a fault, never an empty one (security rules 2.12). */
@@ -821,7 +831,7 @@ public final class Administration {
         .registry(instance)
         .orElseThrow(() ->
             new CommandRefusedException(
-                Kind.UNAVAILABLE,
+                Reason.UNAVAILABLE,
                 "the registry of the instance is missing",
                 "the instance has no registry record"));
   }

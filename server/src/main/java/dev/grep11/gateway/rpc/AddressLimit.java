@@ -35,10 +35,12 @@ final class AddressLimit implements ServerInterceptor {
     }
     var address = remote.getAddress();
     if (!spend(address, 1)) {
+      var trailers = new Metadata();
+      trailers.put(AdministrationFailures.REASON, AdministrationFailures.TOO_MANY_CALLS);
       call.close(
           Status.RESOURCE_EXHAUSTED.withDescription(
               "too many calls of this address; wait a minute"),
-          new Metadata());
+          trailers);
       return new ServerCall.Listener<>() {};
     }
     return next.startCall(
