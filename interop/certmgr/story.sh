@@ -19,7 +19,15 @@ bad() {
   exit 1
 }
 
-certmgr() { "$GREP11" certmgr "$@" --crn "$HPCS_CRN"; }
+# The archive for administrators, under the documented name. The launcher's own way has a few commands below.
+unpack_certmgr() {
+  local archive
+  archive=$("$GREP11" dist | head -1)
+  mkdir "$WORK/certmgr"
+  tar -C "$WORK/certmgr" --strip-components=1 -xzf "$archive"
+}
+tool() { "$WORK/certmgr/bin/hpcs-cert-mgr" "$@"; }
+certmgr() { tool "$@" --crn "$HPCS_CRN"; }
 
 # refuses EXIT-CODE WORDS COMMAND...: it ends so, and says these words.
 refuses() {
@@ -56,21 +64,30 @@ client() {
     node) timeout 60 node "$ROOT/interop/node/example.js" ;;
     go) timeout 60 "$WORK/go-client" ;;
     java)
-      timeout 60 "$JAVA_HOME/bin/java" -cp "$GREP11_SDK_CLASSPATH" \
-        "$ROOT/client-sdk/src/test/java/dev/grep11/client/ClientExample.java"
+      # Started often and for a moment.
+      timeout 60 "$JAVA_HOME/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
+        -cp "$WORK/java:$GREP11_SDK_CLASSPATH" dev.grep11.client.ClientExample
       ;;
   esac
 }
 
-# expect open|shut AUTHORITY...: for all clients.
+# expect open|shut AUTHORITY...: for all clients, which run at once.
 expect() {
   local expected=$1 authority language found
   shift
   for authority; do
     for language in "${LANGUAGES[@]}"; do
-      if (client "$language" "$authority") >"$WORK/client.log" 2>&1; then found=open; else found=shut; fi
+      (
+        found=open
+        (client "$language" "$authority") >"$WORK/$language.log" 2>&1 || found=shut
+        printf '%s\n' "$found" >"$WORK/$language.found"
+      ) &
+    done
+    wait
+    for language in "${LANGUAGES[@]}"; do
+      found=$(<"$WORK/$language.found")
       [[ $found == "$expected" ]] || {
-        cat "$WORK/client.log" >&2
+        cat "$WORK/$language.log" >&2
         bad "$language with certificate \"$authority\" finds the lock $found instead of $expected"
       }
     done
@@ -79,11 +96,62 @@ expect() {
 }
 
 LANGUAGES=(node java)
-if command -v go >/dev/null && go -C "$ROOT/interop/go" build -o "$WORK/go-client" . 2>"$WORK/go.log"; then
+prepare_clients() {
+  mkdir "$WORK/java"
+  "$JAVA_HOME/bin/javac" -d "$WORK/java" -cp "$GREP11_SDK_CLASSPATH" \
+    "$ROOT/client-sdk/src/test/java/dev/grep11/client/ClientExample.java"
+  local folder=$ROOT/interop/go
+  if ! command -v go >/dev/null || ! go -C "$folder" list -m >/dev/null 2>&1; then
+    say "left out for Go: there is none of the version in interop/go/go.mod"
+    return
+  fi
+  [[ -d $folder/grep11pb ]] || go -C "$folder" run ./generate >"$WORK/go.log" 2>&1 || { cat "$WORK/go.log" >&2; bad "no generated code for Go"; }
+  go -C "$folder" build -o "$WORK/go-client" . 2>"$WORK/go.log" || { cat "$WORK/go.log" >&2; bad "the Go client cannot be built"; }
   LANGUAGES+=(go)
-else
-  printf 'story: left out for Go: %s\n' "$(head -1 "$WORK/go.log" 2>/dev/null || echo 'there is none')"
-fi
+}
+
+# status TOKEN: the gRPC status of a call with the certificate of payments and this token, or with none. By bare HTTP/2,
+# since the clients above ask the token service first, which would refuse before the gateway can.
+status() {
+  GREP11_TOKEN=$1 GREP11_CLIENT_CERT=$WORK/payments/client.pem GREP11_CLIENT_KEY=$WORK/payments/client.key \
+    timeout 30 node "$HERE/status.js"
+}
+
+# sessions ADDRESS VERSION: "resumed" when a second handshake continues the session of the first, else "new".
+sessions() {
+  local identity=(-cert "$WORK/payments/client.pem" -key "$WORK/payments/client.key")
+  rm -f "$WORK/session"
+  # A while open: TLS 1.3 tickets come after the handshake.
+  (sleep 0.5) | openssl s_client -connect "$1" "$2" "${identity[@]}" -alpn h2 -sess_out "$WORK/session" \
+    >"$WORK/s_client.log" 2>&1 || true
+  grep -q 'Cipher is [A-Z]' "$WORK/s_client.log" || { cat "$WORK/s_client.log" >&2; bad "no handshake with $1"; }
+  if [[ -s $WORK/session ]] && (sleep 0.5) | openssl s_client -connect "$1" "$2" "${identity[@]}" -alpn h2 \
+    -sess_in "$WORK/session" 2>&1 | grep -q '^Reused, '; then
+    echo resumed
+  else
+    echo new
+  fi
+}
+
+# Nothing here could fail if openssl did not resume where it may: its own server shows that it does.
+never_resumes() {
+  local version port=0 server
+  openssl s_server -accept "127.0.0.1:0" -cert "$WORK/payments/client.pem" -key "$WORK/payments/client.key" \
+    -alpn h2 >"$WORK/s_server.log" 2>&1 < <(sleep 60) &
+  server=$!
+  for _ in $(seq 50); do
+    port=$(sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' "$WORK/s_server.log")
+    [[ -z $port ]] || break
+    sleep 0.1
+  done
+  for version in -tls1_2 -tls1_3; do
+    [[ $(sessions "127.0.0.1:$port" "$version") == resumed ]] || bad "openssl does not resume at all (${version#-})"
+    [[ $(sessions "$GREP11_ADDRESS" "$version") == new ]] || bad "the gateway resumes sessions (${version#-})"
+    good "a session is never resumed (${version#-})"
+  done
+  kill "$server"
+  wait "$server" 2>/dev/null || true
+}
 
 # as NAME API-KEY: who gives the commands from now on, with a home of its own.
 as() {
@@ -97,27 +165,30 @@ newest_key() {
   printf '%s\n' "${newest#* }"
 }
 
+say "the administrators' archive, and clients in all languages"
+unpack_certmgr
+prepare_clients
+
 say "certificates by the documented recipe: distinct names, and the same answers at every prompt"
 authority payments "/C=DE/O=Example Bank/CN=Payments CA" "/C=DE/O=Example Bank/CN=payments-1"
 authority custody "/C=AU/ST=Some-State/O=Internet Widgits Pty Ltd" "/C=AU/ST=Some-State/O=Internet Widgits Pty Ltd"
 
 first_apikey=$CERTMGR_APIKEY
-go_home=${HOME:-}
-export GOPATH=${GOPATH:-$go_home/go} GOCACHE=${GOCACHE:-$go_home/.cache/go-build}
 as first "$first_apikey"
 
 say "no client CA is registered: a certificate is neither needed nor looked at"
 expect open none payments
 
 say "roles: who manages certificates uses no keys, and the other way round"
-refuses 1 "not authorised" env CERTMGR_APIKEY="$GREP11_APIKEY" "$GREP11" certmgr cert list --crn "$HPCS_CRN"
+refuses 1 "not authorised" env CERTMGR_APIKEY="$GREP11_APIKEY" "$WORK/certmgr/bin/hpcs-cert-mgr" cert list --crn "$HPCS_CRN"
 if (GREP11_APIKEY=$CERTMGR_APIKEY client node none) >"$WORK/client.log" 2>&1; then
   bad "a certificate administrator could use a key"
 fi
 good "refused: $(tail -1 "$WORK/client.log")"
 
 say "an administrator's key: get (none), set, get, set again, update"
-certmgr adminkey get
+certmgr adminkey get | tee "$WORK/get.txt"
+"$GREP11" certmgr adminkey get --crn "$HPCS_CRN" | cmp - "$WORK/get.txt" || bad "archive and launcher print different things"
 certmgr adminkey set
 key=$(newest_key)
 [[ $(stat -c %a "$key") == 600 && $(stat -c %a "$(dirname "$key")") == 700 ]] || bad "the private key is readable by others"
@@ -137,6 +208,28 @@ say "the first CA closes the lock"
 certmgr cert set --admin-priv-key "$key" --cert-id payments --cert "$WORK/payments/ca.pem"
 expect open payments
 expect shut none custody
+never_resumes
+
+say "with the lock closed a token is needed as before"
+leaver_apikey=$("$GREP11" apikey create --data "$GREP11_GATEWAY_DATA" --name leaver \
+  --role Manager --output json | sed -n 's/.*"apikey" *: *"\([^"]*\)".*/\1/p')
+leaver_token=$(GREP11_APIKEY=$leaver_apikey node "$HERE/status.js" token)
+[[ $(status "$leaver_token") == 0 ]] || bad "a token and a certificate do not do"
+good "a token and a certificate: the gateway answers"
+[[ $(status '') == 16 ]] || bad "a certificate does without a token"
+good "refused: a certificate without a token"
+[[ $(status "${leaver_token%?????}AAAAA") == 16 ]] || bad "a certificate does with a token that nobody signed"
+good "refused: a certificate with a token that nobody signed"
+"$GREP11" apikey delete leaver --data "$GREP11_GATEWAY_DATA"
+for _ in $(seq 50); do
+  left=$(status "$leaver_token")
+  [[ $left == 0 ]] || break
+  sleep 0.1
+done
+[[ $left == 16 || $left == 7 ]] || bad "the token of a deleted API key still does: status $left"
+good "refused: a certificate with a token whose API key was deleted"
+if (GREP11_APIKEY=$leaver_apikey client node payments) >"$WORK/client.log" 2>&1; then bad "a deleted API key gives tokens"; fi
+good "refused: $(tail -1 "$WORK/client.log")"
 
 say "what is registered: list, get"
 certmgr cert list
