@@ -1,7 +1,5 @@
 package dev.grep11.gateway;
 
-import org.junit.jupiter.params.provider.ValueSource;
-import org.junit.jupiter.params.ParameterizedTest;
 import static dev.grep11.gateway.RunningGateway.ISSUER;
 import static dev.grep11.gateway.TestAdministrator.ed25519;
 import static dev.grep11.gateway.TestAdministrator.p256;
@@ -61,6 +59,8 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The properties S1 to S16 of signed administration, over gRPC, TLS and the real store. */
 class CertificateManagerTest {
@@ -721,8 +721,7 @@ class CertificateManagerTest {
         Countersign.newBuilder()
             .setIssuer(ISSUER)
             .setSubject("stranger")
-            .setKeyFingerprint(
-                ByteString.copyFrom(sha256(stranger.pair.getPublic().getEncoded())));
+            .setKeyFingerprint(ByteString.copyFrom(sha256(stranger.pair.getPublic().getEncoded())));
     var force = DeleteAdminKey.newBuilder().setForce(true);
     for (var command :
         List.of(
