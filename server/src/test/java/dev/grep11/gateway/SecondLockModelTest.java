@@ -30,6 +30,7 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -252,11 +253,8 @@ class SecondLockModelTest {
       assertThat(result.getLocked()).isEqualTo(!registered.isEmpty());
       // All have confirmed, so that what follows may be asked of them at once.
       assertThat(result.getOutstandingList()).isEmpty();
-    } catch (java.util.concurrent.CompletionException e) {
-      assertThat(e.getCause()).isInstanceOf(StatusRuntimeException.class);
-      assertThat(Optional.of(((StatusRuntimeException) e.getCause()).getStatus().getCode()))
-          .as("%s", e.getCause())
-          .isEqualTo(expected);
+    } catch (CompletionException e) {
+      assertThat(Optional.of(Status.fromThrowable(e).getCode())).as("%s", e).isEqualTo(expected);
     }
   }
 
