@@ -78,6 +78,13 @@ class ClientCaTest {
             "unknown critical extension in the CA",
             ca("CN=x").with(ODD, true, DERNull.INSTANCE).selfSigned().der(),
             ODD.getId()),
+        new Upload(
+            "CA with more than 64 name constraints",
+            ca("CN=x")
+                .with(Extension.nameConstraints, true, HostileChainTest.excluding(65))
+                .selfSigned()
+                .der(),
+            "at most 64"),
         new Upload("CA with an empty subject", nameless().der(), "empty subject"),
         new Upload(
             "certificate larger than 16 KiB",

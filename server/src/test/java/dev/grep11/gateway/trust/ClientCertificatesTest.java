@@ -395,6 +395,14 @@ class ClientCertificatesTest {
             ROOT,
             client("CN=x").keys(hugeKeys()).signedBy(ROOT)),
         refused(
+            "intermediate with more than 64 name constraints",
+            Reason.MALFORMED,
+            ROOT,
+            client("CN=x").signedBy(ISSUING),
+            ca("CN=Issuing CA,O=Bank")
+                .with(Extension.nameConstraints, true, HostileChainTest.excluding(65))
+                .signedBy(ROOT)),
+        refused(
             "unknown critical extension in the leaf",
             Reason.CRITICAL_EXTENSION,
             ROOT,
