@@ -215,7 +215,8 @@ class HostileChainTest {
   @Test
   void rsaKeysWithALongExponentAreWeak() {
     var keys =
-        new KeyPair(TestCertificates.rsaModulus(2048, 131073), TestCertificates.p256().getPrivate());
+        new KeyPair(
+            TestCertificates.rsaModulus(2048, 131073), TestCertificates.p256().getPrivate());
     var chain = ClientChain.of(certificates(client("CN=x").keys(keys).signedBy(REGISTERED)));
 
     assertThat(refused(judge(chain, REGISTERED)).reason()).isEqualTo(Reason.WEAK);
