@@ -27,12 +27,14 @@ public record ClientCa(X509Certificate certificate) {
     try {
       Der.read(der);
       ca = PathCertificate.of(certificate);
+      // Constraints that cannot be compared with would refuse every client, and only then.
+      ca.nameRules().ifPresent(NameRules::build);
     } catch (RuntimeException e) {
       // Parsers say by many exceptions that they were given something else.
       throw new IllegalArgumentException(
           "not a certificate that can be registered: "
               + e.getMessage()
-              + "; export it again as DER",
+              + "; export it again as DER, or register another CA",
           e);
     }
     if (ca.subject().getName().isEmpty()) {

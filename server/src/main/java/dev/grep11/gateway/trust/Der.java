@@ -11,6 +11,14 @@ final class Der {
   /** Real certificates nest about ten deep. A parser that recurses must not be led further. */
   private static final int MAX_DEPTH = 32;
 
+  /**
+   * Sets hold the parts of a name, one attribute each as a rule. Bouncy Castle takes time with the
+   * square of their members to see whether they are in order.
+   */
+  private static final int MAX_SET_BYTES = 2048;
+
+  private static final int SET = 0x31;
+
   private Der() {}
 
   /**
@@ -42,6 +50,7 @@ final class Der {
         ends.pop();
       }
       boolean constructed = (der[at] & 0x20) != 0;
+      boolean set = der[at] == SET;
       if ((der[at] & 0x1f) == 0x1f) {
         throw new IllegalArgumentException("an ASN.1 tag that no certificate has");
       }
@@ -63,6 +72,9 @@ final class Der {
       }
       if (length > ends.element() - at) {
         throw new IllegalArgumentException("cut off, or an ASN.1 length beyond its end");
+      }
+      if (set && length > MAX_SET_BYTES) {
+        throw new IllegalArgumentException("a set longer than in any certificate");
       }
       if (ends.size() == 1 && at + length != der.length) {
         throw new IllegalArgumentException("followed by something else");

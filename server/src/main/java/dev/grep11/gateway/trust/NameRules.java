@@ -19,6 +19,10 @@ import org.jspecify.annotations.Nullable;
 /**
  * The name constraints of one CA (RFC 5280, 4.2.1.10). A name that every CA of a path permits by
  * itself is one that their intersection permits, so each CA is asked alone.
+ *
+ * <p>Anybody can send a certificate that has some, so reading them costs no more than their bytes.
+ * What compares names is built when it is first asked, for a CA whose signature was verified. Safe
+ * for use by several threads.
  */
 final class NameRules {
   private static final Set<Integer> UNDERSTOOD =
@@ -29,34 +33,62 @@ final class NameRules {
           GeneralName.uniformResourceIdentifier,
           GeneralName.iPAddress);
 
-  /** Names times constraints, as in Go's crypto/x509: more is an attack, not a certificate. */
-  private static final int MAX_COMPARISONS = 250_000;
+  /**
+   * Permitted and excluded together. A real CA has a handful; Bouncy Castle takes time with the
+   * square of their number.
+   */
+  static final int MAX_SUBTREES = 64;
 
-  private final PKIXNameConstraintValidator validator = new PKIXNameConstraintValidator();
+  private final List<GeneralSubtree> permitted;
+  private final List<GeneralSubtree> excluded;
   private final Set<Integer> notUnderstood;
-  private final int constraints;
+  private volatile @Nullable PKIXNameConstraintValidator built;
 
   /**
-   * @throws IllegalArgumentException if they use what RFC 5280 does not allow
+   * @throws IllegalArgumentException if they use what RFC 5280 does not allow, or are too many
    */
   NameRules(NameConstraints constraints) {
-    var permitted = subtrees(constraints.getPermittedSubtrees());
-    var excluded = subtrees(constraints.getExcludedSubtrees());
-    this.constraints = permitted.size() + excluded.size();
-    if (this.constraints == 0) {
+    permitted = subtrees(constraints.getPermittedSubtrees());
+    excluded = subtrees(constraints.getExcludedSubtrees());
+    int count = permitted.size() + excluded.size();
+    if (count == 0) {
       throw new IllegalArgumentException("its name constraints are empty");
+    }
+    if (count > MAX_SUBTREES) {
+      throw new IllegalArgumentException(
+          "it has " + count + " name constraints; at most " + MAX_SUBTREES + " allowed");
     }
     notUnderstood =
         Stream.concat(permitted.stream(), excluded.stream())
             .map(subtree -> subtree.getBase().getTagNo())
             .filter(form -> !UNDERSTOOD.contains(form))
             .collect(Collectors.toUnmodifiableSet());
-    var intersected =
-        permitted.stream().filter(NameRules::understood).toArray(GeneralSubtree[]::new);
-    if (intersected.length > 0) {
-      validator.intersectPermittedSubtree(intersected);
+  }
+
+  /** Whether it was ever asked about a name. */
+  boolean isBuilt() {
+    return built != null;
+  }
+
+  /**
+   * Gets ready to be asked.
+   *
+   * @throws RuntimeException of any kind, if a constraint is not of the form that it says
+   */
+  PKIXNameConstraintValidator build() {
+    // Two threads may both build it; either is good.
+    var ready = built;
+    if (ready == null) {
+      ready = new PKIXNameConstraintValidator();
+      var intersected =
+          permitted.stream().filter(NameRules::understood).toArray(GeneralSubtree[]::new);
+      if (intersected.length > 0) {
+        ready.intersectPermittedSubtree(intersected);
+      }
+      excluded.stream().filter(NameRules::understood).forEach(ready::addExcludedSubtree);
+      built = ready;
     }
-    excluded.stream().filter(NameRules::understood).forEach(validator::addExcludedSubtree);
+    return ready;
   }
 
   private static boolean understood(GeneralSubtree subtree) {
@@ -77,9 +109,6 @@ final class NameRules {
 
   /** What of a certificate below they do not permit, in words. */
   Optional<String> violatedBy(X500Name subject, List<GeneralName> alternativeNames) {
-    if ((long) (alternativeNames.size() + 1) * constraints > MAX_COMPARISONS) {
-      return Optional.of("more names and name constraints than anybody compares");
-    }
     try {
       if (subject.size() > 0) {
         check(new GeneralName(subject));
@@ -114,8 +143,8 @@ final class NameRules {
           "a name of a form that is constrained and not understood here");
     }
     if (UNDERSTOOD.contains(name.getTagNo())) {
-      validator.checkPermitted(name);
-      validator.checkExcluded(name);
+      build().checkPermitted(name);
+      build().checkExcluded(name);
     }
   }
 }

@@ -8,13 +8,13 @@ import java.security.NoSuchAlgorithmException;
 import java.security.cert.CertificateEncodingException;
 import java.security.cert.X509Certificate;
 import java.time.Instant;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 import javax.security.auth.x500.X500Principal;
 import org.bouncycastle.asn1.ASN1ObjectIdentifier;
 import org.bouncycastle.asn1.x500.X500Name;
@@ -40,6 +40,9 @@ import org.jspecify.annotations.Nullable;
 final class PathCertificate {
   /** As much as an administrator may register; larger ones are no certificates of clients. */
   static final int MAX_BYTES = 16 * 1024;
+
+  /** Each is compared with the constraints of every CA above it. */
+  static final int MAX_ALTERNATIVE_NAMES = 128;
 
   private static final int VERSION_3 = 3;
 
@@ -122,6 +125,14 @@ final class PathCertificate {
         purposes == null || Arrays.stream(purposes.getUsages()).anyMatch(FOR_CLIENTS::contains);
     var names = value(extensions, Extension.subjectAlternativeName, GeneralNames::getInstance);
     alternativeNames = names == null ? List.of() : List.of(names.getNames());
+    if (alternativeNames.size() > MAX_ALTERNATIVE_NAMES) {
+      throw new IllegalArgumentException(
+          "it has "
+              + alternativeNames.size()
+              + " alternative names; at most "
+              + MAX_ALTERNATIVE_NAMES
+              + " allowed");
+    }
     nameRules =
         Optional.ofNullable(
                 value(extensions, Extension.nameConstraints, NameConstraints::getInstance))
@@ -329,6 +340,12 @@ final class PathCertificate {
         : Optional.empty();
   }
 
+  /** Its name constraints; empty if it has none. */
+  Optional<NameRules> nameRules() {
+    return nameRules;
+  }
+
+  /** Only for a certificate whose signature, and all above it, is known to be good. */
   Optional<Verdict.Refused> refusedNames(PathCertificate below) {
     return nameRules
         .flatMap(rules -> rules.violatedBy(below.directoryName, below.alternativeNames))
@@ -353,14 +370,24 @@ final class PathCertificate {
   }
 
   private static String printable(String text) {
-    var kept = new ArrayList<String>();
-    text.codePoints()
+    return text.codePoints()
         .limit(128)
-        .forEach(c ->
-            kept.add(
-                Character.isISOControl(c) || !Character.isDefined(c)
-                    ? "?"
-                    : Character.toString(c)));
-    return String.join("", kept);
+        .mapToObj(c -> isPrintable(c) ? Character.toString(c) : "?")
+        .collect(Collectors.joining());
+  }
+
+  /** Format characters show a reader another order or another name than is there (U+202E). */
+  private static boolean isPrintable(int c) {
+    return switch (Character.getType(c)) {
+      case Character.CONTROL,
+          Character.FORMAT,
+          Character.LINE_SEPARATOR,
+          Character.PARAGRAPH_SEPARATOR,
+          Character.PRIVATE_USE,
+          Character.SURROGATE,
+          Character.UNASSIGNED ->
+          false;
+      default -> true;
+    };
   }
 }

@@ -19,16 +19,26 @@ import org.bouncycastle.asn1.x9.X9ObjectIdentifiers;
  * The public key of a certificate, judged by its size before any arithmetic is done with it.
  *
  * @param id SHA-256 of the SubjectPublicKeyInfo, in hex
+ * @param work what a verification costs, in about those by P-256 or RSA with 2048 bits
  * @param problem why no path may contain it
  */
-record SubjectKey(String id, Kind kind, Optional<Verdict.Refused> problem) {
+record SubjectKey(String id, Kind kind, int work, Optional<Verdict.Refused> problem) {
   static final int MIN_MODULUS_BITS = 2048;
 
   /** Verifying costs with the square of it; nobody has larger ones (security rules 5.3). */
   static final int MAX_MODULUS_BITS = 8192;
 
-  /** A verification costs as many multiplications as the public exponent has bits. */
-  private static final int MAX_EXPONENT_BITS = 32;
+  /**
+   * A verification costs as many multiplications as the public exponent has bits. What is in use is
+   * 65537, 3 and 17.
+   */
+  private static final int MAX_EXPONENT_BITS = 17;
+
+  /** Measured: P-384 and P-521 take some twenty times as long as P-256. */
+  private static final int DEAREST = 16;
+
+  /** Ed25519 and RSA with 8192 bits. */
+  private static final int DEAR = 4;
 
   /** What signatures a key makes. */
   enum Kind {
@@ -54,13 +64,15 @@ record SubjectKey(String id, Kind kind, Optional<Verdict.Refused> problem) {
     var kind = kind(info.getAlgorithm().getAlgorithm());
     var id = PathCertificate.sha256(encoded(info));
     return switch (kind) {
-      case RSA, RSA_PSS -> new SubjectKey(id, kind, rsaProblem(info));
-      case EC -> new SubjectKey(id, kind, curveProblem(info));
-      case ED25519, ED448 -> new SubjectKey(id, kind, Optional.empty());
+      case RSA, RSA_PSS -> rsa(id, kind, info);
+      case EC -> new SubjectKey(id, kind, curveWork(info), curveProblem(info));
+      case ED25519 -> new SubjectKey(id, kind, DEAR, Optional.empty());
+      case ED448 -> new SubjectKey(id, kind, DEAREST, Optional.empty());
       case OTHER ->
           new SubjectKey(
               id,
               kind,
+              DEAREST,
               weak("has a key of the algorithm " + info.getAlgorithm().getAlgorithm().getId()));
     };
   }
@@ -80,13 +92,18 @@ record SubjectKey(String id, Kind kind, Optional<Verdict.Refused> problem) {
     return Kind.OTHER;
   }
 
-  private static Optional<Verdict.Refused> rsaProblem(SubjectPublicKeyInfo info) {
+  private static SubjectKey rsa(String id, Kind kind, SubjectPublicKeyInfo info) {
     RSAPublicKey key;
     try {
       key = RSAPublicKey.getInstance(info.parsePublicKey());
     } catch (IOException e) {
       throw new IllegalArgumentException("its RSA key cannot be read", e);
     }
+    int work = key.getModulus().bitLength() <= MAX_MODULUS_BITS / 2 ? 1 : DEAR;
+    return new SubjectKey(id, kind, work, rsaProblem(key));
+  }
+
+  private static Optional<Verdict.Refused> rsaProblem(RSAPublicKey key) {
     int bits = key.getModulus().bitLength();
     BigInteger exponent = key.getPublicExponent();
     if (bits < MIN_MODULUS_BITS) {
@@ -101,9 +118,14 @@ record SubjectKey(String id, Kind kind, Optional<Verdict.Refused> problem) {
     if (exponent.bitLength() > MAX_EXPONENT_BITS
         || exponent.compareTo(BigInteger.TWO) <= 0
         || !exponent.testBit(0)) {
-      return weak("has an RSA key whose public exponent is even, 1 or longer than 32 bits");
+      return weak("has an RSA key whose public exponent is even, 1 or longer than 17 bits");
     }
     return Optional.empty();
+  }
+
+  /** The JDK has arithmetic of its own for P-256 only. */
+  private static int curveWork(SubjectPublicKeyInfo info) {
+    return X9ObjectIdentifiers.prime256v1.equals(info.getAlgorithm().getParameters()) ? 1 : DEAREST;
   }
 
   private static Optional<Verdict.Refused> curveProblem(SubjectPublicKeyInfo info) {

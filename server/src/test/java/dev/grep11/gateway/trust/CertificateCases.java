@@ -385,6 +385,14 @@ public final class CertificateCases {
             ROOT,
             client("CN=x").keys(hugeKeys()).signedBy(ROOT)),
         refused(
+            "intermediate with more than 64 name constraints",
+            Reason.MALFORMED,
+            ROOT,
+            client("CN=x").signedBy(ISSUING),
+            ca("CN=Issuing CA,O=Bank")
+                .with(Extension.nameConstraints, true, HostileChainTest.excluding(65))
+                .signedBy(ROOT)),
+        refused(
             "unknown critical extension in the leaf",
             Reason.CRITICAL_EXTENSION,
             ROOT,
@@ -446,6 +454,13 @@ public final class CertificateCases {
             "unknown critical extension in the CA",
             ca("CN=x").with(ODD, true, DERNull.INSTANCE).selfSigned().der(),
             ODD.getId()),
+        new Upload(
+            "CA with more than 64 name constraints",
+            ca("CN=x")
+                .with(Extension.nameConstraints, true, HostileChainTest.excluding(65))
+                .selfSigned()
+                .der(),
+            "at most 64"),
         new Upload("CA with an empty subject", nameless().der(), "empty subject"),
         new Upload(
             "certificate larger than 16 KiB",

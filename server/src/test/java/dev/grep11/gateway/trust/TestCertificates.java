@@ -287,10 +287,14 @@ public final class TestCertificates {
 
   /** A public key of that size which nobody has the private one of: made at once. */
   public static PublicKey rsaModulus(int bits) {
+    return rsaModulus(bits, RSAKeyGenParameterSpec.F4.longValueExact());
+  }
+
+  static PublicKey rsaModulus(int bits, long exponent) {
     var modulus = new BigInteger(bits, RANDOM).setBit(bits - 1).setBit(0);
     try {
       return KeyFactory.getInstance("RSA")
-          .generatePublic(new RSAPublicKeySpec(modulus, RSAKeyGenParameterSpec.F4));
+          .generatePublic(new RSAPublicKeySpec(modulus, BigInteger.valueOf(exponent)));
     } catch (GeneralSecurityException e) {
       throw new IllegalStateException(e);
     }
