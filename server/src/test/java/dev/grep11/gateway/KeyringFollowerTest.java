@@ -99,19 +99,24 @@ class KeyringFollowerTest {
     final KeyringFollower follower;
 
     Replica(String name) {
-      follower =
-          new KeyringFollower(
-              store,
-              calls,
-              keyring,
-              keys,
-              SETTINGS,
-              name,
-              state,
-              Optional.of(new ReplicaRecord.Rules(false, "INVITED")),
-              this::look,
-              clock,
-              false);
+      try {
+        follower =
+            new KeyringFollower(
+                store,
+                calls,
+                keyring,
+                keys,
+                SETTINGS,
+                name,
+                state,
+                Optional.of(new ReplicaRecord.Rules(false, "INVITED")),
+                this::look,
+                clock,
+                false);
+      } catch (RuntimeException e) {
+        state.close();
+        throw e;
+      }
     }
 
     ReplicaRecord said() {
