@@ -22,6 +22,7 @@ import dev.grep11.gateway.rpc.CallAuditLog;
 import dev.grep11.gateway.rpc.CertificateManagerListener;
 import dev.grep11.gateway.rpc.CryptoListener;
 import dev.grep11.gateway.rpc.TokenAccess;
+import dev.grep11.gateway.store.ReplicaRecord;
 import dev.grep11.gateway.store.StoreFollower;
 import dev.grep11.gateway.tls.Connections;
 import dev.grep11.gateway.tls.IdentityException;
@@ -120,7 +121,11 @@ public final class Gateway implements AutoCloseable {
     var privateObjects = config.privateObjects() || !hsm.publicSessionObjects();
     var sealer = new KeySealer(hsm, keyring, privateObjects, config.softwareFallback());
     var keys = new Keys(hsm, sealer, config.cachedKeys());
-    var follower = closing(StoreFollower.start(store, config.follow()));
+    var follower =
+        closing(
+            StoreFollower.leased(store, config.follow(), System::nanoTime, InstantSource.system()));
+    boolean certificatesRequired =
+        config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED;
     var replica =
         closing(
             KeyringFollower.start(
@@ -130,7 +135,8 @@ public final class Gateway implements AutoCloseable {
                 keys,
                 config.follow(),
                 replicaName(config),
-                follower::refresh,
+                follower,
+                new ReplicaRecord.Rules(certificatesRequired, config.enrolment().name()),
                 clock));
     var catalog =
         MechanismCatalog.of(hsm.mechanisms().keySet(), config.policy(), config.softwareFallback());
@@ -149,11 +155,7 @@ public final class Gateway implements AutoCloseable {
     Function<List<X509Certificate>, TrustAnchors> trust =
         certificates -> TrustAnchors.of(certificates, revocations.current());
     // Before the grants, so that nobody is granted anything in an instance whose lock is unknown.
-    var clientCas =
-        ClientCas.follow(
-            follower,
-            config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED,
-            trust);
+    var clientCas = ClientCas.follow(follower, certificatesRequired, trust);
     closing(RevocationWatch.start(revocations, clientCas));
     var grants = new Grants(follower, Roles.standard());
     StartSteps.requireKeyFiles(config.issuers());
@@ -208,9 +210,7 @@ public final class Gateway implements AutoCloseable {
             replicas,
             events,
             trust,
-            new Administration.Rules(
-                config.enrolment(),
-                config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED),
+            new Administration.Rules(config.enrolment(), certificatesRequired),
             clock);
     var administrators = closing(new Connections(1));
     certificateManager =

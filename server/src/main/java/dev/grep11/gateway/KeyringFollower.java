@@ -17,6 +17,7 @@ import dev.grep11.gateway.store.SealingKeyUse;
 import dev.grep11.gateway.store.Snapshot;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreException;
+import dev.grep11.gateway.store.StoreFollower;
 import dev.grep11.gateway.store.StoreTamperedException;
 import java.nio.ByteBuffer;
 import java.time.Duration;
@@ -26,6 +27,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -46,6 +48,10 @@ import org.slf4j.LoggerFactory;
  * sees the same generations; then its lease is renewed. Re-wrapping under a next one begins after
  * it was said, and ends before that is taken back. A gateway that could not say so for as long as
  * its lease refuses every call with a sealed key, and must find all keys before it goes on.
+ *
+ * <p>The lease is that of everything which this gateway knows of the store, the {@link
+ * StoreFollower}'s state too: it is said after both have followed, in a transaction that asks the
+ * token whether this database is still the newest, and counts from before that look.
  *
  * <p>Uses are counted here too: written within seconds of the first use of a generation that no
  * longer seals. One thread; safe for use by several.
@@ -68,7 +74,8 @@ final class KeyringFollower implements AutoCloseable {
   private final Keys keys;
   private final FollowSettings settings;
   private final String name;
-  private final Runnable beforeSaying;
+  private final StoreFollower state;
+  private final Optional<ReplicaRecord.Rules> rules;
   private final LongSupplier nanoClock;
   private final InstantSource clock;
   private final UUID id = UUID.randomUUID();
@@ -91,8 +98,9 @@ final class KeyringFollower implements AutoCloseable {
    * @param keyring a leased one
    * @param settings how often to look, and how long what was read may be believed
    * @param name of this gateway for people
-   * @param beforeSaying has everything else in this gateway follow the store: what a gateway says
-   *     of itself tells an administrator that it acts on the change which asked for it
+   * @param state a leased one. It follows before this gateway says anything of itself: that tells
+   *     an administrator that it acts on the change which asked for it; and it ends when that ends
+   * @param rules of this gateway's operator
    * @throws SealingKeyException when a key of a generation that opens is not in the token
    */
   static KeyringFollower start(
@@ -102,10 +110,21 @@ final class KeyringFollower implements AutoCloseable {
       Keys keys,
       FollowSettings settings,
       String name,
-      Runnable beforeSaying,
+      StoreFollower state,
+      ReplicaRecord.Rules rules,
       InstantSource clock) {
     return new KeyringFollower(
-        store, calls, keyring, keys, settings, name, beforeSaying, System::nanoTime, clock, true);
+        store,
+        calls,
+        keyring,
+        keys,
+        settings,
+        name,
+        state,
+        Optional.of(rules),
+        System::nanoTime,
+        clock,
+        true);
   }
 
   /**
@@ -118,24 +137,13 @@ final class KeyringFollower implements AutoCloseable {
       Keys keys,
       FollowSettings settings,
       String name,
+      StoreFollower state,
+      Optional<ReplicaRecord.Rules> rules,
       LongSupplier nanoClock,
       InstantSource clock,
       boolean polls) {
-    this(store, calls, keyring, keys, settings, name, () -> {}, nanoClock, clock, polls);
-  }
-
-  private KeyringFollower(
-      Store store,
-      HsmCalls calls,
-      Keyring keyring,
-      Keys keys,
-      FollowSettings settings,
-      String name,
-      Runnable beforeSaying,
-      LongSupplier nanoClock,
-      InstantSource clock,
-      boolean polls) {
-    this.beforeSaying = beforeSaying;
+    this.state = state;
+    this.rules = rules;
     this.store = store;
     this.calls = calls;
     this.keyring = keyring;
@@ -188,11 +196,16 @@ final class KeyringFollower implements AutoCloseable {
         snapshot = moved;
       }
     } catch (StoreTamperedException e) {
-      keyring.endLease();
+      endLease();
       throw e;
     } finally {
       refreshing.unlock();
     }
+  }
+
+  private void endLease() {
+    keyring.endLease();
+    state.endLease();
   }
 
   /** Finds the keys that this gateway has not found yet, or not since the token was lost. */
@@ -320,7 +333,7 @@ final class KeyringFollower implements AutoCloseable {
       instance.active().filter(this::isProven).ifPresent(active -> seals.add(active.id()));
     }
     return new ReplicaRecord(
-        id, name, now, now.plus(settings.lease()), proven, rewrapsUnder, seals);
+        id, name, now, now.plus(settings.lease()), proven, rewrapsUnder, seals, rules);
   }
 
   private boolean due(Snapshot snapshot, ReplicaRecord saying, long begin) {
@@ -353,7 +366,7 @@ final class KeyringFollower implements AutoCloseable {
       // A look that hung until now: nothing is served any more.
       return null;
     }
-    beforeSaying.run();
+    state.refresh();
     var moved =
         store.change(change -> {
           var current = change.snapshot();
@@ -373,11 +386,39 @@ final class KeyringFollower implements AutoCloseable {
     if (moved.isPresent()) {
       return moved.get();
     }
+    if (said == null) {
+      reportOtherRules(snapshot, saying.seen());
+    }
     unwritten.clear();
     said = saying;
     saidAt = begin;
-    keyring.leaseUntil(begin + settings.lease().toNanos(), saying.until());
+    long untilNanos = begin + settings.lease().toNanos();
+    keyring.leaseUntil(untilNanos, saying.until());
+    state.leaseUntil(untilNanos, saying.until());
     return null;
+  }
+
+  private void reportOtherRules(Snapshot snapshot, Instant now) {
+    for (var other : snapshot.live(now)) {
+      if (!other.id().equals(id) && !other.rules().equals(rules)) {
+        LOG.error(
+            "gateway {} on the same store goes by {}, this one by {}: commands are held to the"
+                + " strictest of both; give all the same clientCertificates and enrolment",
+            other.name(),
+            words(other.rules()),
+            words(rules));
+      }
+    }
+  }
+
+  private static String words(Optional<ReplicaRecord.Rules> rules) {
+    return rules
+        .map(each ->
+            "clientCertificates: %s, enrolment: %s"
+                .formatted(
+                    each.certificatesRequired() ? "required" : "optional",
+                    each.enrolment().toLowerCase(Locale.ROOT)))
+        .orElse("settings that it does not say");
   }
 
   /** Others may have gone on without a gateway that they took for dead: it must open everything. */
@@ -476,7 +517,7 @@ final class KeyringFollower implements AutoCloseable {
   public void close() {
     closed = true;
     poller.interrupt();
-    keyring.endLease();
+    endLease();
     boolean quiet = false;
     try {
       // A look that hangs in the token or the store is not to keep a gateway from stopping.
@@ -491,7 +532,7 @@ final class KeyringFollower implements AutoCloseable {
       return;
     }
     try {
-      keyring.endLease();
+      endLease();
       takeUses();
       store.change(change -> {
         writeUses(change);

@@ -24,7 +24,9 @@ import java.util.regex.Pattern;
  * <p>An object is never changed: SoftHSM cannot update a value, and loses an object whose label it
  * updates when the process is killed meanwhile. The next one is made first, then the older ones are
  * destroyed, and the highest rules; so a kill at any moment leaves at least one. The objects are
- * private, so that nobody without the PIN reads or removes them through PKCS #11.
+ * private, so that nobody without the PIN reads, removes or makes them through PKCS #11: a public
+ * session may make public objects of any label and value, which count for nothing here (PKCS #11
+ * v2.40, 2.4).
  */
 final class TokenAnchor implements GenerationAnchor {
   private static final Pattern NUMBER = Pattern.compile("\\d{1,18}");
@@ -58,7 +60,6 @@ final class TokenAnchor implements GenerationAnchor {
           if (highest(before) < generation) {
             session.createObject(
                 objects()
-                    .put(CKA_PRIVATE, true)
                     .put(CKA_APPLICATION, "grep11-gateway".getBytes(US_ASCII))
                     .put(CKA_VALUE, Long.toString(generation).getBytes(US_ASCII))
                     .build());
@@ -78,7 +79,11 @@ final class TokenAnchor implements GenerationAnchor {
       try {
         var found = new LinkedHashMap<Long, Long>();
         for (long object : session.findObjects(objects().build())) {
-          found.put(object, generation(session, object));
+          var attributes = session.attributes(object, CKA_PRIVATE, CKA_VALUE);
+          // Not every token heeds each attribute of a search.
+          if (attributes.isTrue(CKA_PRIVATE)) {
+            found.put(object, generation(attributes));
+          }
         }
         return found;
       } catch (Pkcs11Exception | NumberFormatException e) {
@@ -90,10 +95,8 @@ final class TokenAnchor implements GenerationAnchor {
     }
   }
 
-  private static long generation(Session session, long object) {
-    var value =
-        new String(
-            session.attributes(object, CKA_VALUE).bytes(CKA_VALUE).orElse(new byte[0]), US_ASCII);
+  private static long generation(Template attributes) {
+    var value = new String(attributes.bytes(CKA_VALUE).orElse(new byte[0]), US_ASCII);
     if (!NUMBER.matcher(value).matches()) {
       throw new NumberFormatException("its value is no number");
     }
@@ -112,6 +115,7 @@ final class TokenAnchor implements GenerationAnchor {
     return Template.builder()
         .put(CKA_CLASS, Cko.CKO_DATA)
         .put(CKA_TOKEN, true)
+        .put(CKA_PRIVATE, true)
         .put(CKA_LABEL, label.getBytes(US_ASCII));
   }
 }

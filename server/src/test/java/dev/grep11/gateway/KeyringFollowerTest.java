@@ -33,9 +33,12 @@ import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Template;
 import dev.grep11.gateway.store.FollowSettings;
+import dev.grep11.gateway.store.ReplicaRecord;
 import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.SealingKeyGeneration.State;
 import dev.grep11.gateway.store.Store;
+import dev.grep11.gateway.store.StoreFollower;
+import dev.grep11.gateway.store.StoreTamperedException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -79,6 +82,7 @@ class KeyringFollowerTest {
   private HsmCalls calls;
   private Store store;
   private Path demoDirectory;
+  private GatewayConfig config;
   private UUID instance;
   private MasterKeys masterKeys;
   private volatile Runnable onLook = () -> {};
@@ -91,12 +95,35 @@ class KeyringFollowerTest {
     final StateSealer states = new StateSealer(hsm, keyring);
     final KeySealer sealer = new KeySealer(hsm, keyring, true, true);
     final Keys keys = new Keys(hsm, sealer, 16);
+    final StoreFollower state = StoreFollower.leased(store, SETTINGS, nanos::get, clock);
     final KeyringFollower follower;
 
     Replica(String name) {
-      follower =
-          new KeyringFollower(
-              store, calls, keyring, keys, SETTINGS, name, this::look, clock, false);
+      try {
+        follower =
+            new KeyringFollower(
+                store,
+                calls,
+                keyring,
+                keys,
+                SETTINGS,
+                name,
+                state,
+                Optional.of(new ReplicaRecord.Rules(false, "INVITED")),
+                this::look,
+                clock,
+                false);
+      } catch (RuntimeException e) {
+        state.close();
+        throw e;
+      }
+    }
+
+    ReplicaRecord said() {
+      return store.snapshot().replicas().stream()
+          .filter(replica -> replica.id().equals(follower.id()))
+          .findFirst()
+          .orElseThrow();
     }
 
     private long look() {
@@ -130,6 +157,7 @@ class KeyringFollowerTest {
     @Override
     public void close() {
       follower.close();
+      state.close();
     }
   }
 
@@ -162,7 +190,7 @@ class KeyringFollowerTest {
   void open(@TempDir Path parent) {
     demoDirectory = parent.resolve("demo");
     var demo = DemoData.open(demoDirectory);
-    var config = GatewayConfig.read(demo.config());
+    config = GatewayConfig.read(demo.config());
     instance = config.instance().orElseThrow();
     hsm = Hsm.open(config.hsm());
     calls = new HsmCalls(hsm);
@@ -247,6 +275,63 @@ class KeyringFollowerTest {
       jumped.set(0);
       pass(LEASE);
       assertThatThrownBy(() -> one.open(state)).isInstanceOf(HsmUnavailableException.class);
+    }
+  }
+
+  @Test
+  void whatAGatewayKnowsOfTheStoreEndsWithTheLeaseThatItSaidAndNotLater() {
+    try (var one = new Replica("one")) {
+      var until = one.said().until();
+      // The latest look before it would say so again, and then nothing reaches the store.
+      pass(LEASE.dividedBy(3).minusSeconds(1));
+      one.state.refresh();
+      assertThat(one.state.current()).isPresent();
+
+      pass(LEASE.dividedBy(3).multipliedBy(2));
+      assertThat(clock.instant()).isBefore(until);
+      assertThat(one.state.current()).isPresent();
+      pass(Duration.ofSeconds(1));
+      assertThat(clock.instant()).isEqualTo(until);
+      assertThat(one.state.current()).isEmpty();
+      assertThat(one.keyring.available()).isFalse();
+
+      one.state.refresh();
+      assertThat(one.state.current()).as("a look is no lease").isEmpty();
+      one.follower.refresh();
+      assertThat(one.state.current()).isPresent();
+
+      // A machine that slept: only the clock on the wall went on.
+      jumped.set(LEASE.toNanos());
+      assertThat(one.state.current()).isEmpty();
+    }
+  }
+
+  @Test
+  void aGatewayThatHasSaidNothingOrEndsKnowsNothing() {
+    var one = new Replica("one");
+    try (one) {
+      assertThat(one.state.current()).isPresent();
+    }
+    assertThat(one.state.current()).isEmpty();
+    try (var silent = StoreFollower.leased(store, SETTINGS, nanos::get, clock)) {
+      assertThat(silent.current()).isEmpty();
+    }
+  }
+
+  @Test
+  void aGatewayOnACopyThatTheOthersLeftBehindRefusesAsSoonAsItWouldSayThatItServes() {
+    try (var one = new Replica("one")) {
+      var state = one.seal();
+      // The others go on by the newest database, of which this gateway sees nothing.
+      new TokenAnchor(calls, TokenKeys.read(config.store())).advance(store.generation() + 100);
+      pass(LEASE.dividedBy(3));
+
+      assertThatThrownBy(one.follower::refresh).isInstanceOf(StoreTamperedException.class);
+
+      assertThat(one.state.current()).isEmpty();
+      assertThat(one.keyring.available()).isFalse();
+      assertThatThrownBy(() -> one.open(state)).isInstanceOf(HsmUnavailableException.class);
+      assertThatThrownBy(one.state::refresh).isInstanceOf(StoreTamperedException.class);
     }
   }
 

@@ -4,6 +4,7 @@ import static dev.grep11.gateway.pkcs11.Cka.CKA_CLASS;
 import static dev.grep11.gateway.pkcs11.Cka.CKA_LABEL;
 import static dev.grep11.gateway.pkcs11.Cka.CKA_PRIVATE;
 import static dev.grep11.gateway.pkcs11.Cka.CKA_TOKEN;
+import static dev.grep11.gateway.pkcs11.Cka.CKA_VALUE;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -57,13 +58,12 @@ class TokenAnchorTest {
       anchor.advance(before + 3);
       assertThat(anchor.highest()).isEqualTo(before + 7);
 
-      var label = anchor.name().substring(anchor.name().indexOf('"') + 1).replace("\"", "");
       var objects =
           calls.call(session ->
               session.findObjects(
                   Template.builder()
                       .put(CKA_CLASS, Cko.CKO_DATA)
-                      .put(CKA_LABEL, label.getBytes(US_ASCII))
+                      .put(CKA_LABEL, label(anchor).getBytes(US_ASCII))
                       .build()));
       assertThat(objects).hasSize(1);
       var object =
@@ -71,6 +71,37 @@ class TokenAnchorTest {
       assertThat(object.isTrue(CKA_TOKEN)).isTrue();
       assertThat(object.isTrue(CKA_PRIVATE)).isTrue();
     }
+  }
+
+  @Test
+  void whatAnybodyCanPutIntoTheTokenWithoutThePinCountsForNothing() {
+    try (var hsm = Hsm.open(config.hsm())) {
+      var calls = new HsmCalls(hsm);
+      var anchor = new TokenAnchor(calls, TokenKeys.read(config.store()));
+      long before = anchor.highest();
+      for (var value : List.of("999999999999999999", "no number")) {
+        // A session without login can make it: PKCS #11 v2.40, 2.4, public objects.
+        calls.call(session ->
+            session.createObject(
+                Template.builder()
+                    .put(CKA_CLASS, Cko.CKO_DATA)
+                    .put(CKA_TOKEN, true)
+                    .put(CKA_PRIVATE, false)
+                    .put(CKA_LABEL, label(anchor).getBytes(US_ASCII))
+                    .put(CKA_VALUE, value.getBytes(US_ASCII))
+                    .build()));
+      }
+      assertThat(anchor.highest()).isEqualTo(before);
+
+      try (var host = Host.open(config)) {
+        assertThat(host.store().addGrant(grant("somebody"))).isTrue();
+        assertThat(anchor.highest()).isEqualTo(host.store().generation());
+      }
+    }
+  }
+
+  private static String label(TokenAnchor anchor) {
+    return anchor.name().substring(anchor.name().indexOf('"') + 1).replace("\"", "");
   }
 
   @Test

@@ -163,6 +163,7 @@ public final class Administration {
     private final InstanceRecord instance;
     private final RegistryRecord registry;
     private final Optional<AdministratorRecord> administrator;
+    private final StandingRules standing;
     private final List<String> notes = new ArrayList<>();
     private List<Entry> entries;
     private Optional<Subject> adoptedBy = Optional.empty();
@@ -178,6 +179,7 @@ public final class Administration {
       this.registry = requireRegistry(snapshot, caller.instance());
       this.administrator = snapshot.administrator(caller.instance(), caller.subject());
       this.entries = registry.entries();
+      this.standing = StandingRules.of(rules, snapshot.live(now));
     }
 
     Done run() {
@@ -344,7 +346,7 @@ public final class Administration {
     }
 
     private void countersign(Countersign countersign) {
-      if (rules.enrolment() != Enrolment.COUNTERSIGNED) {
+      if (!standing.enrolments().contains(Enrolment.COUNTERSIGNED)) {
         throw new CommandRefusedException(
             Reason.NOT_COUNTERSIGNED_HERE,
             "this gateway does not enrol administrators by countersignature (enrolment: %s)"
@@ -416,7 +418,7 @@ public final class Administration {
           registry
               .entry(caller.subject(), delete.id())
               .orElseThrow(() -> noCertificate(delete.id()));
-      if (entries.size() == 1 && rules.certificatesRequired()) {
+      if (entries.size() == 1 && standing.certificatesRequired()) {
         throw new CommandRefusedException(
             Reason.LAST_CERTIFICATE,
             "this is the last client CA of the instance, and the operator requires client"
@@ -461,9 +463,13 @@ public final class Administration {
     }
 
     private void requireLeave(SetAdminKey set, AdministratorKey key) {
+      standing.enrolments().forEach(enrolment -> requireLeave(enrolment, set, key));
+    }
+
+    private void requireLeave(Enrolment enrolment, SetAdminKey set, AdministratorKey key) {
       var leaves = change.snapshot().enrolments(caller.instance(), caller.subject());
       var first = change.snapshot().administrators(caller.instance()).isEmpty();
-      switch (rules.enrolment()) {
+      switch (enrolment) {
         case OPEN -> {}
         case INVITED -> requireInvitation(leaves, set.invitation());
         case COUNTERSIGNED -> {

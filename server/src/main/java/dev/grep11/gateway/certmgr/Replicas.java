@@ -1,6 +1,7 @@
 package dev.grep11.gateway.certmgr;
 
 import dev.grep11.gateway.store.ReplicaRecord;
+import dev.grep11.gateway.store.Snapshot;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreFollower;
 import java.time.Duration;
@@ -8,6 +9,7 @@ import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.UUID;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -84,9 +86,21 @@ public final class Replicas {
       }
       others = lookAt(asked);
     }
-    others.forEach(replica -> (replica.isAsked() ? outstanding : confirmed).add(replica.name()));
-    return new Standing(
-        confirmed, outstanding, outstanding.isEmpty() ? clock.instant() : committed.plus(lease));
+    var binding = committed.plus(lease);
+    for (var replica : others) {
+      if (replica.isAsked()) {
+        outstanding.add(replica.name());
+        // It may go by another lease than this one.
+        binding = later(binding, replica.until());
+      } else {
+        confirmed.add(replica.name());
+      }
+    }
+    return new Standing(confirmed, outstanding, outstanding.isEmpty() ? clock.instant() : binding);
+  }
+
+  private static Instant later(Instant one, Instant other) {
+    return one.isBefore(other) ? other : one;
   }
 
   private boolean followedHere() {
@@ -107,8 +121,19 @@ public final class Replicas {
     if (now.isEmpty()) {
       return asked.replicas();
     }
-    var ids = asked.replicas().stream().map(ReplicaRecord::id).toList();
-    // One that ended took its record away, and serves nothing.
-    return now.get().replicas().stream().filter(replica -> ids.contains(replica.id())).toList();
+    return asked.replicas().stream()
+        .flatMap(replica -> answered(replica, now.get()).stream())
+        .toList();
+  }
+
+  /**
+   * A record that is gone is no answer while its lease lasts: it does not tell whether its gateway
+   * ended, or was taken for dead by a clock that runs ahead. Later nothing is served by it.
+   */
+  private Optional<ReplicaRecord> answered(ReplicaRecord asked, Snapshot now) {
+    return now.replicas().stream()
+        .filter(replica -> replica.id().equals(asked.id()))
+        .findFirst()
+        .or(() -> Optional.of(asked).filter(gone -> gone.live(clock.instant())));
   }
 }

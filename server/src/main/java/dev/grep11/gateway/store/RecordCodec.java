@@ -19,12 +19,14 @@ import java.util.UUID;
 /**
  * Records as bytes: a format number, then the fields in order, everything of variable length with
  * its length. Format 2 is that of instances whose generations know since when they are in their
- * state, and of registries whose entries know who registered them and when.
+ * state, of registries whose entries know who registered them and when, and of replicas that say
+ * their rules.
  */
 final class RecordCodec {
   private static final int FIRST = 1;
   private static final int GENERATIONS_SINCE = 2;
   private static final int ENTRIES_OWNED = 2;
+  private static final int REPLICA_RULES = 2;
 
   private RecordCodec() {}
 
@@ -90,7 +92,7 @@ final class RecordCodec {
             case GRANT -> grant(in);
             case API_KEY -> apiKey(in);
             case REGISTRY -> registry(in, format);
-            case REPLICA -> replica(in);
+            case REPLICA -> replica(in, format);
             case SEALING_KEY_USE -> use(in);
             case ADMINISTRATOR -> administrator(in);
             case ENROLMENT -> enrolment(in);
@@ -110,8 +112,8 @@ final class RecordCodec {
     return switch (table) {
       case INSTANCE -> GENERATIONS_SINCE;
       case REGISTRY -> ENTRIES_OWNED;
-      case GRANT, API_KEY, REPLICA, SEALING_KEY_USE, ADMINISTRATOR, ENROLMENT, EVENT, AUDIT_HEAD ->
-          FIRST;
+      case REPLICA -> REPLICA_RULES;
+      case GRANT, API_KEY, SEALING_KEY_USE, ADMINISTRATOR, ENROLMENT, EVENT, AUDIT_HEAD -> FIRST;
     };
   }
 
@@ -229,11 +231,25 @@ final class RecordCodec {
     texts(out, replica.opens());
     texts(out, replica.rewrapsUnder());
     texts(out, replica.seals());
+    out.writeBoolean(replica.rules().isPresent());
+    if (replica.rules().isPresent()) {
+      out.writeBoolean(replica.rules().get().certificatesRequired());
+      text(out, replica.rules().get().enrolment());
+    }
   }
 
-  private static ReplicaRecord replica(DataInputStream in) throws IOException {
+  private static ReplicaRecord replica(DataInputStream in, int format) throws IOException {
     return new ReplicaRecord(
-        uuid(in), text(in), instant(in), instant(in), texts(in), texts(in), texts(in));
+        uuid(in),
+        text(in),
+        instant(in),
+        instant(in),
+        texts(in),
+        texts(in),
+        texts(in),
+        format >= REPLICA_RULES && in.readBoolean()
+            ? Optional.of(new ReplicaRecord.Rules(in.readBoolean(), text(in)))
+            : Optional.empty());
   }
 
   private static void use(DataOutputStream out, SealingKeyUse use) throws IOException {

@@ -3,6 +3,7 @@ package dev.grep11.gateway.store;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Collections;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.UUID;
@@ -20,6 +21,7 @@ import java.util.UUID;
  * @param rewrapsUnder ids of next generations under which it re-wraps blobs, because it has seen
  *     that every gateway opens them
  * @param seals ids of the generations that it seals under
+ * @param rules what its operator decided; empty of a gateway from before this was said
  */
 public record ReplicaRecord(
     UUID id,
@@ -28,10 +30,23 @@ public record ReplicaRecord(
     Instant until,
     Set<String> opens,
     Set<String> rewrapsUnder,
-    Set<String> seals)
+    Set<String> seals,
+    Optional<Rules> rules)
     implements Stored {
   /** For the time between the look at a clock and the write. */
   private static final Duration MARGIN = Duration.ofSeconds(1);
+
+  /**
+   * What should be the same in all gateways on a store.
+   *
+   * @param certificatesRequired whether the last client CA must stay
+   * @param enrolment what a certificate administrator needs to register a first key
+   */
+  public record Rules(boolean certificatesRequired, String enrolment) {
+    public Rules {
+      Text.checked("enrolment", enrolment);
+    }
+  }
 
   public ReplicaRecord {
     Text.checked("replica name", name);
@@ -44,9 +59,21 @@ public record ReplicaRecord(
     seals = Collections.unmodifiableSet(new TreeSet<>(seals));
   }
 
+  /** Of a gateway that says nothing of its rules. */
+  public ReplicaRecord(
+      UUID id,
+      String name,
+      Instant seen,
+      Instant until,
+      Set<String> opens,
+      Set<String> rewrapsUnder,
+      Set<String> seals) {
+    this(id, name, seen, until, opens, rewrapsUnder, seals, Optional.empty());
+  }
+
   /** The same, asked to say all this again and to write what it used until then. */
   public ReplicaRecord asked() {
-    return new ReplicaRecord(id, name, Instant.EPOCH, until, opens, rewrapsUnder, seals);
+    return new ReplicaRecord(id, name, Instant.EPOCH, until, opens, rewrapsUnder, seals, rules);
   }
 
   /** Whether it was asked, and has not answered yet. */

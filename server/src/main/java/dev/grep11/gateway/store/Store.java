@@ -225,7 +225,8 @@ public final class Store implements AutoCloseable {
   /**
    * Runs {@code work} as one transaction. It sees the verified state and its own changes; if it
    * throws, nothing happened. A change that grants or revokes something is on the anchor too when
-   * this returns.
+   * this returns; before it, and before a gateway says of itself that it serves, the anchor is
+   * asked whether this database is still the newest.
    *
    * @throws StoreTamperedException when the state before is not what a gateway wrote, or older than
    *     the anchor; it is left as it is
@@ -256,10 +257,11 @@ public final class Store implements AutoCloseable {
   }
 
   private void commit(Connection writer, Verified before, Change change) throws SQLException {
-    if (change.granted()) {
+    if (change.granted() || change.claimed()) {
       // Within the only writing transaction, so that no other process can be ahead: neither does a
       // database that was put back a moment ago pass for the present one, nor is a change made
-      // while the token cannot be asked.
+      // while the token cannot be asked. A gateway on a copy that the others left behind would
+      // otherwise confirm to itself for ever what they have revoked since.
       long kept = kept(anchor);
       requireUnderWay(writer);
       requireAnchored(before, kept);
@@ -405,6 +407,7 @@ public final class Store implements AutoCloseable {
     private long anchored;
     private boolean changed;
     private boolean granted;
+    private boolean claimed;
 
     private Change(Connection connection, RowSeal seal, Verified before) {
       this.connection = connection;
@@ -509,6 +512,7 @@ public final class Store implements AutoCloseable {
 
     /** What a gateway says of itself now, in the place of what it said before. */
     public void put(ReplicaRecord replica) {
+      claimed = true;
       if (!update(replica)) {
         insert(replica);
       }
@@ -596,6 +600,11 @@ public final class Store implements AutoCloseable {
 
     private boolean granted() {
       return granted;
+    }
+
+    /** Whether it says of a gateway that it serves by this database. */
+    private boolean claimed() {
+      return claimed;
     }
 
     /** The generation that is to be on the anchor once this is committed. */

@@ -1,6 +1,8 @@
 package dev.grep11.gateway.store;
 
 import java.time.Duration;
+import java.time.Instant;
+import java.time.InstantSource;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -16,7 +18,11 @@ import org.slf4j.LoggerFactory;
  *
  * <p>A thread looks at the store's generation several times a second and reads everything again
  * when it has moved. State that could not be confirmed for as long as the lease is state no more; a
- * store that was tampered with ends it at once. Safe for use by several threads.
+ * store that was tampered with ends it at once.
+ *
+ * <p>In a gateway the lease is the one that it said in its {@link ReplicaRecord} and no other
+ * ({@link #leased}): others take it for ended by that record, and tell by it from when a change
+ * binds everywhere. Safe for use by several threads.
  */
 public final class StoreFollower implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(StoreFollower.class);
@@ -29,10 +35,13 @@ public final class StoreFollower implements AutoCloseable {
   private final Store store;
   private final FollowSettings settings;
   private final LongSupplier nanoClock;
+  private final InstantSource clock;
+  private final boolean leased;
   private final ReentrantLock refreshing = new ReentrantLock();
   private final List<Consumer<Snapshot>> listeners = new CopyOnWriteArrayList<>();
   private final Thread poller;
   private volatile @Nullable Followed followed;
+  private volatile @Nullable Lease lease;
   private volatile boolean closed;
   private volatile String trouble = "";
 
@@ -41,6 +50,12 @@ public final class StoreFollower implements AutoCloseable {
    * @param confirmedAt when the store was last seen to be at this generation
    */
   private record Followed(Snapshot snapshot, long readAt, long confirmedAt) {}
+
+  /**
+   * Ends by whichever clock comes first: others take a gateway for ended by the wall clock, which
+   * may jump; and the one that counts may stand still while the machine sleeps.
+   */
+  private record Lease(long untilNanos, Instant until) {}
 
   /**
    * Reads the store and begins to follow it.
@@ -53,13 +68,31 @@ public final class StoreFollower implements AutoCloseable {
 
   /** As {@link #start(Store, FollowSettings)}, by the clock of a test. */
   public static StoreFollower start(Store store, FollowSettings settings, LongSupplier nanoClock) {
-    return new StoreFollower(store, settings, nanoClock);
+    return new StoreFollower(store, settings, nanoClock, InstantSource.system(), false);
   }
 
-  private StoreFollower(Store store, FollowSettings settings, LongSupplier nanoClock) {
+  /**
+   * One of a gateway: holds nothing to be current before {@link #leaseUntil} says until when, nor
+   * after.
+   *
+   * @throws StoreException when the store cannot be read now
+   */
+  public static StoreFollower leased(
+      Store store, FollowSettings settings, LongSupplier nanoClock, InstantSource clock) {
+    return new StoreFollower(store, settings, nanoClock, clock, true);
+  }
+
+  private StoreFollower(
+      Store store,
+      FollowSettings settings,
+      LongSupplier nanoClock,
+      InstantSource clock,
+      boolean leased) {
     this.store = store;
     this.settings = settings;
     this.nanoClock = nanoClock;
+    this.clock = clock;
+    this.leased = leased;
     refresh();
     poller = Thread.ofPlatform().daemon().name("store-follower").start(this::poll);
   }
@@ -67,9 +100,33 @@ public final class StoreFollower implements AutoCloseable {
   /** What the store holds; empty when that could not be confirmed for as long as the lease. */
   public Optional<Snapshot> current() {
     var now = followed;
-    return now != null && nanoClock.getAsLong() - now.confirmedAt() < settings.lease().toNanos()
+    return now != null
+            && nanoClock.getAsLong() - now.confirmedAt() < settings.lease().toNanos()
+            && (!leased || leaseLasts())
         ? Optional.of(now.snapshot())
         : Optional.empty();
+  }
+
+  private boolean leaseLasts() {
+    var said = lease;
+    return said != null
+        && nanoClock.getAsLong() - said.untilNanos() < 0
+        && clock.instant().isBefore(said.until());
+  }
+
+  /**
+   * What was read before the lease was said is current as long as neither clock has come that far.
+   *
+   * @param nanos by the clock that counts
+   * @param wall by the clock on the wall, as the {@link ReplicaRecord} says
+   */
+  public void leaseUntil(long nanos, Instant wall) {
+    lease = new Lease(nanos, wall);
+  }
+
+  /** Nothing is current until there is another lease. */
+  public void endLease() {
+    lease = null;
   }
 
   /**

@@ -28,7 +28,8 @@ enum Table {
 
   /**
    * Whether a row can grant or revoke something, so that a change is anchored. The others change
-   * every few seconds, and an older state of them opens no door.
+   * every few seconds, and an older state of them opens no door: a gateway that says so of itself
+   * has the anchor asked all the same ({@link Store#change}).
    */
   boolean grants() {
     return grants;

@@ -6,14 +6,23 @@ import java.util.concurrent.atomic.AtomicLong;
 public final class SoftwareAnchor implements GenerationAnchor {
   private final AtomicLong highest = new AtomicLong();
   private volatile boolean broken;
+  private volatile boolean silent;
 
   /** Whether it can be read and not written, as a token that is full. */
   void broken(boolean broken) {
     this.broken = broken;
   }
 
+  /** Whether it cannot be read either, as a token that is away. */
+  void silent(boolean silent) {
+    this.silent = silent;
+  }
+
   @Override
   public long highest() {
+    if (silent) {
+      throw new IllegalStateException("on purpose");
+    }
     return highest.get();
   }
 

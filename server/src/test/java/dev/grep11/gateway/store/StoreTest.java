@@ -200,6 +200,27 @@ class StoreTest {
   }
 
   @Test
+  void readsReplicasThatDoNotSayTheirRules() {
+    byte[] now = RecordCodec.encode(REPLICA);
+    byte[] first = java.util.Arrays.copyOf(now, now.length - 1);
+    first[0] = 1;
+    assertThat(RecordCodec.decode(Table.REPLICA, first)).isEqualTo(REPLICA);
+
+    ReplicaRecord strict =
+        new ReplicaRecord(
+            REPLICA.id(),
+            REPLICA.name(),
+            REPLICA.seen(),
+            REPLICA.until(),
+            REPLICA.opens(),
+            REPLICA.rewrapsUnder(),
+            REPLICA.seals(),
+            Optional.of(new ReplicaRecord.Rules(true, "COUNTERSIGNED")));
+    assertThat(RecordCodec.decode(Table.REPLICA, RecordCodec.encode(strict))).isEqualTo(strict);
+    assertThat(strict.asked().rules()).isEqualTo(strict.rules());
+  }
+
+  @Test
   void hasNoRegistryForAnInstanceItDoesNotKnow() {
     try (Store store = Store.create(location(), envelope, anchor)) {
       assertThat(store.findRegistry(INSTANCE)).isEmpty();
@@ -454,6 +475,42 @@ class StoreTest {
           .isInstanceOf(StoreTamperedException.class)
           .hasMessageContaining("older");
       assertThatThrownBy(store::snapshot).hasMessageContaining("before a restart");
+    }
+  }
+
+  @Test
+  void letsNoGatewaySayThatItServesByADatabaseThatIsOlderThanTheAnchor() {
+    try (Store store = populated()) {
+      anchor.advance(store.generation() + 1);
+      // What no lease rests on goes on: a gateway leaves, and says what it used.
+      store.change(change -> {
+        change.add(USE);
+        return change.remove(REPLICA);
+      });
+      assertThatThrownBy(() ->
+              store.change(change -> {
+                change.put(REPLICA);
+                return true;
+              }))
+          .isInstanceOf(StoreTamperedException.class)
+          .hasMessageContaining("older");
+      assertThatThrownBy(store::generation).hasMessageContaining("before a restart");
+    }
+  }
+
+  @Test
+  void letsNoGatewaySayThatItServesWhileTheAnchorCannotBeAsked() {
+    try (Store store = populated()) {
+      anchor.silent(true);
+      long before = store.generation();
+      assertThatThrownBy(() ->
+              store.change(change -> {
+                change.put(REPLICA);
+                return true;
+              }))
+          .isExactlyInstanceOf(StoreException.class)
+          .hasMessageContaining("nothing was changed");
+      assertThat(store.generation()).isEqualTo(before);
     }
   }
 
