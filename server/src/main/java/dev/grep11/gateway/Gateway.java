@@ -121,9 +121,7 @@ public final class Gateway implements AutoCloseable {
     var privateObjects = config.privateObjects() || !hsm.publicSessionObjects();
     var sealer = new KeySealer(hsm, keyring, privateObjects, config.softwareFallback());
     var keys = new Keys(hsm, sealer, config.cachedKeys());
-    var follower =
-        closing(
-            StoreFollower.leased(store, config.follow(), System::nanoTime, InstantSource.system()));
+    var follower = closing(StoreFollower.leased(store, config.follow(), System::nanoTime, clock));
     boolean certificatesRequired =
         config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED;
     var replica =

@@ -811,7 +811,7 @@ class CertificateManagerTest {
   @Test
   void theLaxestGatewayDoesNotDecide() throws Exception {
     start(INVITED);
-    var admin = new Admin("admin", p256()).enrolled();
+    var admin = admin("admin", p256()).enrolled();
     admin.execute(admin.set("a", ca()));
     var strict = new HashMap<>(INVITED);
     strict.put("/clientCertificates", "required");
@@ -820,7 +820,7 @@ class CertificateManagerTest {
 
     refused(
         Status.Code.FAILED_PRECONDITION, "last client CA", () -> admin.execute(admin.delete("a")));
-    var second = new Admin("second", p256());
+    var second = admin("second", p256());
     refused(Status.Code.PERMISSION_DENIED, "must countersign", second::enrolled);
 
     others.remove(other);
