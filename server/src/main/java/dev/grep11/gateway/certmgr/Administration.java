@@ -53,6 +53,9 @@ public final class Administration {
   /** What a new key signs, to show that somebody has it. */
   public static final String NEW_KEY_CONTEXT = "grep11-gateway certificate manager new key v1";
 
+  private static final String UNREACHABLE =
+      "the registry cannot be reached at present; look before you repeat";
+
   private final Store store;
   private final StoreFollower follower;
   private final CommandExecution.Surroundings around;
@@ -99,11 +102,52 @@ public final class Administration {
           if (!around.events().available()) {
             throw unrecorded();
           }
-          var done =
-              store.change(change -> new CommandExecution(around, change, caller, signed).run());
+          // As fresh as the transaction will find it; the store's one writer is not asked yet.
+          follower.refresh();
+          var check = CommandCheck.of(confirmed(), caller, signed);
+          check.requireSigned();
+          check.requirePresent();
+          var prepared = CommandExecution.Prepared.of(around, check);
+          var done = change(caller, signed, prepared);
           around.events().committed(done.event());
           return done.result(around.replicas().await(done.asked(), now()));
         });
+  }
+
+  /**
+   * Whether the administrator's registered key signed a command, as far as is known without asking
+   * the store. It decides nothing but against which budget the command counts.
+   */
+  public boolean isByRegisteredKey(Administrator caller, SignedCommand signed) {
+    try {
+      return CommandCheck.of(confirmed(), caller, signed).isByRegisteredKey();
+    } catch (CommandRefusedException e) {
+      return false;
+    }
+  }
+
+  private CommandExecution.Done change(
+      Administrator caller, SignedCommand signed, CommandExecution.Prepared prepared) {
+    try {
+      return store.change(
+          change -> new CommandExecution(around, change, caller, signed, prepared).run());
+    } catch (StoreException e) {
+      // It may be committed: not anchored, or the connection broke at the wrong moment.
+      var refused =
+          new CommandRefusedException(
+              Kind.UNAVAILABLE,
+              UNREACHABLE,
+              "outcome unknown; see the event of the change: " + e.getMessage());
+      refused.initCause(e);
+      throw refused;
+    }
+  }
+
+  private Snapshot confirmed() {
+    return follower
+        .current()
+        .orElseThrow(() ->
+            new CommandRefusedException(Kind.UNAVAILABLE, "the registry could not be confirmed"));
   }
 
   // ---- Questions
@@ -252,12 +296,7 @@ public final class Administration {
         () -> {
           // As fresh as a command would find it.
           follower.refresh();
-          var snapshot =
-              follower
-                  .current()
-                  .orElseThrow(() ->
-                      new CommandRefusedException(
-                          Kind.UNAVAILABLE, "the registry could not be confirmed"));
+          var snapshot = confirmed();
           var state =
               new State(
                   snapshot,
@@ -300,9 +339,7 @@ public final class Administration {
     } catch (StoreException e) {
       refused =
           new CommandRefusedException(
-              Kind.UNAVAILABLE,
-              "the registry cannot be reached at present; look before you repeat",
-              String.valueOf(e.getMessage()));
+              Kind.UNAVAILABLE, UNREACHABLE, String.valueOf(e.getMessage()));
       refused.initCause(e);
     } catch (AuditUnavailableException e) {
       refused = unrecorded();

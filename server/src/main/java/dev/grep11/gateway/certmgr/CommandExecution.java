@@ -1,5 +1,7 @@
 package dev.grep11.gateway.certmgr;
 
+import static java.util.stream.Collectors.joining;
+
 import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.certmgr.Command.Countersign;
 import dev.grep11.gateway.certmgr.Command.DeleteAdminKey;
@@ -16,6 +18,7 @@ import dev.grep11.gateway.store.RegistryRecord;
 import dev.grep11.gateway.store.RegistryRecord.Entry;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.Subject;
+import dev.grep11.gateway.trust.ClientCa;
 import dev.grep11.gateway.trust.TrustAnchors;
 import dev.grep11.gateway.trust.Verdict;
 import java.security.MessageDigest;
@@ -76,12 +79,50 @@ final class CommandExecution {
     }
   }
 
+  /**
+   * What takes long and needs no transaction: reading a certificate and judging a client's chain,
+   * which an administrator can make dear.
+   *
+   * @param registry for which it was judged
+   * @param ca that is to be registered; empty for other commands
+   * @param ofClient the verdict on the client that must be accepted afterwards; empty without one
+   */
+  record Prepared(RegistryRecord registry, Optional<ClientCa> ca, Optional<Verdict> ofClient) {
+    static Prepared of(Surroundings around, CommandCheck check) {
+      if (!(check.signed().command().action() instanceof SetCertificate set)) {
+        return new Prepared(check.registry(), Optional.empty(), Optional.empty());
+      }
+      var now = around.clock().instant();
+      var ca = Given.ca(set.certificate(), now);
+      if (set.requiredClientChain().isEmpty()) {
+        return new Prepared(check.registry(), Optional.of(ca), Optional.empty());
+      }
+      var chain = Given.chain(set.requiredClientChain());
+      var changed = with(check.registry(), check.caller().subject(), set, now);
+      return new Prepared(
+          check.registry(),
+          Optional.of(ca),
+          Optional.of(around.anchors(changed).judge(chain, now)));
+    }
+  }
+
+  /** The entries once this certificate is registered. */
+  private static List<Entry> with(
+      RegistryRecord registry, Subject owner, SetCertificate set, Instant now) {
+    var changed = new ArrayList<>(registry.entries());
+    registry.entry(owner, set.id()).ifPresent(changed::remove);
+    changed.add(new Entry(owner, set.id(), set.certificate(), now));
+    return changed;
+  }
+
   private final Surroundings around;
   private final Store.Change change;
   private final Administrator caller;
   private final SignedCommand signed;
   private final Command command;
   private final Instant now;
+  private final Prepared prepared;
+  private final CommandCheck check;
   private final InstanceRecord instance;
   private final RegistryRecord registry;
   private final Optional<AdministratorRecord> administrator;
@@ -91,23 +132,31 @@ final class CommandExecution {
   private String deed = "";
 
   CommandExecution(
-      Surroundings around, Store.Change change, Administrator caller, SignedCommand signed) {
+      Surroundings around,
+      Store.Change change,
+      Administrator caller,
+      SignedCommand signed,
+      Prepared prepared) {
     this.around = around;
     this.now = around.clock().instant();
     this.change = change;
     this.caller = caller;
     this.signed = signed;
     this.command = signed.command();
-    var snapshot = change.snapshot();
-    this.instance = Administration.requireInstance(snapshot, caller.instance());
-    this.registry = Administration.requireRegistry(snapshot, caller.instance());
-    this.administrator = snapshot.administrator(caller.instance(), caller.subject());
+    this.prepared = prepared;
+    this.check = CommandCheck.of(change.snapshot(), caller, signed);
+    this.instance = check.instance();
+    this.registry = check.registry();
+    this.administrator = check.administrator();
     this.entries = registry.entries();
   }
 
   Done run() {
-    requireSigned();
-    requirePresent();
+    check.requireSigned();
+    check.requirePresent();
+    if (!registry.equals(prepared.registry())) {
+      throw new CommandRefusedException(Kind.STALE, "the registry changed; look and repeat");
+    }
     switch (command.action()) {
       case SetAdminKey set -> setAdminKey(set);
       case UpdateAdminKey update -> updateAdminKey(update);
@@ -147,61 +196,6 @@ final class CommandExecution {
         around.replicas().ask(change));
   }
 
-  /** That it is this administrator's, for this instance, by the right key. */
-  private void requireSigned() {
-    if (!command.administrator().equals(caller.subject())) {
-      throw CommandRefusedException.signature("signed for another administrator");
-    }
-    if (!command.instance().equals(caller.instance())) {
-      throw CommandRefusedException.signature("signed for another instance");
-    }
-    var key = signingKey();
-    if (!MessageDigest.isEqual(command.keyId(), key.fingerprint())) {
-      throw CommandRefusedException.signature("signed by a key that is not registered");
-    }
-    if (!key.verify(Administration.COMMAND_CONTEXT, signed.payload(), signed.signature())) {
-      throw CommandRefusedException.signature("the signature does not hold");
-    }
-    if (!(command.action() instanceof UpdateAdminKey) && signed.newKeySignature().length > 0) {
-      throw new CommandRefusedException(
-          Kind.MALFORMED, "only an update of the key has a signature by a new key");
-    }
-  }
-
-  private AdministratorKey signingKey() {
-    if (command.action() instanceof SetAdminKey(var publicKey, var _)) {
-      if (administrator.isPresent()) {
-        throw new CommandRefusedException(
-            Kind.ALREADY_EXISTS,
-            "you have registered a key already; adminkey update puts another in its place");
-      }
-      return Given.key(publicKey);
-    }
-    return AdministratorKey.read(
-        administrator
-            .orElseThrow(() ->
-                new CommandRefusedException(
-                    Kind.NOT_NOW, "you have not registered a key yet: run adminkey set"))
-            .publicKey());
-  }
-
-  /** That it was signed for the state that is there, and was not executed before. */
-  private void requirePresent() {
-    if (command.expectedGeneration() != registry.generation()) {
-      throw new CommandRefusedException(
-          Kind.STALE,
-          "the registry changed (generation %d, you saw %d); look and repeat"
-              .formatted(registry.generation(), command.expectedGeneration()));
-    }
-    long last = administrator.map(AdministratorRecord::counter).orElse(0L);
-    if (command.counter() <= last) {
-      throw new CommandRefusedException(
-          Kind.STALE,
-          "counter %d is not above that of your last command, %d; look and repeat"
-              .formatted(command.counter(), last));
-    }
-  }
-
   private void setAdminKey(SetAdminKey set) {
     var key = Given.key(set.publicKey());
     requireNobodyElses(key);
@@ -217,6 +211,7 @@ final class CommandExecution {
       throw CommandRefusedException.signature("the new key's signature does not hold");
     }
     requireNobodyElses(key);
+    withdrawCountersignatures();
     change.put(record(caller.subject(), key, present().since()));
     deed = "replaced the key by " + key;
   }
@@ -232,6 +227,7 @@ final class CommandExecution {
       }
       adopt(own);
     }
+    withdrawCountersignatures();
     change.remove(present());
     removeLeaves(caller.subject());
     deed =
@@ -288,7 +284,10 @@ final class CommandExecution {
             subject,
             EnrolmentRecord.Kind.COUNTERSIGNATURE,
             countersign.keyFingerprint(),
-            expires));
+            expires,
+            Optional.of(
+                new EnrolmentRecord.Signer(
+                    caller.subject(), HexFormat.of().formatHex(command.keyId())))));
     bump();
     notes.add(
         "%s may register this key until %s"
@@ -299,32 +298,27 @@ final class CommandExecution {
   }
 
   private void setCertificate(SetCertificate set) {
-    var ca = Given.ca(set.certificate(), now);
+    var ca = prepared.ca().orElseThrow(() -> new IllegalStateException("it was read before"));
     if (ca.publicRoot() && !set.allowPublicRoot()) {
       throw new CommandRefusedException(
           Kind.NOT_NOW,
           "this CA is trusted for the public Internet: whoever buys a certificate of it could"
               + " connect; it is registered only with an explicit --allow-public-root");
     }
-    var before = registry.entry(caller.subject(), set.id());
-    var changed = new ArrayList<>(entries);
-    before.ifPresent(changed::remove);
-    if (changed.size() >= MOST_CERTIFICATES) {
+    boolean replaces = registry.entry(caller.subject(), set.id()).isPresent();
+    var changed = with(registry, caller.subject(), set, now);
+    if (changed.size() > MOST_CERTIFICATES) {
       throw new CommandRefusedException(
           Kind.TOO_MANY, "an instance has at most %d certificates".formatted(MOST_CERTIFICATES));
     }
-    changed.add(new Entry(caller.subject(), set.id(), set.certificate(), now));
-    if (!set.requiredClientChain().isEmpty()) {
-      requireAccepted(changed, set.requiredClientChain());
-    }
+    prepared.ofClient().ifPresent(CommandExecution::requireAccepted);
     entries = List.copyOf(changed);
     bump();
     notes.addAll(ca.notes(now));
-    deed = "%s certificate %s".formatted(before.isPresent() ? "replaced" : "registered", set.id());
+    deed = "%s certificate %s".formatted(replaces ? "replaced" : "registered", set.id());
   }
 
-  private void requireAccepted(List<Entry> changed, List<byte[]> chain) {
-    var verdict = around.anchors(changed).judge(Given.chain(chain), now);
+  private static void requireAccepted(Verdict verdict) {
     switch (verdict) {
       case Verdict.Accepted _ -> {}
       case Verdict.Refused(var reason, var text) ->
@@ -406,6 +400,40 @@ final class CommandExecution {
     }
   }
 
+  /** Whoever took the old key may have vouched with it; what is still wanted is signed again. */
+  private void withdrawCountersignatures() {
+    var given = change.snapshot().countersignatures(caller.instance(), caller.subject());
+    given.forEach(change::remove);
+    if (!given.isEmpty()) {
+      notes.add(
+          "%d countersignatures by your old key are withdrawn: %s"
+              .formatted(
+                  given.size(),
+                  given.stream().map(leave -> leave.subject().id()).collect(joining(", "))));
+    }
+  }
+
+  /** Beside the withdrawal: one that was given before signers were kept has none to withdraw. */
+  private void requireSigner(EnrolmentRecord leave) {
+    var registered =
+        leave
+            .by()
+            .filter(by ->
+                change
+                    .snapshot()
+                    .administrator(caller.instance(), by.subject())
+                    .map(AdministratorRecord::publicKey)
+                    .map(key -> HexFormat.of().formatHex(AdministratorKey.fingerprint(key)))
+                    .filter(by.keyFingerprint()::equals)
+                    .isPresent());
+    if (registered.isEmpty()) {
+      throw new CommandRefusedException(
+          Kind.REJECTED,
+          "the key that countersigned is no longer registered; ask an administrator to countersign"
+              + " again");
+    }
+  }
+
   private void requireInvitation(List<EnrolmentRecord> leaves, String code) {
     requireProof(
         leaves,
@@ -426,6 +454,9 @@ final class CommandExecution {
     }
     if (!now.isBefore(leave.get().expires())) {
       throw new CommandRefusedException(Kind.REJECTED, remedy, "the " + what + " has expired");
+    }
+    if (kind == EnrolmentRecord.Kind.COUNTERSIGNATURE) {
+      requireSigner(leave.get());
     }
   }
 
