@@ -136,12 +136,12 @@ final class AdminKeySet extends ServiceCommand {
             + " repeat with the pair that is kept: %s adminkey set --crn %s --admin-priv-key %s")
         .formatted(
             name,
-            crn,
+            Shown.word(crn),
             Fingerprint.of(registration.pair()),
-            seen.issuer(),
-            seen.subject(),
+            Shown.word(seen.issuer()),
+            Shown.word(seen.subject()),
             name,
-            crn,
-            registration.keyFile());
+            Shown.word(crn),
+            Shown.word(registration.keyFile()));
   }
 }

@@ -130,7 +130,7 @@ public final class Main {
             "%s: %s; see: %s --help"
                 .formatted(
                     root(command).getCommandName(),
-                    message,
+                    Shown.line(message),
                     command.getCommandSpec().qualifiedName()));
     return CommandLine.ExitCode.USAGE;
   }
@@ -160,7 +160,7 @@ public final class Main {
           case IllegalArgumentException refused -> String.valueOf(refused.getMessage());
           default -> "unexpected error: " + thrown;
         };
-    return message.replaceAll("\\s*\\R\\s*", " ");
+    return Shown.line(message.replaceAll("\\s*\\R\\s*", " "));
   }
 
   private static String reason(CertificateManagerException refused) {

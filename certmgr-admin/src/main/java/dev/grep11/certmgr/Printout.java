@@ -76,13 +76,13 @@ final class Printout {
   /** A line of the text form alone. */
   void text(String line) {
     if (form == Form.TEXT) {
-      out.println(line);
+      out.println(Shown.line(line));
     }
   }
 
   /** Something that is not what the command was asked for but should be known. */
   void aside(String line) {
-    err.println(line);
+    err.println(Shown.line(line));
   }
 
   /**

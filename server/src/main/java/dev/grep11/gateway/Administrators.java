@@ -1,5 +1,7 @@
 package dev.grep11.gateway;
 
+import static java.util.stream.Collectors.joining;
+
 import dev.grep11.gateway.audit.AdministrativeAction;
 import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.audit.AuditHead;
@@ -18,6 +20,7 @@ import java.time.Instant;
 import java.time.InstantSource;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.UUID;
 
@@ -79,7 +82,7 @@ public final class Administrators {
    */
   public Invitation invite(UUID instance, Subject subject, Duration holds) {
     var invitation = invitation(subject, holds);
-    return changing(
+    changing(
         AdministrativeAction.ADMIN_KEY_INVITE,
         "admin invite",
         instance,
@@ -93,7 +96,8 @@ public final class Administrators {
           put(change, instance, invitation);
           return "invited until " + invitation.expires();
         },
-        invitation);
+        () -> invitation.code().close());
+    return invitation;
   }
 
   /**
@@ -104,7 +108,7 @@ public final class Administrators {
    */
   public Invitation recover(UUID instance, Subject subject, String fingerprint, Duration holds) {
     var invitation = invitation(subject, holds);
-    return changing(
+    changing(
         AdministrativeAction.ADMIN_KEY_RECOVER,
         "admin recover",
         instance,
@@ -123,6 +127,9 @@ public final class Administrators {
                     .formatted(subject.id(), fingerprint(administrator), fingerprint));
           }
           change.remove(administrator);
+          // Whoever found the lost key may have vouched with it.
+          var vouched = change.snapshot().countersignatures(instance, subject);
+          vouched.forEach(change::remove);
           var registry =
               change
                   .snapshot()
@@ -132,9 +139,67 @@ public final class Administrators {
           // Whatever was signed for the state before does not hold in the one after.
           change.replace(registry.next(registry.entries()));
           put(change, instance, invitation);
-          return "removed key " + fingerprint(administrator);
+          return "removed key %s%s"
+              .formatted(
+                  fingerprint(administrator),
+                  vouched.isEmpty()
+                      ? ""
+                      : "; countersignatures by it are withdrawn: " + subjects(vouched));
         },
-        invitation);
+        () -> invitation.code().close());
+    return invitation;
+  }
+
+  /**
+   * Leave to register a first key that was given and not used.
+   *
+   * @param by who countersigned; empty for an invitation by an operator
+   */
+  public record Leave(
+      EnrolmentRecord.Kind kind, Subject subject, Optional<Subject> by, Instant expires) {}
+
+  /** All leaves to register a first key with an instance, also those that have expired. */
+  public List<Leave> leaves(UUID instance) {
+    var snapshot = store.snapshot();
+    var _ = require(snapshot, instance);
+    return snapshot.enrolments(instance).stream()
+        .map(each ->
+            new Leave(
+                each.kind(),
+                each.subject(),
+                each.by().map(EnrolmentRecord.Signer::subject),
+                each.expires()))
+        .toList();
+  }
+
+  /**
+   * Takes every leave of a subject to register a first key back.
+   *
+   * @throws StartException when there is none
+   */
+  public void withdraw(UUID instance, Subject subject) {
+    changing(
+        AdministrativeAction.ADMIN_KEY_WITHDRAW,
+        "admin withdraw",
+        instance,
+        subject,
+        change -> {
+          var leaves = change.snapshot().enrolments(instance, subject);
+          if (leaves.isEmpty()) {
+            throw new StartException(
+                subject.id() + " has no leave to register a key; see: grep11 admin list");
+          }
+          leaves.forEach(change::remove);
+          return "withdrew "
+              + leaves.stream()
+                  .map(each -> each.kind().name().toLowerCase(Locale.ROOT))
+                  .collect(joining(" and "));
+        },
+        () -> {});
+  }
+
+  private static String subjects(List<EnrolmentRecord> leaves) {
+    return leaves.stream().map(leave -> leave.subject().id()).collect(joining(", "));
   }
 
   private Invitation invitation(Subject subject, Duration holds) {
@@ -148,7 +213,8 @@ public final class Administrators {
             invitation.subject(),
             EnrolmentRecord.Kind.INVITATION,
             invitation.code().hash(),
-            invitation.expires()));
+            invitation.expires(),
+            Optional.empty()));
   }
 
   private interface Deed {
@@ -156,24 +222,24 @@ public final class Administrators {
     String in(Store.Change change);
   }
 
-  private Invitation changing(
+  private void changing(
       AdministrativeAction action,
       String request,
       UUID instance,
       Subject subject,
       Deed deed,
-      Invitation invitation) {
+      Runnable undone) {
     try {
-      return store.change(change -> {
+      store.<Boolean>change(change -> {
         var record = require(change.snapshot(), instance);
         var done = deed.in(change);
         // Last, so that what is recorded is about to be committed.
         write(event(action, request, record, subject, done, Optional.empty()))
             .ifPresent(head -> AuditHeads.put(change, head));
-        return invitation;
+        return true;
       });
     } catch (RuntimeException e) {
-      invitation.code().close();
+      undone.run();
       var record = require(store.snapshot(), instance);
       write(
               event(

@@ -44,7 +44,8 @@ import java.util.stream.Stream;
  *     refuses every crypto rpc while none is registered
  * @param revocations files of client certificates that are refused although their CA is registered
  * @param enrolment what a certificate administrator needs to register a first key
- * @param administrativeCallsPerMinute that an address has at the certificate manager, and a subject
+ * @param administrativeCallsPerMinute of each kind at the certificate manager: that an address may
+ *     have refused, and that an administrator may make with a signature, or without
  * @param instance the one instance of the crypto port; empty when it serves several and host name
  *     or header selects
  * @param identityPoll how often the server's certificate files are looked at

@@ -139,7 +139,7 @@ class AdministrationLimitsTest {
   }
 
   @Test
-  void whoCallsTooOftenIsHeldBackAndChangesNothing() throws Exception {
+  void whoAsksTooOftenIsHeldBackAndASignedCommandIsNot() throws Exception {
     var administrator = administrator();
     var signed = administrator.sign(administrator.set("late", ROOT.der()));
     Status.Code code = Status.Code.OK;
@@ -151,10 +151,6 @@ class AdministrationLimitsTest {
       }
     }
     assertThat(code).isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
-    assertThatThrownBy(() -> administrator.client.execute(signed))
-        .hasMessageContaining("RESOURCE_EXHAUSTED");
-    try (var host = Host.open(running.config)) {
-      assertThat(host.store().findRegistry(running.instance).orElseThrow().entries()).isEmpty();
-    }
+    assertThat(administrator.client.execute(signed).getLocked()).isTrue();
   }
 }

@@ -333,6 +333,131 @@ class CertificateManagerTest {
     second.execute(second.setKey(""));
   }
 
+  private static Command.Builder countersigning(
+      TestAdministrator signer, TestAdministrator newcomer) {
+    return signer
+        .command()
+        .setCountersign(
+            Countersign.newBuilder()
+                .setIssuer(ISSUER)
+                .setSubject(newcomer.subject)
+                .setKeyFingerprint(
+                    ByteString.copyFrom(sha256(newcomer.pair.getPublic().getEncoded()))));
+  }
+
+  @Test
+  void aCountersignatureEndsWithTheKeyThatGaveIt() throws Exception {
+    var settings = new HashMap<>(INVITED);
+    settings.put("/enrolment", "countersigned");
+    start(settings);
+    var signer = admin("signer", p256()).enrolled();
+    var newcomer = admin("newcomer", p256());
+    signer.execute(countersigning(signer, newcomer));
+    var next = p256();
+    assertThat(signer.client.execute(signer.update(next)).getNotesList())
+        .anySatisfy(note -> assertThat(note).contains("newcomer"));
+    signer.pair = next;
+    refused(
+        Status.Code.PERMISSION_DENIED,
+        "must countersign",
+        () -> newcomer.execute(newcomer.setKey("")));
+
+    signer.execute(countersigning(signer, newcomer));
+    try (var host = Host.open(running().config)) {
+      var administrators = host.administrators();
+      assertThat(administrators.leaves(running().instance))
+          .singleElement()
+          .satisfies(leave -> {
+            assertThat(leave.subject().id()).isEqualTo("newcomer");
+            assertThat(leave.by()).contains(new Subject(ISSUER, "signer"));
+          });
+      administrators
+          .recover(
+              running().instance,
+              new Subject(ISSUER, "signer"),
+              administrators.list(running().instance).getFirst().fingerprint(),
+              Duration.ofHours(1))
+          .code()
+          .close();
+      assertThat(administrators.leaves(running().instance))
+          .singleElement()
+          .satisfies(leave -> assertThat(leave.subject().id()).isEqualTo("signer"));
+    }
+  }
+
+  @Test
+  void leaveToEnrolCanBeWithdrawnOnTheHost() throws Exception {
+    start(INVITED);
+    var newcomer = admin("newcomer", p256());
+    var code = invite("newcomer");
+    try (var host = Host.open(running().config)) {
+      var administrators = host.administrators();
+      var subject = new Subject(ISSUER, "newcomer");
+      administrators.withdraw(running().instance, subject);
+      assertThat(administrators.leaves(running().instance)).isEmpty();
+      assertThatThrownBy(() -> administrators.withdraw(running().instance, subject))
+          .hasMessageContaining("no leave");
+    }
+    refused(
+        Status.Code.PERMISSION_DENIED,
+        "no valid invitation",
+        () -> newcomer.execute(newcomer.setKey(code)));
+  }
+
+  @Test
+  void neitherAStrangerNorTheThiefOfATokenLocksAnAdministratorOut() throws Exception {
+    var settings = new HashMap<>(INVITED);
+    settings.put("/limits/administrativeCallsPerMinute", 10);
+    start(settings);
+    var instance = running().instance.toString();
+    assertThat(running().grant("admin", "Certificate Manager")).isTrue();
+    var stranger = client(running().gateway);
+    var calls = new ArrayList<com.google.common.util.concurrent.ListenableFuture<?>>();
+    var async = CertificateManagerGrpc.newFutureStub(stranger.getChannel());
+    for (int i = 0; i < 40; i++) {
+      calls.add(async.getAdminKey(GetAdminKeyRequest.newBuilder().setInstance(instance).build()));
+    }
+    for (var call : calls) {
+      assertThatThrownBy(call::get).hasMessageContaining("UNAUTHENTICATED");
+    }
+    // From the same address, at once.
+    var admin = new TestAdministrator(running(), "admin", p256(), running().gateway);
+    admin.execute(admin.setKey(invite("admin")));
+    var template = admin.command();
+
+    // A thief has the token and not the key.
+    var thief = new TestAdministrator(running(), "admin", p256(), running().gateway);
+    var stolen =
+        thief.sign(
+            template
+                .clone()
+                .setKeyId(ByteString.copyFrom(sha256(thief.pair.getPublic().getEncoded())))
+                .setSetCertificate(
+                    dev.grep11.proto.certmgr.SetCertificate.newBuilder().setId("x")));
+    int tooMany = 0;
+    for (int i = 0; i < 20; i++) {
+      try {
+        thief.client.execute(stolen);
+      } catch (StatusRuntimeException e) {
+        tooMany += e.getStatus().getCode() == Status.Code.RESOURCE_EXHAUSTED ? 1 : 0;
+      }
+    }
+    assertThat(tooMany).isPositive();
+    var result =
+        admin.execute(
+            template.setSetCertificate(
+                dev.grep11.proto.certmgr.SetCertificate.newBuilder()
+                    .setId("a")
+                    .setCertificate(ByteString.copyFrom(ca()))));
+    assertThat(result.getLocked()).isTrue();
+
+    running().gateway.close();
+    assertThat(running().events("hs-crypto.mtlscert.attempts"))
+        .singleElement()
+        .satisfies(event ->
+            assertThat(event.at("/reason/reasonForFailure").asText()).contains("more calls"));
+  }
+
   @Test
   void s6AnUpdateIsSignedByBothKeysAndTheOldOneEndsAtOnce() throws Exception {
     start(INVITED);

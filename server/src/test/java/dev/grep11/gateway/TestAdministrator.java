@@ -40,7 +40,7 @@ final class TestAdministrator {
   final CertificateManagerBlockingStub client;
   KeyPair pair;
 
-  private TestAdministrator(RunningGateway running, String subject, KeyPair pair, Gateway through)
+  TestAdministrator(RunningGateway running, String subject, KeyPair pair, Gateway through)
       throws Exception {
     this.running = running;
     this.subject = subject;

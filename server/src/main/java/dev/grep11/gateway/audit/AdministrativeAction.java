@@ -7,8 +7,8 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * The events of the certificate manager: the eight that the original service documents, and three
- * of this gateway for what the original does not have.
+ * The events of the certificate manager: the eight that the original service documents, and four of
+ * this gateway for what the original does not have.
  */
 public enum AdministrativeAction {
   ADMIN_KEY_CREATE(Target.ADMIN_KEY, "create", Severity.CRITICAL),
@@ -25,7 +25,9 @@ public enum AdministrativeAction {
   /** An operator on the host lets somebody register a first key. */
   ADMIN_KEY_INVITE(Target.ADMIN_KEY, "invite", Severity.CRITICAL),
   /** An operator on the host takes a lost key away. */
-  ADMIN_KEY_RECOVER(Target.ADMIN_KEY, "recover", Severity.CRITICAL);
+  ADMIN_KEY_RECOVER(Target.ADMIN_KEY, "recover", Severity.CRITICAL),
+  /** An operator on the host takes leave to register a first key back. */
+  ADMIN_KEY_WITHDRAW(Target.ADMIN_KEY, "withdraw", Severity.CRITICAL);
 
   private static final Map<String, AdministrativeAction> BY_NAME =
       Arrays.stream(values())

@@ -12,8 +12,6 @@ import dev.grep11.gateway.certmgr.Command.UpdateAdminKey;
 import dev.grep11.gateway.certmgr.CommandRefusedException.Kind;
 import dev.grep11.gateway.certmgr.CommandRefusedException.Reason;
 import dev.grep11.gateway.store.AdministratorRecord;
-import dev.grep11.gateway.store.EnrolmentRecord;
-import dev.grep11.gateway.store.EventRecord;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.RegistryRecord;
 import dev.grep11.gateway.store.RegistryRecord.Entry;
@@ -22,27 +20,18 @@ import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreException;
 import dev.grep11.gateway.store.StoreFollower;
 import dev.grep11.gateway.store.Subject;
-import dev.grep11.gateway.trust.ClientCa;
 import dev.grep11.gateway.trust.TrustAnchors;
 import dev.grep11.gateway.trust.Verdict;
-import java.io.ByteArrayInputStream;
-import java.security.MessageDigest;
-import java.security.cert.CertificateException;
-import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
-import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
-import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.function.Function;
-import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -65,21 +54,12 @@ public final class Administration {
   /** What a new key signs, to show that somebody has it. */
   public static final String NEW_KEY_CONTEXT = "grep11-gateway certificate manager new key v1";
 
-  static final int MOST_CERTIFICATES = 100;
-  private static final int LONGEST_CERTIFICATE = 16 * 1024;
-  private static final int LONGEST_CHAIN = 8;
-  private static final Duration COUNTERSIGNATURE_HOLDS = Duration.ofHours(24);
-
-  /** Beyond it a clock is said to be wrong. */
-  private static final Duration CLOCKS_AGREE = Duration.ofMinutes(5);
+  private static final String UNREACHABLE =
+      "the registry cannot be reached at present; look before you repeat";
 
   private final Store store;
   private final StoreFollower follower;
-  private final Replicas replicas;
-  private final AdministrativeEvents events;
-  private final Function<List<X509Certificate>, TrustAnchors> trust;
-  private final Rules rules;
-  private final InstantSource clock;
+  private final CommandExecution.Surroundings around;
 
   /**
    * What the operator decides.
@@ -87,7 +67,11 @@ public final class Administration {
    * @param certificatesRequired whether the last client CA must stay, and calls are refused while
    *     there is none
    */
-  public record Rules(Enrolment enrolment, boolean certificatesRequired) {}
+  public record Rules(Enrolment enrolment, boolean certificatesRequired) {
+    boolean locks(RegistryRecord registry) {
+      return certificatesRequired || !registry.entries().isEmpty();
+    }
+  }
 
   public Administration(
       Store store,
@@ -99,11 +83,7 @@ public final class Administration {
       InstantSource clock) {
     this.store = store;
     this.follower = follower;
-    this.replicas = replicas;
-    this.events = events;
-    this.trust = trust;
-    this.rules = rules;
-    this.clock = clock;
+    this.around = new CommandExecution.Surroundings(replicas, events, trust, rules, clock);
   }
 
   // ---- Commands
@@ -120,474 +100,55 @@ public final class Administration {
         signed.command().action().event(),
         about(caller, signed.command().action()),
         () -> {
-          if (!events.available()) {
+          if (!around.events().available()) {
             throw unrecorded();
           }
-          var done = store.change(change -> new Step(change, caller, signed).run());
-          events.committed(done.event());
-          return done.result(replicas.await(done.asked(), clock.instant()));
+          // As fresh as the transaction will find it; the store's one writer is not asked yet.
+          follower.refresh();
+          var check = CommandCheck.of(confirmed(), caller, signed);
+          check.requireSigned();
+          check.requirePresent();
+          var prepared = CommandExecution.Prepared.of(around, check);
+          var done = change(caller, signed, prepared);
+          around.events().committed(done.event());
+          return done.result(around.replicas().await(done.asked(), now()));
         });
   }
 
-  /** What a transaction did. */
-  private record Done(
-      RegistryRecord registry,
-      Subject owner,
-      List<String> notes,
-      Optional<Subject> adoptedBy,
-      boolean locked,
-      EventRecord event,
-      Replicas.Asked asked) {
-    CommandResult result(Replicas.Standing standing) {
-      int own = (int) registry.entries().stream().filter(e -> e.owner().equals(owner)).count();
-      return new CommandResult(
-          registry.generation(),
-          locked,
-          own,
-          registry.entries().size() - own,
-          standing.confirmed(),
-          standing.outstanding(),
-          standing.binding(),
-          notes,
-          adoptedBy);
-    }
-  }
-
-  /** A transaction under way. */
-  private final class Step {
-    private final Store.Change change;
-    private final Administrator caller;
-    private final SignedCommand signed;
-    private final Command command;
-    private final Instant now = clock.instant();
-    private final InstanceRecord instance;
-    private final RegistryRecord registry;
-    private final Optional<AdministratorRecord> administrator;
-    private final StandingRules standing;
-    private final List<String> notes = new ArrayList<>();
-    private List<Entry> entries;
-    private Optional<Subject> adoptedBy = Optional.empty();
-    private String deed = "";
-
-    Step(Store.Change change, Administrator caller, SignedCommand signed) {
-      this.change = change;
-      this.caller = caller;
-      this.signed = signed;
-      this.command = signed.command();
-      var snapshot = change.snapshot();
-      this.instance = requireInstance(snapshot, caller.instance());
-      this.registry = requireRegistry(snapshot, caller.instance());
-      this.administrator = snapshot.administrator(caller.instance(), caller.subject());
-      this.entries = registry.entries();
-      this.standing = StandingRules.of(rules, snapshot.live(now));
-    }
-
-    Done run() {
-      requireSigned();
-      requirePresent();
-      switch (command.action()) {
-        case SetAdminKey set -> setAdminKey(set);
-        case UpdateAdminKey update -> updateAdminKey(update);
-        case DeleteAdminKey delete -> deleteAdminKey(delete);
-        case Countersign countersign -> countersign(countersign);
-        case SetCertificate set -> setCertificate(set);
-        case DeleteCertificate delete -> deleteCertificate(delete);
-      }
-      noteClock();
-      var after = registry.next(entries);
-      if (!change.replace(after)) {
-        throw new IllegalStateException("the registry was read in this transaction");
-      }
-      var consequence = consequence();
-      consequence.ifPresent(notes::add);
-      var row =
-          events.row(
-              event(
-                  caller,
-                  instance.crn(),
-                  command.action().event(),
-                  about(caller, command.action()),
-                  AuditEvent.Outcome.SUCCESS,
-                  AuditEvent.Reason.OK,
-                  new AuditEvent.ResponseData(deed, consequence)));
-      change.add(row);
-      return new Done(
-          after,
-          caller.subject(),
-          List.copyOf(notes),
-          adoptedBy,
-          locked(after),
-          row,
-          replicas.ask(change));
-    }
-
-    /** That it is this administrator's, for this instance, by the right key. */
-    private void requireSigned() {
-      if (!command.administrator().equals(caller.subject())) {
-        throw CommandRefusedException.signature("signed for another administrator");
-      }
-      if (!command.instance().equals(caller.instance())) {
-        throw CommandRefusedException.signature("signed for another instance");
-      }
-      var key = signingKey();
-      if (!MessageDigest.isEqual(command.keyId(), key.fingerprint())) {
-        throw CommandRefusedException.signature("signed by a key that is not registered");
-      }
-      if (!key.verify(COMMAND_CONTEXT, signed.payload(), signed.signature())) {
-        throw CommandRefusedException.signature("the signature does not hold");
-      }
-      if (!(command.action() instanceof UpdateAdminKey) && signed.newKeySignature().length > 0) {
-        throw new CommandRefusedException(
-            Reason.MALFORMED, "only an update of the key has a signature by a new key");
-      }
-    }
-
-    private AdministratorKey signingKey() {
-      if (command.action() instanceof SetAdminKey(var publicKey, var _)) {
-        if (administrator.isPresent()) {
-          throw new CommandRefusedException(
-              Reason.ALREADY_REGISTERED,
-              "you have registered a key already; adminkey update puts another in its place");
-        }
-        return readKey(publicKey);
-      }
-      return AdministratorKey.read(
-          administrator
-              .orElseThrow(() ->
-                  new CommandRefusedException(
-                      Reason.NO_ADMINISTRATOR_KEY,
-                      "you have not registered a key yet: run adminkey set"))
-              .publicKey());
-    }
-
-    /** That it was signed for the state that is there, and was not executed before. */
-    private void requirePresent() {
-      if (command.expectedGeneration() != registry.generation()) {
-        throw new CommandRefusedException(
-            Reason.OUTDATED,
-            "the registry changed (generation %d, you saw %d); look and repeat"
-                .formatted(registry.generation(), command.expectedGeneration()));
-      }
-      long last = administrator.map(AdministratorRecord::counter).orElse(0L);
-      if (command.counter() <= last) {
-        throw new CommandRefusedException(
-            Reason.OUTDATED,
-            "counter %d is not above that of your last command, %d; look and repeat"
-                .formatted(command.counter(), last));
-      }
-    }
-
-    private void setAdminKey(SetAdminKey set) {
-      var key = readKey(set.publicKey());
-      requireNobodyElses(key);
-      requireLeave(set, key);
-      removeLeaves(caller.subject());
-      change.put(record(caller.subject(), key, now));
-      deed = "registered key " + key;
-    }
-
-    private void updateAdminKey(UpdateAdminKey update) {
-      var key = readKey(update.publicKey());
-      if (!key.verify(NEW_KEY_CONTEXT, signed.payload(), signed.newKeySignature())) {
-        throw CommandRefusedException.signature("the new key's signature does not hold");
-      }
-      requireNobodyElses(key);
-      change.put(record(caller.subject(), key, present().since()));
-      deed = "replaced the key by " + key;
-    }
-
-    private void deleteAdminKey(DeleteAdminKey delete) {
-      var own = entries.stream().filter(this::isOwn).toList();
-      if (!own.isEmpty()) {
-        if (!delete.force()) {
-          throw new CommandRefusedException(
-              Reason.CERTIFICATES_HELD,
-              "you still hold %d certificates; delete them first, or hand them over (--force)"
-                  .formatted(own.size()));
-        }
-        adopt(own);
-      }
-      change.remove(present());
-      removeLeaves(caller.subject());
-      deed =
-          "removed the key"
-              + adoptedBy.map(to -> "; certificates handed over to " + to.id()).orElse("");
-    }
-
-    private void adopt(List<Entry> own) {
-      var heir =
-          change.snapshot().administrators(caller.instance()).stream()
-              .filter(other -> !other.subject().equals(caller.subject()))
-              .min(
-                  Comparator.comparing(AdministratorRecord::since)
-                      .thenComparing(other -> other.subject().id()))
-              .orElseThrow(() ->
-                  new CommandRefusedException(
-                      Reason.NOBODY_TO_HAND_OVER_TO,
-                      "there is no other administrator to hand them over to"))
-              .subject();
-      var clashes =
-          own.stream().map(Entry::id).filter(id -> registry.entry(heir, id).isPresent()).toList();
-      if (!clashes.isEmpty()) {
-        throw new CommandRefusedException(
-            Reason.NOBODY_TO_HAND_OVER_TO,
-            "administrator %s has certificates of the same id: %s"
-                .formatted(heir.id(), String.join(", ", clashes)));
-      }
-      entries =
-          entries.stream()
-              .map(entry ->
-                  isOwn(entry)
-                      ? new Entry(heir, entry.id(), entry.certificate(), entry.registered())
-                      : entry)
-              .toList();
-      adoptedBy = Optional.of(heir);
-      notes.add("%d certificates now belong to %s".formatted(own.size(), heir.id()));
-    }
-
-    private void countersign(Countersign countersign) {
-      if (!standing.enrolments().contains(Enrolment.COUNTERSIGNED)) {
-        throw new CommandRefusedException(
-            Reason.NOT_COUNTERSIGNED_HERE,
-            "this gateway does not enrol administrators by countersignature (enrolment: %s)"
-                .formatted(rules.enrolment().name().toLowerCase(Locale.ROOT)));
-      }
-      var subject = countersign.subject();
-      if (change.snapshot().administrator(caller.instance(), subject).isPresent()) {
-        throw new CommandRefusedException(
-            Reason.ALREADY_REGISTERED, subject.id() + " has registered a key already");
-      }
-      var expires = now.plus(COUNTERSIGNATURE_HOLDS);
-      change.put(
-          new EnrolmentRecord(
-              caller.instance(),
-              subject,
-              EnrolmentRecord.Kind.COUNTERSIGNATURE,
-              countersign.keyFingerprint(),
-              expires));
-      bump();
-      notes.add(
-          "%s may register this key until %s"
-              .formatted(subject.id(), expires.truncatedTo(ChronoUnit.SECONDS)));
-      deed =
-          "countersigned key %s of %s"
-              .formatted(HexFormat.of().formatHex(countersign.keyFingerprint()), subject.id());
-    }
-
-    private void setCertificate(SetCertificate set) {
-      var ca = readCa(set.certificate());
-      if (ca.publicRoot() && !set.allowPublicRoot()) {
-        throw new CommandRefusedException(
-            Reason.PUBLIC_ROOT,
-            "this CA is trusted for the public Internet: whoever buys a certificate of it could"
-                + " connect; it is registered only with an explicit --allow-public-root");
-      }
-      var before = registry.entry(caller.subject(), set.id());
-      var changed = new ArrayList<>(entries);
-      before.ifPresent(changed::remove);
-      if (changed.size() >= MOST_CERTIFICATES) {
-        throw new CommandRefusedException(
-            Reason.TOO_MANY_CERTIFICATES,
-            "an instance has at most %d certificates".formatted(MOST_CERTIFICATES));
-      }
-      changed.add(new Entry(caller.subject(), set.id(), set.certificate(), now));
-      if (!set.requiredClientChain().isEmpty()) {
-        requireAccepted(changed, set.requiredClientChain());
-      }
-      entries = List.copyOf(changed);
-      bump();
-      notes.addAll(ca.notes(now));
-      deed =
-          "%s certificate %s".formatted(before.isPresent() ? "replaced" : "registered", set.id());
-    }
-
-    private void requireAccepted(List<Entry> changed, List<byte[]> chain) {
-      var verdict = anchors(changed.stream()).judge(readChain(chain), now);
-      switch (verdict) {
-        case Verdict.Accepted _ -> {}
-        case Verdict.Refused(var reason, var text) ->
-            throw new CommandRefusedException(
-                Reason.CLIENT_WOULD_BE_REFUSED,
-                "nothing was changed: the client would be refused afterwards (%s): %s"
-                    .formatted(word(reason), text));
-      }
-    }
-
-    private void deleteCertificate(DeleteCertificate delete) {
-      var entry =
-          registry
-              .entry(caller.subject(), delete.id())
-              .orElseThrow(() -> noCertificate(delete.id()));
-      if (entries.size() == 1 && standing.certificatesRequired()) {
-        throw new CommandRefusedException(
-            Reason.LAST_CERTIFICATE,
-            "this is the last client CA of the instance, and the operator requires client"
-                + " certificates (clientCertificates: required)");
-      }
-      entries = entries.stream().filter(other -> !other.equals(entry)).toList();
-      bump();
-      deed = "removed certificate " + delete.id();
-    }
-
-    /** Keeps the counter of a command that leaves its administrator as it is. */
-    private void bump() {
-      var own = present();
-      change.put(
-          new AdministratorRecord(
-              own.instance(), own.subject(), own.publicKey(), command.counter(), own.since()));
-    }
-
-    private AdministratorRecord record(Subject subject, AdministratorKey key, Instant since) {
-      return new AdministratorRecord(
-          caller.instance(), subject, key.encoded(), command.counter(), since);
-    }
-
-    private AdministratorRecord present() {
-      return administrator.orElseThrow(
-          () -> new IllegalStateException("the signature was compared with its key"));
-    }
-
-    private boolean isOwn(Entry entry) {
-      return entry.owner().equals(caller.subject());
-    }
-
-    /** Each administrator has a key of its own, or a signature would not tell who it was. */
-    private void requireNobodyElses(AdministratorKey key) {
-      var taken =
-          change.snapshot().administrators(caller.instance()).stream()
-              .anyMatch(other -> MessageDigest.isEqual(other.publicKey(), key.encoded()));
-      if (taken) {
-        throw new CommandRefusedException(
-            Reason.ALREADY_REGISTERED, "this key is registered already; make a new one");
-      }
-    }
-
-    private void requireLeave(SetAdminKey set, AdministratorKey key) {
-      standing.enrolments().forEach(enrolment -> requireLeave(enrolment, set, key));
-    }
-
-    private void requireLeave(Enrolment enrolment, SetAdminKey set, AdministratorKey key) {
-      var leaves = change.snapshot().enrolments(caller.instance(), caller.subject());
-      var first = change.snapshot().administrators(caller.instance()).isEmpty();
-      switch (enrolment) {
-        case OPEN -> {}
-        case INVITED -> requireInvitation(leaves, set.invitation());
-        case COUNTERSIGNED -> {
-          if (first) {
-            requireInvitation(leaves, set.invitation());
-          } else {
-            requireProof(
-                leaves,
-                EnrolmentRecord.Kind.COUNTERSIGNATURE,
-                key.fingerprint(),
-                Reason.COUNTERSIGNATURE_NEEDED,
-                "an administrator of the instance must countersign this key first: adminkey"
-                    + " countersign --subject %s --fingerprint %s"
-                        .formatted(caller.subject().id(), key));
-          }
-        }
-      }
-    }
-
-    private void requireInvitation(List<EnrolmentRecord> leaves, String code) {
-      requireProof(
-          leaves,
-          EnrolmentRecord.Kind.INVITATION,
-          InvitationCode.hash(code),
-          Reason.INVITATION_NEEDED,
-          "no valid invitation; the operator makes one on the host: grep11 admin invite");
-    }
-
-    private void requireProof(
-        List<EnrolmentRecord> leaves,
-        EnrolmentRecord.Kind kind,
-        byte[] proof,
-        Reason reason,
-        String remedy) {
-      var leave = leaves.stream().filter(each -> each.kind() == kind).findFirst();
-      var what = kind.name().toLowerCase(Locale.ROOT);
-      if (leave.isEmpty()) {
-        throw new CommandRefusedException(reason, remedy, "there is no " + what);
-      }
-      if (!MessageDigest.isEqual(leave.get().proof(), proof)) {
-        throw new CommandRefusedException(reason, remedy, "not the one of the " + what);
-      }
-      if (!now.isBefore(leave.get().expires())) {
-        throw new CommandRefusedException(reason, remedy, "the " + what + " has expired");
-      }
-    }
-
-    private void removeLeaves(Subject subject) {
-      change.snapshot().enrolments(caller.instance(), subject).forEach(change::remove);
-    }
-
-    private Optional<String> consequence() {
-      boolean before = !registry.entries().isEmpty();
-      boolean after = !entries.isEmpty();
-      if (before == after) {
-        return Optional.empty();
-      }
-      return Optional.of(
-          after
-              ? "mutual TLS is now on for the instance: every client needs a certificate of a"
-                  + " registered CA"
-              : "mutual TLS is now off for the instance: clients connect without certificates");
-    }
-
-    private void noteClock() {
-      var apart = Duration.between(command.time(), now).abs();
-      if (apart.compareTo(CLOCKS_AGREE) > 0) {
-        notes.add(
-            "your clock and the gateway's are %d s apart; signatures do not depend on it"
-                .formatted(apart.toSeconds()));
-      }
-    }
-  }
-
-  private static AdministratorKey readKey(byte[] publicKey) {
+  /**
+   * Whether the administrator's registered key signed a command, as far as is known without asking
+   * the store. It decides nothing but against which budget the command counts.
+   */
+  public boolean isByRegisteredKey(Administrator caller, SignedCommand signed) {
     try {
-      return AdministratorKey.read(publicKey);
-    } catch (IllegalArgumentException e) {
-      throw new CommandRefusedException(Reason.MALFORMED, "public key: " + e.getMessage());
+      return CommandCheck.of(confirmed(), caller, signed).isByRegisteredKey();
+    } catch (CommandRefusedException e) {
+      return false;
     }
   }
 
-  private ClientCa readCa(byte[] der) {
-    requireLength(der);
+  private CommandExecution.Done change(
+      Administrator caller, SignedCommand signed, CommandExecution.Prepared prepared) {
     try {
-      return ClientCa.read(der, clock.instant());
-    } catch (IllegalArgumentException e) {
-      throw new CommandRefusedException(Reason.MALFORMED, "certificate: " + e.getMessage());
+      return store.change(
+          change -> new CommandExecution(around, change, caller, signed, prepared).run());
+    } catch (StoreException e) {
+      // It may be committed: not anchored, or the connection broke at the wrong moment.
+      var refused =
+          new CommandRefusedException(
+              Reason.UNAVAILABLE,
+              UNREACHABLE,
+              "outcome unknown; see the event of the change: " + e.getMessage());
+      refused.initCause(e);
+      throw refused;
     }
   }
 
-  private static List<X509Certificate> readChain(List<byte[]> chain) {
-    if (chain.isEmpty() || chain.size() > LONGEST_CHAIN) {
-      throw new CommandRefusedException(
-          Reason.MALFORMED, "a client's chain has 1 to %d certificates".formatted(LONGEST_CHAIN));
-    }
-    return chain.stream().map(Administration::readX509).toList();
-  }
-
-  private static X509Certificate readX509(byte[] der) {
-    requireLength(der);
-    try {
-      var in = new ByteArrayInputStream(der);
-      var certificate = CertificateFactory.getInstance("X.509").generateCertificate(in);
-      if (in.available() == 0 && certificate instanceof X509Certificate x509) {
-        return x509;
-      }
-    } catch (CertificateException e) {
-      // As for what is no X.509 certificate alone.
-    }
-    throw new CommandRefusedException(Reason.MALFORMED, "not one X.509 certificate in DER");
-  }
-
-  private static void requireLength(byte[] der) {
-    if (der.length == 0 || der.length > LONGEST_CERTIFICATE) {
-      throw new CommandRefusedException(
-          Reason.MALFORMED, "a certificate has 1 to %d bytes".formatted(LONGEST_CERTIFICATE));
-    }
+  private Snapshot confirmed() {
+    return follower
+        .current()
+        .orElseThrow(() ->
+            new CommandRefusedException(Reason.UNAVAILABLE, "the registry could not be confirmed"));
   }
 
   // ---- Questions
@@ -640,7 +201,7 @@ public final class Administration {
           return new Certificates(
               own,
               state.registry().entries().size() - own.size(),
-              locked(state.registry()),
+              around.rules().locks(state.registry()),
               state.registry().generation());
         });
   }
@@ -685,12 +246,12 @@ public final class Administration {
         AdministrativeAction.CERT_READ,
         request(caller),
         state -> {
-          var locked = locked(state.registry());
+          var locked = around.rules().locks(state.registry());
           var entries = new ArrayList<>(state.registry().entries());
-          var certificates = readChain(chain);
+          var certificates = Given.chain(chain);
           if (with.length > 0) {
-            var _ = readCa(with);
-            entries.add(new Entry(caller.subject(), "with", with, clock.instant()));
+            var _ = Given.ca(with, around.clock().instant());
+            entries.add(new Entry(caller.subject(), "with", with, now()));
           }
           if (entries.isEmpty() && !locked) {
             return new Check(
@@ -701,7 +262,7 @@ public final class Administration {
                 Optional.empty(),
                 Optional.empty());
           }
-          return switch (anchors(entries.stream()).judge(certificates, clock.instant())) {
+          return switch (around.anchors(entries).judge(certificates, now())) {
             case Verdict.Accepted(var anchor, var until) ->
                 new Check(locked, true, "", "", ownId(state, caller, anchor), Optional.of(until));
             case Verdict.Refused(var reason, var text) ->
@@ -713,7 +274,7 @@ public final class Administration {
   private static Optional<String> ownId(State state, Administrator caller, X509Certificate anchor) {
     return state.registry().entries().stream()
         .filter(entry -> entry.owner().equals(caller.subject()))
-        .filter(entry -> readX509(entry.certificate()).equals(anchor))
+        .filter(entry -> Given.x509(entry.certificate()).equals(anchor))
         .map(Entry::id)
         .findFirst();
   }
@@ -736,27 +297,25 @@ public final class Administration {
         () -> {
           // As fresh as a command would find it.
           follower.refresh();
-          var snapshot =
-              follower
-                  .current()
-                  .orElseThrow(() ->
-                      new CommandRefusedException(
-                          Reason.UNAVAILABLE, "the registry could not be confirmed"));
+          var snapshot = confirmed();
           var state =
               new State(
                   snapshot,
                   requireInstance(snapshot, caller.instance()),
                   requireRegistry(snapshot, caller.instance()));
           var answer = question.of(state);
-          events.record(
-              event(
-                  caller,
-                  state.instance().crn(),
-                  action,
-                  request,
-                  AuditEvent.Outcome.SUCCESS,
-                  AuditEvent.Reason.OK,
-                  new AuditEvent.ResponseData("answered")));
+          around
+              .events()
+              .record(
+                  event(
+                      now(),
+                      caller,
+                      state.instance().crn(),
+                      action,
+                      request,
+                      AuditEvent.Outcome.SUCCESS,
+                      AuditEvent.Reason.OK,
+                      new AuditEvent.ResponseData("answered")));
           return answer;
         });
   }
@@ -781,9 +340,7 @@ public final class Administration {
     } catch (StoreException e) {
       refused =
           new CommandRefusedException(
-              Reason.UNAVAILABLE,
-              "the registry cannot be reached at present; look before you repeat",
-              String.valueOf(e.getMessage()));
+              Reason.UNAVAILABLE, UNREACHABLE, String.valueOf(e.getMessage()));
       refused.initCause(e);
     } catch (AuditUnavailableException e) {
       refused = unrecorded();
@@ -798,16 +355,19 @@ public final class Administration {
       refused.initCause(e);
     }
     try {
-      events.record(
-          event(
-              caller,
-              crn(caller.instance()),
-              action,
-              request,
-              AuditEvent.Outcome.FAILURE,
-              AuditEvent.Reason.failure(
-                  httpStatus(refused.kind()), reasonType(refused.kind()), refused.forAudit()),
-              new AuditEvent.ResponseData("refused")));
+      around
+          .events()
+          .record(
+              event(
+                  now(),
+                  caller,
+                  crn(caller.instance()),
+                  action,
+                  request,
+                  AuditEvent.Outcome.FAILURE,
+                  AuditEvent.Reason.failure(
+                      httpStatus(refused.kind()), reasonType(refused.kind()), refused.forAudit()),
+                  new AuditEvent.ResponseData("refused")));
     } catch (AuditUnavailableException e) {
       // The attempt is refused as it is; the audit log itself tells of its gap.
       refused.addSuppressed(e);
@@ -820,19 +380,19 @@ public final class Administration {
         Reason.UNAVAILABLE, "administration cannot be recorded at present");
   }
 
-  private static CommandRefusedException noCertificate(String id) {
+  static CommandRefusedException noCertificate(String id) {
     return new CommandRefusedException(
         Reason.NOT_FOUND, "you have no certificate with id \"" + id + "\"");
   }
 
-  private static InstanceRecord requireInstance(Snapshot snapshot, UUID instance) {
+  static InstanceRecord requireInstance(Snapshot snapshot, UUID instance) {
     return snapshot
         .instance(instance)
         .orElseThrow(() -> new CommandRefusedException(Reason.NOT_FOUND, "no such instance"));
   }
 
   /** An absent registry is a fault, never an empty one (security rules 2.12). */
-  private static RegistryRecord requireRegistry(Snapshot snapshot, UUID instance) {
+  static RegistryRecord requireRegistry(Snapshot snapshot, UUID instance) {
     return snapshot
         .registry(instance)
         .orElseThrow(() ->
@@ -842,17 +402,13 @@ public final class Administration {
                 "the instance has no registry record"));
   }
 
-  private boolean locked(RegistryRecord registry) {
-    return rules.certificatesRequired() || !registry.entries().isEmpty();
-  }
-
-  private TrustAnchors anchors(Stream<Entry> entries) {
-    return trust.apply(entries.map(entry -> readX509(entry.certificate())).toList());
-  }
-
   /** As docs/client-certificates.md spells it. */
-  private static String word(Verdict.Reason reason) {
+  static String word(Verdict.Reason reason) {
     return reason.name().toLowerCase(Locale.ROOT).replace('_', '-');
+  }
+
+  private Instant now() {
+    return around.clock().instant();
   }
 
   private String crn(UUID instance) {
@@ -867,7 +423,7 @@ public final class Administration {
     return new AuditEvent.RequestData(caller.request(), Optional.of(caller.instance()));
   }
 
-  private static AuditEvent.RequestData about(Administrator caller, Command.Action action) {
+  static AuditEvent.RequestData about(Administrator caller, Command.Action action) {
     var request = request(caller);
     return switch (action) {
       case SetAdminKey _, UpdateAdminKey _, DeleteAdminKey _ ->
@@ -878,7 +434,8 @@ public final class Administration {
     };
   }
 
-  private AuditEvent event(
+  static AuditEvent event(
+      Instant time,
       Administrator caller,
       String crn,
       AdministrativeAction action,
@@ -888,7 +445,7 @@ public final class Administration {
       AuditEvent.ResponseData response) {
     return new AuditEvent(
         action,
-        clock.instant(),
+        time,
         outcome,
         reason,
         new AuditEvent.Initiator(

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -29,11 +30,21 @@ import picocli.CommandLine.Spec;
     subcommands = {
       AdminCommand.Invite.class,
       AdminCommand.Recover.class,
+      AdminCommand.Withdraw.class,
       AdminCommand.ListAll.class
     })
 final class AdminCommand {
   private static final List<String> COLUMNS =
-      List.of("issuer", "subject", "fingerprint", "since", "counter", "certificates");
+      List.of(
+          "state",
+          "issuer",
+          "subject",
+          "fingerprint",
+          "since",
+          "counter",
+          "certificates",
+          "by",
+          "expires");
 
   /** Who is meant. */
   static final class SubjectOption {
@@ -172,9 +183,35 @@ final class AdminCommand {
   }
 
   @Command(
+      name = "withdraw",
+      mixinStandardHelpOptions = true,
+      description = {
+        "Takes leave to register a first key back: the subject's invitation, and the"
+            + " countersignature of its key.",
+        "A key that is registered already stays."
+      })
+  static final class Withdraw implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+    @Mixin private InstanceOption instance = new InstanceOption();
+    @Mixin private SubjectOption subject = new SubjectOption();
+
+    @Override
+    public Integer call() {
+      var config = gateway.read();
+      try (var host = Host.open(config)) {
+        host.administrators().withdraw(instance.chosen(config), subject.chosen(config, host));
+      }
+      return 0;
+    }
+  }
+
+  @Command(
       name = "list",
       mixinStandardHelpOptions = true,
-      description = "Lists the certificate administrators of an instance and their keys.")
+      description = {
+        "Lists the certificate administrators of an instance and their keys, and who has leave to"
+            + " register one: by an invitation, or by whose countersignature."
+      })
   static final class ListAll implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();
     @Mixin private OutputOption output = new OutputOption();
@@ -185,11 +222,14 @@ final class AdminCommand {
     public Integer call() {
       var config = gateway.read();
       try (var host = Host.open(config)) {
+        var chosen = instance.chosen(config);
+        var administrators = host.administrators();
         output.list(
             Commands.out(spec),
             COLUMNS,
-            host.administrators().list(instance.chosen(config)).stream()
-                .map(AdminCommand::fields)
+            Stream.concat(
+                    administrators.list(chosen).stream().map(AdminCommand::fields),
+                    administrators.leaves(chosen).stream().map(AdminCommand::fields))
                 .toList());
       }
       return 0;
@@ -198,12 +238,34 @@ final class AdminCommand {
 
   private static Map<String, String> fields(Administrators.Standing standing) {
     var fields = new LinkedHashMap<String, String>();
+    fields.put("state", "registered");
     fields.put("issuer", standing.subject().issuer());
     fields.put("subject", standing.subject().id());
     fields.put("fingerprint", standing.fingerprint());
     fields.put("since", standing.since().truncatedTo(ChronoUnit.SECONDS).toString());
     fields.put("counter", Long.toString(standing.counter()));
     fields.put("certificates", Long.toString(standing.certificates()));
+    fields.put("by", "");
+    fields.put("expires", "");
+    return fields;
+  }
+
+  private static Map<String, String> fields(Administrators.Leave leave) {
+    var fields = new LinkedHashMap<String, String>();
+    fields.put(
+        "state",
+        switch (leave.kind()) {
+          case INVITATION -> "invited";
+          case COUNTERSIGNATURE -> "countersigned";
+        });
+    fields.put("issuer", leave.subject().issuer());
+    fields.put("subject", leave.subject().id());
+    fields.put("fingerprint", "");
+    fields.put("since", "");
+    fields.put("counter", "");
+    fields.put("certificates", "");
+    fields.put("by", leave.by().map(Subject::id).orElse(""));
+    fields.put("expires", leave.expires().truncatedTo(ChronoUnit.SECONDS).toString());
     return fields;
   }
 }

@@ -36,14 +36,30 @@ public final class CallBudget {
 
   /** Takes what a request of this address costs. */
   public Balance spend(InetAddress address, int cost) {
-    byte[] bytes = address.getAddress();
-    return spendOf(
-        ByteBuffer.wrap(address instanceof Inet6Address ? Arrays.copyOf(bytes, 8) : bytes), cost);
+    return spendOf(key(address), cost);
   }
 
   /** Takes what a request of this subject costs. */
   public Balance spend(Subject subject, int cost) {
     return spendOf(subject, cost);
+  }
+
+  /** Takes what a request of this subject costs that comes from this address. */
+  public Balance spend(Subject subject, InetAddress address, int cost) {
+    return spendOf(new From(subject, key(address)), cost);
+  }
+
+  /** Whether this address has spent more than it has. */
+  public boolean exceeded(InetAddress address) {
+    var already = spent.getIfPresent(key(address));
+    return already != null && already.get() > perWindow;
+  }
+
+  private record From(Subject subject, ByteBuffer address) {}
+
+  private static ByteBuffer key(InetAddress address) {
+    byte[] bytes = address.getAddress();
+    return ByteBuffer.wrap(address instanceof Inet6Address ? Arrays.copyOf(bytes, 8) : bytes);
   }
 
   private Balance spendOf(Object key, int cost) {

@@ -11,18 +11,29 @@ import io.grpc.ServerInterceptor;
 import io.grpc.Status;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Stops an address that calls too often, before its tokens cost anything; refusals cost more. */
+/**
+ * Slows addresses down whose calls are refused too often. Only refusals count, and past the limit
+ * only refusals are slow: each is answered a second late, so that a connection comes to no more
+ * attempts in a second than it may have streams. A call with a good token and role is never held
+ * up, or anybody behind the same address could lock the administrators out.
+ */
 final class AddressLimit implements ServerInterceptor {
   private static final Logger LOG = LoggerFactory.getLogger(AddressLimit.class);
-  private static final int COST_OF_REFUSAL = 5;
+  private static final Executor LATER = CompletableFuture.delayedExecutor(1, TimeUnit.SECONDS);
 
-  private final CallBudget budget;
+  private final CallBudget refusals;
 
-  AddressLimit(CallBudget budget) {
-    this.budget = budget;
+  /**
+   * @param refusals that an address may have
+   */
+  AddressLimit(CallBudget refusals) {
+    this.refusals = refusals;
   }
 
   @Override
@@ -34,33 +45,30 @@ final class AddressLimit implements ServerInterceptor {
       return new ServerCall.Listener<>() {};
     }
     var address = remote.getAddress();
-    if (!spend(address, 1)) {
-      var trailers = new Metadata();
-      trailers.put(AdministrationFailures.REASON, AdministrationFailures.TOO_MANY_CALLS);
-      call.close(
-          Status.RESOURCE_EXHAUSTED.withDescription(
-              "too many calls of this address; wait a minute"),
-          trailers);
-      return new ServerCall.Listener<>() {};
-    }
     return next.startCall(
         new SimpleForwardingServerCall<>(call) {
           @Override
           public void close(Status status, Metadata trailers) {
-            if (status.getCode() == Status.Code.UNAUTHENTICATED
-                || status.getCode() == Status.Code.PERMISSION_DENIED) {
-              var _ = spend(address, COST_OF_REFUSAL);
+            if (isRefusal(status) && !spend(address)) {
+              LATER.execute(() -> super.close(status, trailers));
+            } else {
+              super.close(status, trailers);
             }
-            super.close(status, trailers);
           }
         },
         headers);
   }
 
-  private boolean spend(InetAddress address, int cost) {
-    var balance = budget.spend(address, cost);
+  private static boolean isRefusal(Status status) {
+    return status.getCode() == Status.Code.UNAUTHENTICATED
+        || status.getCode() == Status.Code.PERMISSION_DENIED;
+  }
+
+  private boolean spend(InetAddress address) {
+    var balance = refusals.spend(address, 1);
     if (balance == Balance.JUST_EXCEEDED) {
-      LOG.warn("{} calls the certificate manager too often", address.getHostAddress());
+      LOG.warn(
+          "calls of {} to the certificate manager are refused often", address.getHostAddress());
     }
     return balance == Balance.WITHIN;
   }

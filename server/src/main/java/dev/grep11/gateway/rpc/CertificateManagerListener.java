@@ -30,12 +30,18 @@ public final class CertificateManagerListener implements AutoCloseable {
           Duration.ofMinutes(2),
           Duration.ofSeconds(10));
 
+  /** A flood of attempts is one event in this time, with their number. */
+  private static final Duration BETWEEN_COUNTS = Duration.ofMinutes(1);
+
   private final CryptoListener listener;
   private final PoolDispatcher dispatcher;
+  private final AdministrationAudit audit;
 
-  private CertificateManagerListener(CryptoListener listener, PoolDispatcher dispatcher) {
+  private CertificateManagerListener(
+      CryptoListener listener, PoolDispatcher dispatcher, AdministrationAudit audit) {
     this.listener = listener;
     this.dispatcher = dispatcher;
+    this.audit = audit;
   }
 
   /**
@@ -43,7 +49,8 @@ public final class CertificateManagerListener implements AutoCloseable {
    *
    * @param ssl that asks for no client certificate
    * @param instance the one instance of this gateway; empty when host name or header selects it
-   * @param callsPerMinute that an address has, and an administrator; refusals count more
+   * @param callsPerMinute that an address may have refused, and that an administrator may make,
+   *     those with a signature apart
    */
   public static CertificateManagerListener start(
       InetSocketAddress address,
@@ -55,14 +62,15 @@ public final class CertificateManagerListener implements AutoCloseable {
       Administration administration,
       AdministrativeEvents events)
       throws IOException {
-    var budget = new CallBudget(callsPerMinute);
-    var access = new CertificateManagerAccess(tokens, budget);
+    var refusals = new CallBudget(callsPerMinute);
+    var access = new CertificateManagerAccess(tokens, callsPerMinute);
+    var audit = new AdministrationAudit(events, refusals, BETWEEN_COUNTS);
     var dispatcher = new PoolDispatcher();
     var services =
         new Routes.Services(
             new Admission(new InstanceSelection(instance), access, ClientCertificates.NOT_NEEDED),
             dispatcher,
-            new AdministrationAudit(events),
+            audit,
             new AdministrationFailures());
     try {
       return new CertificateManagerListener(
@@ -73,9 +81,11 @@ public final class CertificateManagerListener implements AutoCloseable {
               LIMITS,
               ServerInterceptors.intercept(
                   CertificateManagerService.bind(administration, access, services),
-                  new AddressLimit(budget))),
-          dispatcher);
+                  new AddressLimit(refusals))),
+          dispatcher,
+          audit);
     } catch (IOException | RuntimeException e) {
+      audit.close();
       dispatcher.close();
       throw e;
     }
@@ -99,5 +109,6 @@ public final class CertificateManagerListener implements AutoCloseable {
   public void close() {
     dispatcher.close();
     listener.close();
+    audit.close();
   }
 }

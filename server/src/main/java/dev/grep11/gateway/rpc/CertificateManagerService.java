@@ -108,14 +108,19 @@ final class CertificateManagerService {
     var command = command(request.getPayload());
     access.require(
         context.admitted().token(), context.admitted().instance(), command.action().grant());
-    var result =
-        administration.execute(
-            administrator(context, "Execute"),
-            new SignedCommand(
-                request.getPayload().toByteArray(),
-                signature(request.getSignature()),
-                signature(request.getNewKeySignature()),
-                command));
+    var caller = administrator(context, "Execute");
+    var signed =
+        new SignedCommand(
+            request.getPayload().toByteArray(),
+            signature(request.getSignature()),
+            signature(request.getNewKeySignature()),
+            command);
+    if (administration.isByRegisteredKey(caller, signed)) {
+      access.countSigned(context);
+    } else {
+      access.countUnsigned(context);
+    }
+    var result = administration.execute(caller, signed);
     return CommandResult.newBuilder()
         .setGeneration(result.generation())
         .setLocked(result.locked())
@@ -130,6 +135,7 @@ final class CertificateManagerService {
   }
 
   private AdminKey adminKey(CallContext context, GetAdminKeyRequest request) {
+    access.countKeyQuestion(context);
     requireKnown(request);
     requireInstance(context, request.getInstance());
     var found = administration.adminKey(administrator(context, "GetAdminKey"));
@@ -145,6 +151,7 @@ final class CertificateManagerService {
   }
 
   private CertificateList certificates(CallContext context, ListCertificatesRequest request) {
+    access.countUnsigned(context);
     requireKnown(request);
     requireInstance(context, request.getInstance());
     var found = administration.certificates(administrator(context, "ListCertificates"));
@@ -158,6 +165,7 @@ final class CertificateManagerService {
   }
 
   private Certificate certificate(CallContext context, GetCertificateRequest request) {
+    access.countUnsigned(context);
     requireKnown(request);
     requireInstance(context, request.getInstance());
     return certificate(
@@ -173,6 +181,7 @@ final class CertificateManagerService {
   }
 
   private CheckResult check(CallContext context, CheckCertificateRequest request) {
+    access.countUnsigned(context);
     requireKnown(request);
     requireInstance(context, request.getInstance());
     var check =

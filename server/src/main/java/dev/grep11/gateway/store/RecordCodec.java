@@ -28,6 +28,9 @@ final class RecordCodec {
   private static final int ENTRIES_OWNED = 2;
   private static final int REPLICA_RULES = 2;
 
+  /** Since then a countersignature says whose it is; one that does not holds no longer. */
+  private static final int SIGNERS_KNOWN = 2;
+
   private RecordCodec() {}
 
   /** What a record is found by; unique in its table. */
@@ -95,7 +98,7 @@ final class RecordCodec {
             case REPLICA -> replica(in, format);
             case SEALING_KEY_USE -> use(in);
             case ADMINISTRATOR -> administrator(in);
-            case ENROLMENT -> enrolment(in);
+            case ENROLMENT -> enrolment(in, format);
             case EVENT -> event(in);
             case AUDIT_HEAD -> auditHead(in);
           };
@@ -113,7 +116,8 @@ final class RecordCodec {
       case INSTANCE -> GENERATIONS_SINCE;
       case REGISTRY -> ENTRIES_OWNED;
       case REPLICA -> REPLICA_RULES;
-      case GRANT, API_KEY, SEALING_KEY_USE, ADMINISTRATOR, ENROLMENT, EVENT, AUDIT_HEAD -> FIRST;
+      case ENROLMENT -> SIGNERS_KNOWN;
+      case GRANT, API_KEY, SEALING_KEY_USE, ADMINISTRATOR, EVENT, AUDIT_HEAD -> FIRST;
     };
   }
 
@@ -283,11 +287,23 @@ final class RecordCodec {
     text(out, enrolment.kind().name());
     blob(out, enrolment.proof());
     instant(out, enrolment.expires());
+    out.writeBoolean(enrolment.by().isPresent());
+    if (enrolment.by().isPresent()) {
+      subject(out, enrolment.by().get().subject());
+      text(out, enrolment.by().get().keyFingerprint());
+    }
   }
 
-  private static EnrolmentRecord enrolment(DataInputStream in) throws IOException {
+  private static EnrolmentRecord enrolment(DataInputStream in, int format) throws IOException {
     return new EnrolmentRecord(
-        uuid(in), subject(in), EnrolmentRecord.Kind.valueOf(text(in)), blob(in), instant(in));
+        uuid(in),
+        subject(in),
+        EnrolmentRecord.Kind.valueOf(text(in)),
+        blob(in),
+        instant(in),
+        format >= SIGNERS_KNOWN && in.readBoolean()
+            ? Optional.of(new EnrolmentRecord.Signer(subject(in), text(in)))
+            : Optional.empty());
   }
 
   private static void event(DataOutputStream out, EventRecord event) throws IOException {

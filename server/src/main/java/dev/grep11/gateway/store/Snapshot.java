@@ -83,9 +83,19 @@ public record Snapshot(
 
   /** The leave that this subject has to register a key. */
   public List<EnrolmentRecord> enrolments(UUID instance, Subject subject) {
-    return enrolments.stream()
-        .filter(e -> e.instance().equals(instance) && e.subject().equals(subject))
+    return enrolments(instance).stream().filter(each -> each.subject().equals(subject)).toList();
+  }
+
+  /** The leaves to enrol that this administrator gave others by countersignature. */
+  public List<EnrolmentRecord> countersignatures(UUID instance, Subject by) {
+    return enrolments(instance).stream()
+        .filter(each -> each.by().filter(signer -> signer.subject().equals(by)).isPresent())
         .toList();
+  }
+
+  /** All leaves to enrol with an instance. */
+  public List<EnrolmentRecord> enrolments(UUID instance) {
+    return enrolments.stream().filter(each -> each.instance().equals(instance)).toList();
   }
 
   /** What this subject was granted, in any instance. */

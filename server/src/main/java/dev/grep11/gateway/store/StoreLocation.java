@@ -68,6 +68,13 @@ public sealed interface StoreLocation {
                   .formatted(host));
         }
       }
+      // Without it the driver may take a standby, which lags behind and cannot be written.
+      if (hosts.contains(",")
+          && !"primary".equals(PGProperty.TARGET_SERVER_TYPE.getOrDefault(parsed))) {
+        throw new IllegalArgumentException(
+            "names several hosts without targetServerType=primary: a connection could be to a"
+                + " standby; remedy: add targetServerType=primary");
+      }
     }
 
     private static List<String> parameters(String url) {

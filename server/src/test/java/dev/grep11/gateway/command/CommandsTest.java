@@ -202,6 +202,12 @@ class CommandsTest {
 
     assertThat(invited.get("invitation").asText()).startsWith("g11i_").hasSize(48);
     assertThat(invited.get("issuer").asText()).isEqualTo("https://localhost/identity");
+    var leave = at("admin", "list", "--output", "json").json();
+    assertThat(leave).hasSize(1);
+    assertThat(leave.get(0).get("state").asText()).isEqualTo("invited");
+    assertThat(leave.get(0).get("expires").asText()).isNotEmpty();
+    assertThat(at("admin", "withdraw", "--apikey-name", "demo-certmgr").code()).isZero();
+    at("admin", "withdraw", "--apikey-name", "demo-certmgr").refused(1);
     assertThat(at("admin", "list", "--output", "json").json()).isEmpty();
     at("admin", "invite", "--apikey-name", "nobody").refused(1);
     at("admin", "recover", "--subject", "nobody", "--fingerprint", "00").refused(1);

@@ -177,6 +177,8 @@ class PostgresTest {
         "jdbc:postgresql://db.example/grep11?sslmode=require | sslmode=verify-full",
         "jdbc:postgresql://localhost,db.example/grep11 | db.example",
         "jdbc:postgresql://localhost.example/grep11 | localhost.example",
+        "jdbc:postgresql://a.example,b.example/g?sslmode=verify-full | targetServerType=primary",
+        "jdbc:postgresql://a.example,b.example/g?sslmode=verify-full&targetServerType=any | targetServerType=primary",
         "jdbc:postgresql://db.example/g?sslmode=verify-full&sslfactory=org.postgresql.ssl.NonValidatingFactory | sslfactory",
         "jdbc:postgresql://localhost/grep11?password=secret | \"password\"",
         "jdbc:sqlite:store.db | is not of the form",
