@@ -72,11 +72,12 @@ final class CertCheck extends ServiceCommand {
     if (!judgement.locked() && !everybody) {
       printout.body("mutual TLS is off for this instance: no client certificate is asked for");
     }
-    printout.completed(fields);
     if (!judgement.accepted()) {
+      printout.told(fields);
       throw new CommandFailure(
           "the certificate of %s would be refused: %s".formatted(file, judgement.reason()));
     }
+    printout.completed(fields);
     return 0;
   }
 }

@@ -167,7 +167,14 @@ public final class Main {
     var message = String.valueOf(refused.getMessage());
     return switch (refused.kind()) {
       case NOT_LOGGED_IN ->
-          "not logged in: " + message + "; check the API key (CERTMGR_APIKEY or --apikey-file)";
+          // The gateway answers alike whether the token or the role is not good (rules 6.5).
+          refused.reasonWord().equals("not-authorised")
+              ? message
+                  + "; the API key (CERTMGR_APIKEY or --apikey-file) must be a good one with the"
+                  + " role Certificate Manager"
+              : "not logged in: "
+                  + message
+                  + "; check the API key (CERTMGR_APIKEY or --apikey-file)";
       case OUTDATED -> message + "; nothing was changed";
       case UNCERTAIN ->
           message + "; if this was a change, look whether it was made before repeating it";

@@ -106,6 +106,14 @@ final class Printout {
     err.flush();
   }
 
+  /** Ends the output of a command that did not come out as asked. */
+  void told(Map<String, ?> fields) {
+    if (form == Form.JSON) {
+      completed(fields);
+    }
+    out.flush();
+  }
+
   private static int[] widths(List<String> headings, List<List<String>> rows) {
     int[] widths = headings.stream().mapToInt(String::length).toArray();
     for (var cells : rows) {

@@ -398,7 +398,7 @@ class GatewayTest {
 
   private static void leave(Person first, Person second) {
     assertThat(first.refused("adminkey", "delete", "--admin-priv-key", first.key()))
-        .contains("you still hold 1 certificates");
+        .contains("you still hold certificates (1)");
     first.completed("cert", "delete", "--admin-priv-key", first.key(), "--cert-id", "payments");
     assertThat(
             second.completed(

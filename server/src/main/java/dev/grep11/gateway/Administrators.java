@@ -1,5 +1,7 @@
 package dev.grep11.gateway;
 
+import static java.util.stream.Collectors.counting;
+import static java.util.stream.Collectors.groupingBy;
 import static java.util.stream.Collectors.joining;
 
 import dev.grep11.gateway.audit.AdministrativeAction;
@@ -10,6 +12,8 @@ import dev.grep11.gateway.certmgr.InvitationCode;
 import dev.grep11.gateway.store.AdministratorRecord;
 import dev.grep11.gateway.store.EnrolmentRecord;
 import dev.grep11.gateway.store.InstanceRecord;
+import dev.grep11.gateway.store.RegistryRecord;
+import dev.grep11.gateway.store.RegistryRecord.Entry;
 import dev.grep11.gateway.store.Snapshot;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.Subject;
@@ -18,9 +22,12 @@ import java.security.MessageDigest;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.ArrayList;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 
@@ -30,6 +37,8 @@ import java.util.UUID;
  * not done.
  */
 public final class Administrators {
+  private static final Duration SHORTEST = Duration.ofMinutes(1);
+
   private final Store store;
   private final MasterKeyAudit.Sink audit;
   private final InstantSource clock;
@@ -59,11 +68,7 @@ public final class Administrators {
   public List<Standing> list(UUID instance) {
     var snapshot = store.snapshot();
     var _ = require(snapshot, instance);
-    var entries =
-        snapshot
-            .registry(instance)
-            .orElseThrow(() -> new StartException("instance " + instance + " has no registry"))
-            .entries();
+    var entries = registry(snapshot, instance).entries();
     return snapshot.administrators(instance).stream()
         .map(each ->
             new Standing(
@@ -73,6 +78,75 @@ public final class Administrators {
                 each.counter(),
                 entries.stream().filter(entry -> entry.owner().equals(each.subject())).count()))
         .toList();
+  }
+
+  /**
+   * How many client CAs of an instance belong to subjects without a registered key, who can
+   * therefore not remove them.
+   */
+  public Map<Subject, Long> ownersWithoutKey(UUID instance) {
+    var snapshot = store.snapshot();
+    var _ = require(snapshot, instance);
+    return registry(snapshot, instance).entries().stream()
+        .filter(entry -> snapshot.administrator(instance, entry.owner()).isEmpty())
+        .collect(groupingBy(Entry::owner, LinkedHashMap::new, counting()));
+  }
+
+  /**
+   * Gives the client CAs of a subject, who may be gone, to another administrator, and takes the
+   * subject's key away. The lock stays as it is: only the other one's signed command removes a CA.
+   *
+   * @return how many
+   * @throws StartException when there are none, or the other one has no key or has the same ids
+   */
+  public int handOver(UUID instance, Subject from, Subject to) {
+    var given = new ArrayList<Entry>();
+    changing(
+        AdministrativeAction.CERT_HAND_OVER,
+        "admin hand-over",
+        instance,
+        from,
+        change -> {
+          var snapshot = change.snapshot();
+          var registry = registry(snapshot, instance);
+          given.addAll(
+              registry.entries().stream().filter(entry -> entry.owner().equals(from)).toList());
+          if (given.isEmpty()) {
+            throw new StartException(from.id() + " has no client CA; see: grep11 admin list");
+          }
+          if (from.equals(to) || snapshot.administrator(instance, to).isEmpty()) {
+            throw new StartException(
+                to.id() + " is no other administrator with a registered key; see: admin invite");
+          }
+          var clashes =
+              given.stream().map(Entry::id).filter(id -> registry.entry(to, id).isPresent());
+          var clash = clashes.collect(joining(", "));
+          if (!clash.isEmpty()) {
+            throw new StartException(
+                to.id() + " has client CAs of the same id, rename them first: " + clash);
+          }
+          snapshot.administrator(instance, from).ifPresent(change::remove);
+          snapshot.enrolments(instance, from).forEach(change::remove);
+          snapshot.countersignatures(instance, from).forEach(change::remove);
+          change.replace(
+              registry.next(
+                  registry.entries().stream()
+                      .map(entry ->
+                          entry.owner().equals(from)
+                              ? new Entry(to, entry.id(), entry.certificate(), entry.registered())
+                              : entry)
+                      .toList()));
+          return "handed over to %s: %s"
+              .formatted(to.id(), given.stream().map(Entry::id).collect(joining(", ")));
+        },
+        () -> {});
+    return given.size();
+  }
+
+  private static RegistryRecord registry(Snapshot snapshot, UUID instance) {
+    return snapshot
+        .registry(instance)
+        .orElseThrow(() -> new StartException("instance " + instance + " has no registry"));
   }
 
   /**
@@ -130,12 +204,7 @@ public final class Administrators {
           // Whoever found the lost key may have vouched with it.
           var vouched = change.snapshot().countersignatures(instance, subject);
           vouched.forEach(change::remove);
-          var registry =
-              change
-                  .snapshot()
-                  .registry(instance)
-                  .orElseThrow(
-                      () -> new StartException("instance " + instance + " has no registry"));
+          var registry = registry(change.snapshot(), instance);
           // Whatever was signed for the state before does not hold in the one after.
           change.replace(registry.next(registry.entries()));
           put(change, instance, invitation);
@@ -203,6 +272,9 @@ public final class Administrators {
   }
 
   private Invitation invitation(Subject subject, Duration holds) {
+    if (holds.compareTo(SHORTEST) < 0) {
+      throw new StartException("an invitation holds for a minute at least");
+    }
     return new Invitation(subject, InvitationCode.random(), clock.instant().plus(holds));
   }
 

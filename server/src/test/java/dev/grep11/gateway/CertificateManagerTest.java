@@ -8,6 +8,7 @@ import static dev.grep11.gateway.TestAdministrator.signature;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.UnknownFieldSet;
@@ -386,6 +387,35 @@ class CertificateManagerTest {
   }
 
   @Test
+  void theHostHandsTheCasOfAnAdministratorWhoIsGoneToAnother() throws Exception {
+    start(INVITED);
+    var gone = admin("gone", p256()).enrolled();
+    var heir = admin("heir", p256()).enrolled();
+    gone.execute(gone.set("a", ca()));
+    try (var host = Host.open(running().config)) {
+      var administrators = host.administrators();
+      var from = new Subject(ISSUER, "gone");
+      var to = new Subject(ISSUER, "heir");
+      assertThatThrownBy(() ->
+              administrators.handOver(running().instance, from, new Subject(ISSUER, "nobody")))
+          .hasMessageContaining("no other administrator");
+      assertThat(administrators.handOver(running().instance, from, to)).isOne();
+      assertThat(administrators.ownersWithoutKey(running().instance)).isEmpty();
+      assertThatThrownBy(() -> administrators.handOver(running().instance, from, to))
+          .hasMessageContaining("no client CA");
+    }
+    await().atMost(Duration.ofSeconds(10)).until(() -> heir.list().getCertificatesCount() == 1);
+    refused(
+        Status.Code.FAILED_PRECONDITION, "not registered", () -> gone.execute(gone.delete("a")));
+    assertThat(heir.execute(heir.delete("a")).getLocked()).isFalse();
+    await()
+        .atMost(Duration.ofSeconds(10))
+        .untilAsserted(
+            () -> assertThat(running().events("registered certificate a: sha256 ")).hasSize(1));
+    assertThat(running().events("removed certificate a: sha256 ")).hasSize(1);
+  }
+
+  @Test
   void leaveToEnrolCanBeWithdrawnOnTheHost() throws Exception {
     start(INVITED);
     var newcomer = admin("newcomer", p256());
@@ -524,7 +554,7 @@ class CertificateManagerTest {
     second.execute(second.set("a", ca()));
     refused(
         Status.Code.FAILED_PRECONDITION,
-        "still hold 1",
+        "still hold certificates (1)",
         () -> first.execute(first.command().setDeleteAdminKey(DeleteAdminKey.newBuilder())));
     var force = DeleteAdminKey.newBuilder().setForce(true);
     refused(

@@ -7,7 +7,7 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * The events of the certificate manager: the eight that the original service documents, and four of
+ * The events of the certificate manager: the eight that the original service documents, and five of
  * this gateway for what the original does not have.
  */
 public enum AdministrativeAction {
@@ -20,6 +20,8 @@ public enum AdministrativeAction {
   CERT_READ(Target.CERT, "read", Severity.NORMAL),
   CERT_DELETE(Target.CERT, "delete", Severity.CRITICAL),
 
+  /** An operator on the host gives the client CAs of one administrator to another. */
+  CERT_HAND_OVER(Target.CERT, "hand-over", Severity.CRITICAL),
   /** One administrator vouches for the first key of another. */
   ADMIN_KEY_COUNTERSIGN(Target.ADMIN_KEY, "countersign", Severity.CRITICAL),
   /** An operator on the host lets somebody register a first key. */

@@ -224,7 +224,7 @@ final class CommandExecution {
       if (!delete.force()) {
         throw new CommandRefusedException(
             Reason.CERTIFICATES_HELD,
-            "you still hold %d certificates; delete them first, or hand them over (--force)"
+            "you still hold certificates (%d); delete them first, or hand them over (--force)"
                 .formatted(own.size()));
       }
       adopt(own);
@@ -308,7 +308,7 @@ final class CommandExecution {
           "this CA is trusted for the public Internet: whoever buys a certificate of it could"
               + " connect; it is registered only with an explicit --allow-public-root");
     }
-    boolean replaces = registry.entry(caller.subject(), set.id()).isPresent();
+    var before = registry.entry(caller.subject(), set.id()).map(CommandExecution::title);
     var changed = with(registry, caller.subject(), set, now);
     if (changed.size() > MOST_CERTIFICATES) {
       throw new CommandRefusedException(
@@ -319,7 +319,16 @@ final class CommandExecution {
     entries = List.copyOf(changed);
     bump();
     notes.addAll(ca.notes(now));
-    deed = "%s certificate %s".formatted(replaces ? "replaced" : "registered", set.id());
+    before.ifPresent(replaced ->
+        notes.add(replaced + " is replaced: its clients pass only if another CA vouches for them"));
+    deed =
+        "%s certificate %s: %s%s%s"
+            .formatted(
+                before.isPresent() ? "replaced" : "registered",
+                set.id(),
+                ClientCa.title(ca.certificate()),
+                before.map(replaced -> ", before " + replaced).orElse(""),
+                ca.publicRoot() ? ", a public root by explicit override" : "");
   }
 
   private static void requireAccepted(Verdict verdict) {
@@ -346,7 +355,16 @@ final class CommandExecution {
     }
     entries = entries.stream().filter(other -> !other.equals(entry)).toList();
     bump();
-    deed = "removed certificate " + delete.id();
+    deed = "removed certificate %s: %s".formatted(delete.id(), title(entry));
+  }
+
+  private static String title(Entry entry) {
+    try {
+      return ClientCa.title(Given.x509(entry.certificate()));
+    } catch (CommandRefusedException | IllegalArgumentException e) {
+      // It must be possible to remove one that cannot be read, above all.
+      return "a certificate that cannot be read";
+    }
   }
 
   /** Keeps the counter of a command that leaves its administrator as it is. */

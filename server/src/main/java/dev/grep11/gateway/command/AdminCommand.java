@@ -31,6 +31,7 @@ import picocli.CommandLine.Spec;
       AdminCommand.Invite.class,
       AdminCommand.Recover.class,
       AdminCommand.Withdraw.class,
+      AdminCommand.HandOver.class,
       AdminCommand.ListAll.class
     })
 final class AdminCommand {
@@ -206,11 +207,53 @@ final class AdminCommand {
   }
 
   @Command(
+      name = "hand-over",
+      mixinStandardHelpOptions = true,
+      description = {
+        "Gives the client CAs of a subject who is gone to another administrator, and takes the"
+            + " subject's key away.",
+        "The lock stays as it is: the other administrator removes what must go."
+      })
+  static final class HandOver implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+    @Mixin private InstanceOption instance = new InstanceOption();
+    @Mixin private SubjectOption subject = new SubjectOption();
+
+    @Option(
+        names = "--to-issuer",
+        paramLabel = "ISS",
+        description = "the iss of the other's tokens; default: that of the subject's")
+    private @Nullable String toIssuer;
+
+    @Option(
+        names = "--to-subject",
+        required = true,
+        paramLabel = "SUB",
+        description = "the other administrator, see: admin list")
+    private String to = "";
+
+    @Spec private @Nullable CommandSpec spec;
+
+    @Override
+    public Integer call() {
+      var config = gateway.read();
+      try (var host = Host.open(config)) {
+        var from = subject.chosen(config, host);
+        var heir = new Subject(Optional.ofNullable(toIssuer).orElse(from.issuer()), to);
+        int given = host.administrators().handOver(instance.chosen(config), from, heir);
+        Commands.out(spec).println(given + " client CAs now belong to " + to);
+      }
+      return 0;
+    }
+  }
+
+  @Command(
       name = "list",
       mixinStandardHelpOptions = true,
       description = {
         "Lists the certificate administrators of an instance and their keys, and who has leave to"
-            + " register one: by an invitation, or by whose countersignature."
+            + " register one: by an invitation, or by whose countersignature. Who has client CAs and"
+            + " no key is listed too."
       })
   static final class ListAll implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();
@@ -227,9 +270,12 @@ final class AdminCommand {
         output.list(
             Commands.out(spec),
             COLUMNS,
-            Stream.concat(
+            Stream.of(
                     administrators.list(chosen).stream().map(AdminCommand::fields),
+                    administrators.ownersWithoutKey(chosen).entrySet().stream()
+                        .map(owner -> withoutKey(owner.getKey(), owner.getValue())),
                     administrators.leaves(chosen).stream().map(AdminCommand::fields))
+                .flatMap(rows -> rows)
                 .toList());
       }
       return 0;
@@ -247,6 +293,16 @@ final class AdminCommand {
     fields.put("certificates", Long.toString(standing.certificates()));
     fields.put("by", "");
     fields.put("expires", "");
+    return fields;
+  }
+
+  private static Map<String, String> withoutKey(Subject owner, long certificates) {
+    var fields = new LinkedHashMap<String, String>();
+    COLUMNS.forEach(column -> fields.put(column, ""));
+    fields.put("state", "without key");
+    fields.put("issuer", owner.issuer());
+    fields.put("subject", owner.id());
+    fields.put("certificates", Long.toString(certificates));
     return fields;
   }
 

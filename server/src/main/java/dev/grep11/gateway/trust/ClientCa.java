@@ -100,6 +100,12 @@ public record ClientCa(X509Certificate certificate) {
     return PublicRoots.contain(certificate);
   }
 
+  /** Which it is, for events and answers: SHA-256 in hex and the subject, fit for a log line. */
+  public static String title(X509Certificate certificate) {
+    var known = PathCertificate.of(certificate);
+    return "sha256 " + known.fingerprint() + " " + known.name();
+  }
+
   /** What an administrator should know of it now, one sentence each; empty if nothing. */
   public List<String> notes(Instant now) {
     var from = certificate.getNotBefore().toInstant();
