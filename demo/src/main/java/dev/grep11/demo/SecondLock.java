@@ -11,6 +11,7 @@ import io.grpc.Status;
 import java.time.Duration;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * The second lock, from an administrator's first key to their last: it closes, and opens again.
@@ -129,7 +130,7 @@ final class SecondLock {
     steps.refusal(
         "a call without certificate, new connection",
         Grep11Exception.class,
-        SecondLock::isShut,
+        refused -> isShut(refused) || isNotLetIn(refused),
         this::withoutCertificate);
     steps.step(
         "the same call with a certificate of that CA",
@@ -194,6 +195,12 @@ final class SecondLock {
 
   private static boolean isShut(Grep11Exception e) {
     return e.status() == Status.Code.UNAUTHENTICATED && e.answered();
+  }
+
+  /** By the handshake, as soon as handshakes follow the registry (RFC 8446, 6.2). */
+  private static boolean isNotLetIn(Grep11Exception e) {
+    return e.status() == Status.Code.UNAVAILABLE
+        && String.valueOf(e.getMessage()).toLowerCase(Locale.ROOT).contains("certificate_required");
   }
 
   private static String told(Change change) {

@@ -63,8 +63,15 @@ public final class SecondLock implements AutoCloseable {
     this.connections = connections;
     this.tls = tls;
     this.clock = clock;
-    cas.onChange(changes::release);
-    askClients();
+    // On the thread that found the change: who is told that it binds, finds handshakes that ask for
+    // what it wants. Open connections are for the keeper.
+    cas.onChange(() -> {
+      switchHandshakes();
+      changes.release();
+    });
+    synchronized (this) {
+      askClients();
+    }
     keeper = Thread.ofPlatform().daemon().name("second-lock").start(this::keep);
   }
 
@@ -197,14 +204,15 @@ public final class SecondLock implements AutoCloseable {
         if (changes.tryAcquire(LOOK.toMillis(), TimeUnit.MILLISECONDS)) {
           changes.drainPermits();
         }
-        follow();
+        switchHandshakes();
+        closeRefused();
       } catch (InterruptedException e) {
         return;
       }
     }
   }
 
-  private void follow() {
+  private synchronized void switchHandshakes() {
     try {
       askClients();
       unswitched = false;
@@ -215,7 +223,6 @@ public final class SecondLock implements AutoCloseable {
         LOG.error("handshakes go on asking for what they asked for before", e);
       }
     }
-    closeRefused();
   }
 
   private void closeRefused() {
