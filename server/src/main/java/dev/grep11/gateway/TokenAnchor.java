@@ -13,9 +13,11 @@ import dev.grep11.gateway.pkcs11.Cko;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Template;
 import dev.grep11.gateway.store.GenerationAnchor;
+import java.time.Duration;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.locks.LockSupport;
 import java.util.regex.Pattern;
 
 /**
@@ -33,6 +35,9 @@ final class TokenAnchor implements GenerationAnchor {
 
   /** Each look that finds an object vanish means that another process went on in between. */
   private static final int LOOKS = 20;
+
+  private static final int ATTEMPTS = 5;
+  private static final Duration PAUSE = Duration.ofMillis(20);
 
   private final HsmCalls hsm;
   private final String label;
@@ -52,14 +57,33 @@ final class TokenAnchor implements GenerationAnchor {
     return hsm.call(session -> highest(generations(session)));
   }
 
+  /**
+   * SoftHSM answers CKR_GENERAL_ERROR now and then while another session looks at the same objects;
+   * to ask again does no harm, since the highest rules.
+   */
   @Override
   public void advance(long generation) {
+    for (int attempt = 1; ; attempt++) {
+      try {
+        tryToAdvance(generation);
+        return;
+      } catch (Pkcs11Exception e) {
+        if (attempt == ATTEMPTS) {
+          throw e;
+        }
+        LockSupport.parkNanos(PAUSE.multipliedBy(attempt).toNanos());
+      }
+    }
+  }
+
+  private void tryToAdvance(long generation) {
     var _ =
         hsm.call(session -> {
           var before = generations(session);
           if (highest(before) < generation) {
             session.createObject(
                 objects()
+                    .put(CKA_PRIVATE, true)
                     .put(CKA_APPLICATION, "grep11-gateway".getBytes(US_ASCII))
                     .put(CKA_VALUE, Long.toString(generation).getBytes(US_ASCII))
                     .build());
