@@ -22,7 +22,8 @@ bad() {
 # The archive for administrators, under the documented name. The launcher's own way has a few commands below.
 unpack_certmgr() {
   local archive
-  archive=$("$GREP11" dist | head -1)
+  archive=$("$GREP11" dist)
+  archive=${archive%%$'\n'*}
   mkdir "$WORK/certmgr"
   tar -C "$WORK/certmgr" --strip-components=1 -xzf "$archive"
 }
