@@ -126,8 +126,14 @@ sessions() {
   (sleep 0.5) | openssl s_client -connect "$1" "$2" "${identity[@]}" -alpn h2 -sess_out "$WORK/session" \
     >"$WORK/s_client.log" 2>&1 || true
   grep -q 'Cipher is [A-Z]' "$WORK/s_client.log" || { cat "$WORK/s_client.log" >&2; bad "no handshake with $1"; }
-  if [[ -s $WORK/session ]] && (sleep 0.5) | openssl s_client -connect "$1" "$2" "${identity[@]}" -alpn h2 \
-    -sess_in "$WORK/session" 2>&1 | grep -q '^Reused, '; then
+  # Read to its end: a pipe that grep closes early would count as no match.
+  if [[ -s $WORK/session ]]; then
+    (sleep 0.5) | openssl s_client -connect "$1" "$2" "${identity[@]}" -alpn h2 -sess_in "$WORK/session" \
+      >"$WORK/again.log" 2>&1 || true
+  else
+    : >"$WORK/again.log"
+  fi
+  if grep -q '^Reused, ' "$WORK/again.log"; then
     echo resumed
   else
     echo new
