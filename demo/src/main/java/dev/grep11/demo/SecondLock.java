@@ -130,7 +130,7 @@ final class SecondLock {
     steps.refusal(
         "a call without certificate, new connection",
         Grep11Exception.class,
-        refused -> isShut(refused) || isNotLetIn(refused),
+        SecondLock::isShut,
         this::withoutCertificate);
     steps.step(
         "the same call with a certificate of that CA",
@@ -193,14 +193,17 @@ final class SecondLock {
     }
   }
 
+  /**
+   * A connection that was open hears it as an answer, until the gateway closes it; a new one at its
+   * handshake (RFC 8446, 6.2). gRPC chooses which of the two a call gets.
+   */
   private static boolean isShut(Grep11Exception e) {
-    return e.status() == Status.Code.UNAUTHENTICATED && e.answered();
-  }
-
-  /** By the handshake, as soon as handshakes follow the registry (RFC 8446, 6.2). */
-  private static boolean isNotLetIn(Grep11Exception e) {
-    return e.status() == Status.Code.UNAVAILABLE
-        && String.valueOf(e.getMessage()).toLowerCase(Locale.ROOT).contains("certificate_required");
+    return switch (e.status()) {
+      case UNAUTHENTICATED -> e.answered();
+      case UNAVAILABLE ->
+          String.valueOf(e.getMessage()).toLowerCase(Locale.ROOT).contains("certificate_required");
+      default -> false;
+    };
   }
 
   private static String told(Change change) {
