@@ -59,7 +59,9 @@ public final class Gateway implements AutoCloseable {
   private @Nullable HealthListener health;
   private volatile boolean started;
 
-  /** By which certificates expire and events are dated; never what a lease is measured by. */
+  /**
+   * By which certificates expire, events are dated and, beside one that only counts, leases end.
+   */
   private final InstantSource clock;
 
   private Gateway(InstantSource clock) {
@@ -117,11 +119,13 @@ public final class Gateway implements AutoCloseable {
     StartSteps.requireInstance(instances, config.instance());
 
     SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
-    var keyring = Keyring.leased(hsm, System::nanoTime, clock);
+    var lease = new Lease(System::nanoTime, clock);
+    var keyring = Keyring.leased(hsm, lease::lasts);
     var privateObjects = config.privateObjects() || !hsm.publicSessionObjects();
     var sealer = new KeySealer(hsm, keyring, privateObjects, config.softwareFallback());
     var keys = new Keys(hsm, sealer, config.cachedKeys());
-    var follower = closing(StoreFollower.leased(store, config.follow(), System::nanoTime, clock));
+    var follower =
+        closing(StoreFollower.leased(store, config.follow(), System::nanoTime, lease::lasts));
     boolean certificatesRequired =
         config.clientCertificates() == GatewayConfig.ClientCertificateRule.REQUIRED;
     var replica =
@@ -129,6 +133,7 @@ public final class Gateway implements AutoCloseable {
             KeyringFollower.start(
                 store,
                 calls,
+                lease,
                 keyring,
                 keys,
                 config.follow(),

@@ -49,7 +49,7 @@ import org.slf4j.LoggerFactory;
  * it was said, and ends before that is taken back. A gateway that could not say so for as long as
  * its lease refuses every call with a sealed key, and must find all keys before it goes on.
  *
- * <p>The lease is that of everything which this gateway knows of the store, the {@link
+ * <p>The {@link Lease} is that of everything which this gateway knows of the store, the {@link
  * StoreFollower}'s state too: it is said after both have followed, in a transaction that asks the
  * token whether this database is still the newest, and counts from before that look.
  *
@@ -70,6 +70,7 @@ final class KeyringFollower implements AutoCloseable {
 
   private final Store store;
   private final HsmCalls calls;
+  private final Lease lease;
   private final Keyring keyring;
   private final Keys keys;
   private final FollowSettings settings;
@@ -86,7 +87,6 @@ final class KeyringFollower implements AutoCloseable {
   private @Nullable Epoch provenIn;
   private final Map<GenerationName, Long> unwritten = new HashMap<>();
   private final Thread poller;
-  private @Nullable Snapshot seen;
   private @Nullable ReplicaRecord said;
   private long saidAt;
   private volatile boolean closed;
@@ -95,17 +95,19 @@ final class KeyringFollower implements AutoCloseable {
   /**
    * Reads the store, finds every key, and begins to follow.
    *
-   * @param keyring a leased one
+   * @param lease renewed here, and ended
+   * @param keyring one that goes by the lease
    * @param settings how often to look, and how long what was read may be believed
    * @param name of this gateway for people
-   * @param state a leased one. It follows before this gateway says anything of itself: that tells
-   *     an administrator that it acts on the change which asked for it; and it ends when that ends
+   * @param state one that goes by the lease. It follows before this gateway says anything of
+   *     itself: that tells an administrator that it acts on the change which asked for it
    * @param rules of this gateway's operator
    * @throws SealingKeyException when a key of a generation that opens is not in the token
    */
   static KeyringFollower start(
       Store store,
       HsmCalls calls,
+      Lease lease,
       Keyring keyring,
       Keys keys,
       FollowSettings settings,
@@ -116,6 +118,7 @@ final class KeyringFollower implements AutoCloseable {
     return new KeyringFollower(
         store,
         calls,
+        lease,
         keyring,
         keys,
         settings,
@@ -133,6 +136,7 @@ final class KeyringFollower implements AutoCloseable {
   KeyringFollower(
       Store store,
       HsmCalls calls,
+      Lease lease,
       Keyring keyring,
       Keys keys,
       FollowSettings settings,
@@ -146,6 +150,7 @@ final class KeyringFollower implements AutoCloseable {
     this.rules = rules;
     this.store = store;
     this.calls = calls;
+    this.lease = lease;
     this.keyring = keyring;
     this.keys = keys;
     this.settings = settings;
@@ -177,35 +182,24 @@ final class KeyringFollower implements AutoCloseable {
       // The lease counts from before the read: what is committed meanwhile may not be in it.
       long begin = nanoClock.getAsLong();
       Instant now = clock.instant();
-      Snapshot snapshot = seen;
-      if (snapshot == null || store.generation() != snapshot.generation()) {
-        snapshot = store.snapshot();
-      }
-      while (snapshot != null) {
-        seen = snapshot;
+      Snapshot snapshot;
+      ReplicaRecord saying;
+      do {
+        snapshot = state.refresh();
         prove(snapshot);
         keyring.replace(living(snapshot, now));
         keys.purge();
         takeUses();
-        var saying = saying(snapshot, now);
-        var moved = due(snapshot, saying, begin) ? confirm(snapshot, saying, begin) : null;
-        if (moved == null) {
-          // What was just said may be done from now on.
-          keyring.replace(living(snapshot, now));
-        }
-        snapshot = moved;
-      }
+        saying = saying(snapshot, now);
+      } while (due(snapshot, saying, begin) && !confirm(snapshot, saying, begin));
+      // What was just said may be done from now on.
+      keyring.replace(living(snapshot, now));
     } catch (StoreTamperedException e) {
-      endLease();
+      lease.end();
       throw e;
     } finally {
       refreshing.unlock();
     }
-  }
-
-  private void endLease() {
-    keyring.endLease();
-    state.endLease();
   }
 
   /** Finds the keys that this gateway has not found yet, or not since the token was lost. */
@@ -360,14 +354,13 @@ final class KeyringFollower implements AutoCloseable {
     return snapshot.replicas().stream().filter(each -> each.id().equals(id)).findFirst();
   }
 
-  /** Says what this gateway opens; or gives what the store holds, when that has moved. */
-  private @Nullable Snapshot confirm(Snapshot snapshot, ReplicaRecord saying, long begin) {
+  /** Says what this gateway opens; false says nothing, since the store has moved meanwhile. */
+  private boolean confirm(Snapshot snapshot, ReplicaRecord saying, long begin) {
     if (closed) {
       // A look that hung until now: nothing is served any more.
-      return null;
+      return true;
     }
-    state.refresh();
-    var moved =
+    boolean confirmed =
         store.change(change -> {
           var current = change.snapshot();
           // A command that asks means the uses until now, and these were taken before. A change of
@@ -375,16 +368,16 @@ final class KeyringFollower implements AutoCloseable {
           if (!current.instances().equals(snapshot.instances())
               || !current.registries().equals(snapshot.registries())
               || !own(current).equals(own(snapshot))) {
-            return Optional.of(current);
+            return false;
           }
           requireEverythingOpens(current);
           change.put(saying);
           writeUses(change);
           forgetDead(change, clock.instant());
-          return Optional.<Snapshot>empty();
+          return true;
         });
-    if (moved.isPresent()) {
-      return moved.get();
+    if (!confirmed) {
+      return false;
     }
     if (said == null) {
       reportOtherRules(snapshot, saying.seen());
@@ -392,10 +385,8 @@ final class KeyringFollower implements AutoCloseable {
     unwritten.clear();
     said = saying;
     saidAt = begin;
-    long untilNanos = begin + settings.lease().toNanos();
-    keyring.leaseUntil(untilNanos, saying.until());
-    state.leaseUntil(untilNanos, saying.until());
-    return null;
+    lease.until(begin + settings.lease().toNanos(), saying.until());
+    return true;
   }
 
   private void reportOtherRules(Snapshot snapshot, Instant now) {
@@ -517,7 +508,7 @@ final class KeyringFollower implements AutoCloseable {
   public void close() {
     closed = true;
     poller.interrupt();
-    endLease();
+    lease.end();
     boolean quiet = false;
     try {
       // A look that hangs in the token or the store is not to keep a gateway from stopping.
@@ -532,7 +523,7 @@ final class KeyringFollower implements AutoCloseable {
       return;
     }
     try {
-      endLease();
+      lease.end();
       takeUses();
       store.change(change -> {
         writeUses(change);

@@ -57,7 +57,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.function.LongSupplier;
+import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -91,11 +91,12 @@ class KeyringFollowerTest {
 
   /** A gateway, as far as its sealing keys go. */
   private final class Replica implements AutoCloseable {
-    final Keyring keyring = Keyring.leased(hsm, nanos::get, clock);
+    final Lease lease = new Lease(nanos::get, clock);
+    final Keyring keyring = Keyring.leased(hsm, lease::lasts);
     final StateSealer states = new StateSealer(hsm, keyring);
     final KeySealer sealer = new KeySealer(hsm, keyring, true, true);
     final Keys keys = new Keys(hsm, sealer, 16);
-    final StoreFollower state = StoreFollower.leased(store, SETTINGS, nanos::get, clock);
+    final StoreFollower state = StoreFollower.leased(store, SETTINGS, nanos::get, lease::lasts);
     final KeyringFollower follower;
 
     Replica(String name) {
@@ -104,6 +105,7 @@ class KeyringFollowerTest {
             new KeyringFollower(
                 store,
                 calls,
+                lease,
                 keyring,
                 keys,
                 SETTINGS,
@@ -313,7 +315,8 @@ class KeyringFollowerTest {
       assertThat(one.state.current()).isPresent();
     }
     assertThat(one.state.current()).isEmpty();
-    try (var silent = StoreFollower.leased(store, SETTINGS, nanos::get, clock)) {
+    var unsaid = new Lease(nanos::get, clock);
+    try (var silent = StoreFollower.leased(store, SETTINGS, nanos::get, unsaid::lasts)) {
       assertThat(silent.current()).isEmpty();
     }
   }
@@ -343,7 +346,7 @@ class KeyringFollowerTest {
       one.follower.refresh();
       assertThat(store.snapshot().replicas()).isEqualTo(before);
 
-      one.keyring.endLease();
+      one.lease.end();
       assertThatThrownBy(one::seal).isInstanceOf(HsmUnavailableException.class);
       one.follower.refresh();
       assertThat(one.open(one.seal())).isEqualTo(CONTENT);
@@ -577,15 +580,14 @@ class KeyringFollowerTest {
     var readings = new AtomicInteger();
     var keyring = new AtomicReference<Keyring>();
     // Looked at when the keys are chosen, and again when the token has sealed.
-    LongSupplier retiring =
+    BooleanSupplier retiring =
         () -> {
           if (readings.incrementAndGet() == 2) {
             keyring.get().replace(Map.of());
           }
-          return 0;
+          return true;
         };
-    keyring.set(Keyring.leased(hsm, retiring, clock));
-    keyring.get().leaseUntil(1, begin.plus(LEASE));
+    keyring.set(Keyring.leased(hsm, retiring));
     var states = new StateSealer(hsm, keyring.get());
     var keys = new KeySealer(hsm, keyring.get(), true, true);
     var rsa = PublicKeyInfo.parse(rsaKey());

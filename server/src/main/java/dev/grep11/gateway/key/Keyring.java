@@ -7,8 +7,6 @@ import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import java.nio.ByteBuffer;
-import java.time.Instant;
-import java.time.InstantSource;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HexFormat;
@@ -18,8 +16,8 @@ import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.BooleanSupplier;
 import java.util.function.Function;
-import java.util.function.LongSupplier;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -114,41 +112,33 @@ public final class Keyring {
   /** What lives, with a counter of uses for each generation. */
   private record Living(Map<UUID, Generations> instances, Map<GenerationName, LongAdder> uses) {}
 
-  /**
-   * Ends by whichever clock comes first: others take a gateway for dead by the wall clock, which
-   * may jump; and the one that counts may stand still while the machine sleeps.
-   */
-  private record Lease(long untilNanos, long untilMillis) {}
-
   private static final String FIRST_ROOT = "first derivation root";
 
   private final Hsm hsm;
-  private final LongSupplier nanoClock;
-  private final InstantSource clock;
-  private final boolean leased;
+  private final BooleanSupplier lease;
   private volatile Living living = new Living(Map.of(), Map.of());
   // Counters outlive their generation, so that no use is lost when it is retired.
   private final Map<GenerationName, LongAdder> uses = new ConcurrentHashMap<>();
-  private volatile Lease lease;
   private volatile @Nullable Loaded loaded;
 
   /** A keyring that stays as it is. */
   public Keyring(Hsm hsm, Map<UUID, Generations> instances) {
-    this(hsm, System::nanoTime, InstantSource.system(), false);
+    this(hsm, () -> true);
     replace(instances);
   }
 
-  /** A keyring that is empty, and refuses, until it is told what lives and for how long. */
-  public static Keyring leased(Hsm hsm, LongSupplier nanoClock, InstantSource clock) {
-    return new Keyring(hsm, nanoClock, clock, true);
+  /**
+   * A keyring that is empty until it is told what lives.
+   *
+   * @param lease whether what it was told may be believed; calls are refused while not
+   */
+  public static Keyring leased(Hsm hsm, BooleanSupplier lease) {
+    return new Keyring(hsm, lease);
   }
 
-  private Keyring(Hsm hsm, LongSupplier nanoClock, InstantSource clock, boolean leased) {
+  private Keyring(Hsm hsm, BooleanSupplier lease) {
     this.hsm = hsm;
-    this.nanoClock = nanoClock;
-    this.clock = clock;
-    this.leased = leased;
-    this.lease = new Lease(nanoClock.getAsLong(), clock.millis());
+    this.lease = lease;
   }
 
   /** What lives from now on. Handles of generations that do not are forgotten. */
@@ -168,26 +158,9 @@ public final class Keyring {
     }
   }
 
-  /**
-   * Calls are served as long as neither clock of this keyring has come that far.
-   *
-   * @param nanos by the clock that counts
-   * @param wall by the clock on the wall
-   */
-  public void leaseUntil(long nanos, Instant wall) {
-    lease = new Lease(nanos, wall.toEpochMilli());
-  }
-
-  /** No call is served until there is another lease. */
-  public void endLease() {
-    leaseUntil(nanoClock.getAsLong(), Instant.EPOCH);
-  }
-
   /** Whether the lease lasts. */
   public boolean available() {
-    var now = lease;
-    return !leased
-        || (nanoClock.getAsLong() - now.untilNanos() < 0 && clock.millis() < now.untilMillis());
+    return lease.getAsBoolean();
   }
 
   /**

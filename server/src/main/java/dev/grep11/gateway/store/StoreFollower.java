@@ -1,12 +1,11 @@
 package dev.grep11.gateway.store;
 
 import java.time.Duration;
-import java.time.Instant;
-import java.time.InstantSource;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
@@ -20,9 +19,8 @@ import org.slf4j.LoggerFactory;
  * when it has moved. State that could not be confirmed for as long as the lease is state no more; a
  * store that was tampered with ends it at once.
  *
- * <p>In a gateway the lease is the one that it said in its {@link ReplicaRecord} and no other
- * ({@link #leased}): others take it for ended by that record, and tell by it from when a change
- * binds everywhere. Safe for use by several threads.
+ * <p>In a gateway another lease ends it too: the one that it said in its {@link ReplicaRecord}
+ * ({@link #leased}). Safe for use by several threads.
  */
 public final class StoreFollower implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(StoreFollower.class);
@@ -35,13 +33,11 @@ public final class StoreFollower implements AutoCloseable {
   private final Store store;
   private final FollowSettings settings;
   private final LongSupplier nanoClock;
-  private final InstantSource clock;
-  private final boolean leased;
+  private final BooleanSupplier lease;
   private final ReentrantLock refreshing = new ReentrantLock();
   private final List<Consumer<Snapshot>> listeners = new CopyOnWriteArrayList<>();
   private final Thread poller;
   private volatile @Nullable Followed followed;
-  private volatile @Nullable Lease lease;
   private volatile boolean closed;
   private volatile String trouble = "";
 
@@ -50,12 +46,6 @@ public final class StoreFollower implements AutoCloseable {
    * @param confirmedAt when the store was last seen to be at this generation
    */
   private record Followed(Snapshot snapshot, long readAt, long confirmedAt) {}
-
-  /**
-   * Ends by whichever clock comes first: others take a gateway for ended by the wall clock, which
-   * may jump; and the one that counts may stand still while the machine sleeps.
-   */
-  private record Lease(long untilNanos, Instant until) {}
 
   /**
    * Reads the store and begins to follow it.
@@ -68,31 +58,26 @@ public final class StoreFollower implements AutoCloseable {
 
   /** As {@link #start(Store, FollowSettings)}, by the clock of a test. */
   public static StoreFollower start(Store store, FollowSettings settings, LongSupplier nanoClock) {
-    return new StoreFollower(store, settings, nanoClock, InstantSource.system(), false);
+    return new StoreFollower(store, settings, nanoClock, () -> true);
   }
 
   /**
-   * One of a gateway: holds nothing to be current before {@link #leaseUntil} says until when, nor
-   * after.
+   * One of a gateway, which may go by nothing that it knows once its lease has ended.
    *
+   * @param lease whether it lasts
    * @throws StoreException when the store cannot be read now
    */
   public static StoreFollower leased(
-      Store store, FollowSettings settings, LongSupplier nanoClock, InstantSource clock) {
-    return new StoreFollower(store, settings, nanoClock, clock, true);
+      Store store, FollowSettings settings, LongSupplier nanoClock, BooleanSupplier lease) {
+    return new StoreFollower(store, settings, nanoClock, lease);
   }
 
   private StoreFollower(
-      Store store,
-      FollowSettings settings,
-      LongSupplier nanoClock,
-      InstantSource clock,
-      boolean leased) {
+      Store store, FollowSettings settings, LongSupplier nanoClock, BooleanSupplier lease) {
     this.store = store;
     this.settings = settings;
     this.nanoClock = nanoClock;
-    this.clock = clock;
-    this.leased = leased;
+    this.lease = lease;
     refresh();
     poller = Thread.ofPlatform().daemon().name("store-follower").start(this::poll);
   }
@@ -102,31 +87,9 @@ public final class StoreFollower implements AutoCloseable {
     var now = followed;
     return now != null
             && nanoClock.getAsLong() - now.confirmedAt() < settings.lease().toNanos()
-            && (!leased || leaseLasts())
+            && lease.getAsBoolean()
         ? Optional.of(now.snapshot())
         : Optional.empty();
-  }
-
-  private boolean leaseLasts() {
-    var said = lease;
-    return said != null
-        && nanoClock.getAsLong() - said.untilNanos() < 0
-        && clock.instant().isBefore(said.until());
-  }
-
-  /**
-   * What was read before the lease was said is current as long as neither clock has come that far.
-   *
-   * @param nanos by the clock that counts
-   * @param wall by the clock on the wall, as the {@link ReplicaRecord} says
-   */
-  public void leaseUntil(long nanos, Instant wall) {
-    lease = new Lease(nanos, wall);
-  }
-
-  /** Nothing is current until there is another lease. */
-  public void endLease() {
-    lease = null;
   }
 
   /**
@@ -150,10 +113,11 @@ public final class StoreFollower implements AutoCloseable {
   /**
    * Follows the store now instead of at the next poll.
    *
+   * @return what it holds
    * @throws StoreException when it cannot be read; what is in memory then lasts until the end of
    *     its lease, or, if the store was tampered with, no longer
    */
-  public void refresh() {
+  public Snapshot refresh() {
     refreshing.lock();
     try {
       // The lease counts from before the read: what is committed meanwhile may not be in it.
@@ -162,13 +126,14 @@ public final class StoreFollower implements AutoCloseable {
       boolean due = before == null || begin - before.readAt() >= FULL_READ.toNanos();
       if (!due && before != null && store.generation() == before.snapshot().generation()) {
         followed = new Followed(before.snapshot(), before.readAt(), begin);
-        return;
+        return before.snapshot();
       }
       Snapshot read = store.snapshot();
       if (before == null || read.generation() != before.snapshot().generation()) {
         listeners.forEach(listener -> listener.accept(read));
       }
       followed = new Followed(read, begin, begin);
+      return read;
     } catch (StoreTamperedException e) {
       followed = null;
       throw e;
