@@ -28,7 +28,6 @@ import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.function.Function;
@@ -266,7 +265,7 @@ public final class Administration {
             case Verdict.Accepted(var anchor, var until) ->
                 new Check(locked, true, "", "", ownId(state, caller, anchor), Optional.of(until));
             case Verdict.Refused(var reason, var text) ->
-                new Check(locked, false, word(reason), text, Optional.empty(), Optional.empty());
+                new Check(locked, false, reason.word(), text, Optional.empty(), Optional.empty());
           };
         });
   }
@@ -400,11 +399,6 @@ public final class Administration {
                 Reason.UNAVAILABLE,
                 "the registry of the instance is missing",
                 "the instance has no registry record"));
-  }
-
-  /** As docs/client-certificates.md spells it. */
-  static String word(Verdict.Reason reason) {
-    return reason.name().toLowerCase(Locale.ROOT).replace('_', '-');
   }
 
   private Instant now() {

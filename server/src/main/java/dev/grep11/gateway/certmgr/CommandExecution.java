@@ -338,7 +338,7 @@ final class CommandExecution {
           throw new CommandRefusedException(
               Reason.CLIENT_WOULD_BE_REFUSED,
               "nothing was changed: the client would be refused afterwards (%s): %s"
-                  .formatted(Administration.word(reason), text));
+                  .formatted(reason.word(), text));
     }
   }
 

@@ -7,11 +7,13 @@ import static io.netty.internal.tcnative.CertificateVerifier.X509_V_ERR_INVALID_
 import static io.netty.internal.tcnative.CertificateVerifier.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
 import static io.netty.internal.tcnative.CertificateVerifier.X509_V_ERR_UNSPECIFIED;
 
+import dev.grep11.gateway.trust.ClientChain;
 import io.netty.handler.ssl.OpenSslCertificateException;
 import java.net.Socket;
 import java.security.cert.CertificateException;
 import java.security.cert.X509Certificate;
 import java.util.List;
+import java.util.Optional;
 import javax.net.ssl.SSLEngine;
 import javax.net.ssl.SSLSession;
 import javax.net.ssl.X509ExtendedTrustManager;
@@ -26,12 +28,14 @@ final class ChainJudge extends X509ExtendedTrustManager {
 
   private final ClientTrust trust;
 
-  /** What the client of a handshake showed, whether or not it got any further. */
-  static List<X509Certificate> shownIn(SSLSession session) {
-    if (session.getValue(SHOWN) instanceof List<?> chain) {
-      return chain.stream().map(X509Certificate.class::cast).toList();
-    }
-    return List.of();
+  /**
+   * What the client of a handshake showed, whether or not it got any further, with the signatures
+   * that were verified; empty when this judge was not asked.
+   */
+  static Optional<ClientChain> shownIn(SSLSession session) {
+    return session.getValue(SHOWN) instanceof ClientChain chain
+        ? Optional.of(chain)
+        : Optional.empty();
   }
 
   ChainJudge(ClientTrust trust) {
@@ -60,13 +64,12 @@ final class ChainJudge extends X509ExtendedTrustManager {
     }
   }
 
-  private void judge(X509Certificate[] shown) throws CertificateException {
-    var chain = List.of(shown);
+  private void judge(ClientChain chain) throws CertificateException {
     var refusal = trust.judge().apply(chain);
     if (refusal.isPresent()) {
       throw new OpenSslCertificateException(
           refusal.get().text(),
-          new RefusedChainException(refusal.get(), chain),
+          new RefusedChainException(refusal.get(), chain.shown()),
           openSslError(refusal.get()));
     }
   }
@@ -106,23 +109,24 @@ final class ChainJudge extends X509ExtendedTrustManager {
   public void checkClientTrusted(
       X509Certificate[] chain, String authType, @Nullable SSLEngine engine)
       throws CertificateException {
+    var shown = ClientChain.of(List.of(chain));
     if (engine != null) {
       // Should the client not have its key, the session never tells whose certificate it was.
-      engine.getSession().putValue(SHOWN, List.of(chain));
+      engine.getSession().putValue(SHOWN, shown);
     }
-    judge(chain);
+    judge(shown);
   }
 
   @Override
   public void checkClientTrusted(X509Certificate[] chain, String authType, @Nullable Socket socket)
       throws CertificateException {
-    judge(chain);
+    judge(ClientChain.of(List.of(chain)));
   }
 
   @Override
   public void checkClientTrusted(X509Certificate[] chain, String authType)
       throws CertificateException {
-    judge(chain);
+    judge(ClientChain.of(List.of(chain)));
   }
 
   private static CertificateException noServer() {

@@ -1,5 +1,6 @@
 package dev.grep11.gateway.tls;
 
+import dev.grep11.gateway.trust.ClientChain;
 import io.netty.handler.ssl.ClientAuth;
 import java.security.cert.X509Certificate;
 import java.util.ArrayList;
@@ -18,9 +19,7 @@ import javax.security.auth.x500.X500Principal;
  * @param judge why a chain, never an empty one, ends the handshake; empty when it may go on
  */
 record ClientTrust(
-    ClientAuth ask,
-    List<X509Certificate> named,
-    Function<List<X509Certificate>, Optional<Refusal>> judge) {
+    ClientAuth ask, List<X509Certificate> named, Function<ClientChain, Optional<Refusal>> judge) {
   static final ClientTrust NOT_ASKED =
       new ClientTrust(ClientAuth.NONE, List.of(), _ -> Optional.empty());
 

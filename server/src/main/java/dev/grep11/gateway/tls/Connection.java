@@ -23,7 +23,6 @@ public final class Connection {
   private final @Nullable Channel channel;
   private final SocketAddress remote;
   private final Optional<String> serverName;
-  private final List<X509Certificate> clientChain;
   private final Optional<String> thumbprint;
   private final ClientChain judged;
   private final AtomicBoolean closing = new AtomicBoolean();
@@ -35,13 +34,12 @@ public final class Connection {
       @Nullable Channel channel,
       SocketAddress remote,
       Optional<String> serverName,
-      List<X509Certificate> clientChain) {
+      ClientChain clientChain) {
     this.channel = channel;
     this.remote = remote;
     this.serverName = serverName;
-    this.clientChain = List.copyOf(clientChain);
-    this.judged = ClientChain.of(clientChain);
-    this.thumbprint = clientChain.stream().findFirst().map(Connection::thumbprintOf);
+    this.judged = clientChain;
+    this.thumbprint = clientChain.shown().stream().findFirst().map(Connection::thumbprintOf);
   }
 
   public SocketAddress remote() {
@@ -55,7 +53,7 @@ public final class Connection {
 
   /** Leaf first; empty when the client showed none. */
   public List<X509Certificate> clientChain() {
-    return clientChain;
+    return judged.shown();
   }
 
   /** {@code x5t#S256} of the client's certificate (RFC 7515, 4.1.8). */

@@ -1,5 +1,6 @@
 package dev.grep11.gateway.tls;
 
+import dev.grep11.gateway.trust.ClientChain;
 import io.grpc.Attributes;
 import io.grpc.Grpc;
 import io.grpc.ServerTransportFilter;
@@ -111,9 +112,10 @@ public final class Connections extends ServerTransportFilter implements AutoClos
                 .addListener(done -> {
                   var cause = done.cause();
                   if (cause != null) {
+                    var shown = ChainJudge.shownIn(ssl.engine().getSession());
                     onFailure.accept(
                         new FailedHandshake(
-                            remote, ChainJudge.shownIn(ssl.engine().getSession()), cause));
+                            remote, shown.map(ClientChain::shown).orElse(List.of()), cause));
                   }
                 });
           }
@@ -153,7 +155,16 @@ public final class Connections extends ServerTransportFilter implements AutoClos
     return Optional.empty();
   }
 
-  private static List<X509Certificate> clientChain(SSLSession session) {
+  /** The one that the handshake judged, so that no signature is verified twice. */
+  private static ClientChain clientChain(SSLSession session) {
+    var authenticated = authenticated(session);
+    return ChainJudge.shownIn(session)
+        .filter(judged -> judged.shown().equals(authenticated))
+        .orElseGet(() -> ClientChain.of(authenticated));
+  }
+
+  /** What the client has the key of. */
+  private static List<X509Certificate> authenticated(SSLSession session) {
     try {
       var chain = new ArrayList<X509Certificate>();
       for (var certificate : session.getPeerCertificates()) {

@@ -3,7 +3,6 @@ package dev.grep11.gateway.tls;
 import dev.grep11.gateway.trust.Verdict;
 import java.security.cert.X509Certificate;
 import java.util.List;
-import java.util.Locale;
 
 /**
  * Why a connection does not open an instance.
@@ -41,19 +40,15 @@ public record Refusal(Cause cause, String text) {
     return new Refusal(
         new Cause.Certificate(refused.reason()),
         "client certificate refused: mutual TLS is on (%s): %s; %s"
-            .formatted(word(refused.reason()), refused.text(), ShownCertificate.of(chain)));
+            .formatted(refused.reason().word(), refused.text(), ShownCertificate.of(chain)));
   }
 
   /** The cause in one word, for whoever counts refusals. */
   public String word() {
     return switch (cause) {
-      case Cause.Certificate(var reason) -> word(reason);
+      case Cause.Certificate(var reason) -> reason.word();
       case Cause.Unconfirmed() -> "unconfirmed";
       case Cause.NoInstance() -> "no-instance";
     };
-  }
-
-  private static String word(Verdict.Reason reason) {
-    return reason.name().toLowerCase(Locale.ROOT).replace('_', '-');
   }
 }

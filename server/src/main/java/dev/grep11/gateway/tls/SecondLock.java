@@ -9,7 +9,6 @@ import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayList;
-import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
@@ -139,9 +138,8 @@ public final class SecondLock implements AutoCloseable {
    * Ends a handshake only when no instance of the port would serve the connection: the instance of
    * a call is not known yet.
    */
-  private Optional<Refusal> refusalOfHandshake(List<X509Certificate> chain) {
+  private Optional<Refusal> refusalOfHandshake(ClientChain chain) {
     var now = clock.instant();
-    var judged = ClientChain.of(chain);
     var refusal = Refusal.UNCONFIRMED;
     for (var instance : instances()) {
       var registered = cas.of(instance);
@@ -151,7 +149,7 @@ public final class SecondLock implements AutoCloseable {
       if (!registered.get().locked()) {
         return Optional.empty();
       }
-      switch (registered.get().anchors().judge(judged, now)) {
+      switch (registered.get().anchors().judge(chain, now)) {
         case Verdict.Accepted _ -> {
           return Optional.empty();
         }
@@ -159,7 +157,7 @@ public final class SecondLock implements AutoCloseable {
           // Most instances have never heard of the client; the one that has knows more.
           if (refusal.equals(Refusal.UNCONFIRMED)
               || refused.reason() != Verdict.Reason.UNKNOWN_CA) {
-            refusal = Refusal.of(refused, chain);
+            refusal = Refusal.of(refused, chain.shown());
           }
         }
       }

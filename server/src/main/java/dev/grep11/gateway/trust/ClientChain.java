@@ -21,11 +21,16 @@ public final class ClientChain {
   /** That the certificate with this fingerprint was tried under the key with this id. */
   private record Link(String fingerprint, String keyId) {}
 
+  private final List<X509Certificate> shown;
   private final List<PathCertificate> certificates;
   private final Optional<Verdict.Refused> problem;
   private final Map<Link, Boolean> signatures = new ConcurrentHashMap<>(4);
 
-  private ClientChain(List<PathCertificate> certificates, Optional<Verdict.Refused> problem) {
+  private ClientChain(
+      List<X509Certificate> shown,
+      List<PathCertificate> certificates,
+      Optional<Verdict.Refused> problem) {
+    this.shown = List.copyOf(shown);
     this.certificates = List.copyOf(certificates);
     this.problem = problem;
   }
@@ -37,10 +42,11 @@ public final class ClientChain {
    */
   public static ClientChain of(List<X509Certificate> sent) {
     if (sent.isEmpty()) {
-      return unusable(Verdict.Reason.NO_CERTIFICATE, "the client showed no certificate");
+      return unusable(sent, Verdict.Reason.NO_CERTIFICATE, "the client showed no certificate");
     }
     if (sent.size() > MAX_CERTIFICATES) {
       return unusable(
+          sent,
           Verdict.Reason.MALFORMED,
           "the client sent " + sent.size() + " certificates; at most 8 are looked at");
     }
@@ -51,6 +57,7 @@ public final class ClientChain {
       } catch (RuntimeException e) {
         // Parsers say by many exceptions that they were given something else.
         return unusable(
+            sent,
             Verdict.Reason.MALFORMED,
             "certificate "
                 + (read.size() + 1)
@@ -58,11 +65,17 @@ public final class ClientChain {
                 + e.getMessage());
       }
     }
-    return new ClientChain(read, Optional.empty());
+    return new ClientChain(sent, read, Optional.empty());
   }
 
-  private static ClientChain unusable(Verdict.Reason reason, String text) {
-    return new ClientChain(List.of(), Optional.of(new Verdict.Refused(reason, text)));
+  private static ClientChain unusable(
+      List<X509Certificate> sent, Verdict.Reason reason, String text) {
+    return new ClientChain(sent, List.of(), Optional.of(new Verdict.Refused(reason, text)));
+  }
+
+  /** As it was sent, whatever can be made of it. */
+  public List<X509Certificate> shown() {
+    return shown;
   }
 
   Optional<Verdict.Refused> problem() {

@@ -2,6 +2,7 @@ package dev.grep11.gateway.trust;
 
 import java.security.cert.X509Certificate;
 import java.time.Instant;
+import java.util.Locale;
 
 /** What a set of client CAs says of a client's chain. */
 public sealed interface Verdict {
@@ -46,6 +47,11 @@ public sealed interface Verdict {
     /** Revocations are configured for this CA and cannot be read, or are out of date. */
     REVOCATION_UNKNOWN,
     /** More certificates or larger keys than anybody needs, or not X.509. */
-    MALFORMED
+    MALFORMED;
+
+    /** As answers, audit events and the documentation name it: {@code no-certificate}. */
+    public String word() {
+      return name().toLowerCase(Locale.ROOT).replace('_', '-');
+    }
   }
 }

@@ -5,7 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import dev.grep11.gateway.trust.ClientChain;
 import io.grpc.netty.NettyServerBuilder;
+import io.netty.handler.ssl.ClientAuth;
+import io.netty.handler.ssl.SslContext;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -13,12 +16,16 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.security.KeyStore;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
+import javax.net.ssl.KeyManager;
+import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLSocket;
 import javax.net.ssl.X509TrustManager;
@@ -203,6 +210,35 @@ class ServerTlsTest {
     }
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"TLSv1.2", "TLSv1.3"})
+  void aConnectionKeepsTheChainThatItsHandshakeJudgedWithTheSignaturesThatItVerified(String version)
+      throws Exception {
+    var judged = new CopyOnWriteArrayList<ClientChain>();
+    var tls = start();
+    tls.askClients(
+        new ClientTrust(
+            ClientAuth.REQUIRE,
+            List.of(),
+            chain -> {
+              judged.add(chain);
+              return Optional.empty();
+            }));
+    var client = ca.server();
+    try (var port = new Port(tls, tls.cryptoContext());
+        var socket = port.connect(version, client)) {
+      socket.getOutputStream().write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".getBytes(US_ASCII));
+      // An empty SETTINGS frame, by which gRPC takes a connection for one (RFC 9113, 3.4).
+      socket.getOutputStream().write(new byte[] {0, 0, 0, 4, 0, 0, 0, 0, 0});
+
+      await().atMost(10, TimeUnit.SECONDS).until(() -> !port.connections.live().isEmpty());
+      var connection = port.connections.live().iterator().next();
+      assertThat(judged).hasSize(1);
+      assertThat(connection.judged()).isSameAs(judged.getFirst());
+      assertThat(connection.clientChain().getFirst()).isEqualTo(client.chain().getFirst());
+    }
+  }
+
   private void replace(ServerIdentity identity) throws IOException {
     var next = Files.createTempDirectory(directory, "next");
     DemoCa.write(identity, next);
@@ -265,13 +301,17 @@ class ServerTlsTest {
     private final io.grpc.Server server;
 
     Port(ServerTls tls) throws IOException {
+      this(tls, tls.grpcContext());
+    }
+
+    Port(ServerTls tls, SslContext context) throws IOException {
       this.tls = tls;
       server =
           NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))
               .bossEventLoopGroup(connections.acceptors())
               .workerEventLoopGroup(connections.eventLoops())
               .channelType(connections.channelType())
-              .sslContext(tls.grpcContext())
+              .sslContext(context)
               .addTransportFilter(connections)
               .build()
               .start();
@@ -282,8 +322,23 @@ class ServerTlsTest {
     }
 
     SSLSocket connect() throws Exception {
-      var context = SSLContext.getInstance("TLS");
-      context.init(null, new X509TrustManager[] {new TakeAll()}, null);
+      return connect("TLS", new KeyManager[0]);
+    }
+
+    /** By a client with a certificate. */
+    SSLSocket connect(String version, ServerIdentity client) throws Exception {
+      var keys = KeyStore.getInstance("PKCS12");
+      keys.load(null, null);
+      keys.setKeyEntry(
+          "client", client.key(), new char[0], client.chain().toArray(X509Certificate[]::new));
+      var managers = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
+      managers.init(keys, new char[0]);
+      return connect(version, managers.getKeyManagers());
+    }
+
+    private SSLSocket connect(String version, KeyManager[] keys) throws Exception {
+      var context = SSLContext.getInstance(version);
+      context.init(keys, new X509TrustManager[] {new TakeAll()}, null);
       var socket =
           (SSLSocket)
               context.getSocketFactory().createSocket(InetAddress.getLoopbackAddress(), number());
