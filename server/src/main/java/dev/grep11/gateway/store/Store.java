@@ -3,22 +3,16 @@ package dev.grep11.gateway.store;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.security.SecureRandom;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
-import java.util.TreeMap;
 import java.util.UUID;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
@@ -35,7 +29,6 @@ import org.jspecify.annotations.Nullable;
  * of a call. Safe for use by several threads.
  */
 public final class Store implements AutoCloseable {
-  private static final int DIGEST_LENGTH = 32;
   private static final byte[] DATA_KEY_CONTEXT = "grep11-gateway store data key v1".getBytes(UTF_8);
 
   private final Database database;
@@ -113,7 +106,7 @@ public final class Store implements AutoCloseable {
         update(
             connection,
             "INSERT INTO head (id, generation, sealed) VALUES (1, 0, ?)",
-            List.of(seal.sealHead(0, headContent(digest(new Rows()), 0))));
+            List.of(seal.sealHead(0, new Head(0, new Rows().digest(), 0).content())));
       });
     } catch (IOException | SQLException e) {
       throw new StoreException("cannot create a store in " + database + ": " + e.getMessage(), e);
@@ -274,8 +267,7 @@ public final class Store implements AutoCloseable {
             "UPDATE head SET generation = ?, sealed = ? WHERE id = 1 AND generation = ?",
             List.of(
                 change.generation(),
-                seal.sealHead(
-                    change.generation(), headContent(digest(change.rows()), change.anchored())),
+                seal.sealHead(change.generation(), change.head().content()),
                 before.generation()));
     if (heads != 1) {
       throw new StoreException("another process changed the store at the same moment, try again");
@@ -544,7 +536,7 @@ public final class Store implements AutoCloseable {
               "UPDATE " + table.sqlName() + " SET version = ?, sealed = ? WHERE row_key = ?",
               List.of(generation, sealed, rowKey));
       if (updated == 1) {
-        rows.of(table).put(rowKey, new Row(generation, sealed, record));
+        rows.of(table).put(rowKey, new Rows.Row(generation, sealed, record));
         noteChange(table);
       }
       return updated == 1;
@@ -561,7 +553,7 @@ public final class Store implements AutoCloseable {
                   + " (row_key, version, sealed) VALUES (?, ?, ?) ON CONFLICT (row_key) DO NOTHING",
               List.of(rowKey, generation, sealed));
       if (inserted == 1) {
-        rows.of(table).put(rowKey, new Row(generation, sealed, record));
+        rows.of(table).put(rowKey, new Rows.Row(generation, sealed, record));
         noteChange(table);
       }
       return inserted == 1;
@@ -612,8 +604,8 @@ public final class Store implements AutoCloseable {
       return anchored;
     }
 
-    private Rows rows() {
-      return rows;
+    private Head head() {
+      return new Head(generation, rows.digest(), anchored);
     }
 
     private long generation() {
@@ -684,27 +676,6 @@ public final class Store implements AutoCloseable {
     }
   }
 
-  /**
-   * @param anchored the generation that last granted or revoked something
-   */
-  private record Head(long generation, byte[] digest, long anchored) {
-    /**
-     * Before there were anchors, content was the digest alone; its generation then stands for both.
-     */
-    static Head of(long generation, byte[] content) {
-      return content.length == DIGEST_LENGTH
-          ? new Head(generation, content, generation)
-          : new Head(
-              generation,
-              Arrays.copyOf(content, DIGEST_LENGTH),
-              ByteBuffer.wrap(content).getLong(DIGEST_LENGTH));
-    }
-  }
-
-  private static byte[] headContent(byte[] digest, long anchored) {
-    return ByteBuffer.allocate(digest.length + Long.BYTES).put(digest).putLong(anchored).array();
-  }
-
   private Head readHead(Connection connection) throws SQLException {
     // Taken before the transaction begins: a change committed while it runs must not look like a
     // step back.
@@ -736,7 +707,7 @@ public final class Store implements AutoCloseable {
     Head head = readHead(connection);
     Rows rows = new Rows();
     for (Table table : Table.values()) {
-      Map<byte[], Row> of = rows.of(table);
+      Map<byte[], Rows.Row> of = rows.of(table);
       query(
           connection,
           "SELECT row_key, version, sealed FROM " + table.sqlName(),
@@ -747,12 +718,12 @@ public final class Store implements AutoCloseable {
               byte[] sealed = blob(row, 3);
               Stored record =
                   RecordCodec.decode(table, seal.openRow(table, rowKey, version, sealed));
-              of.put(rowKey, new Row(version, sealed, record));
+              of.put(rowKey, new Rows.Row(version, sealed, record));
             }
             return of;
           });
     }
-    if (!MessageDigest.isEqual(head.digest(), digest(rows))) {
+    if (!MessageDigest.isEqual(head.digest(), rows.digest())) {
       throw new StoreTamperedException(
           "the rows of the store are not those of its generation " + head.generation());
     }
@@ -762,92 +733,6 @@ public final class Store implements AutoCloseable {
   private record Verified(long generation, long anchored, Rows rows) {
     Snapshot snapshot() {
       return rows.snapshot(generation);
-    }
-  }
-
-  private record Row(long version, byte[] sealed, Stored record) {}
-
-  /**
-   * The rows of all tables, in the order of their keys as unsigned bytes, whatever order the
-   * database prefers.
-   */
-  private static final class Rows {
-    private final Map<Table, Map<byte[], Row>> tables = new EnumMap<>(Table.class);
-
-    private Rows() {
-      for (Table table : Table.values()) {
-        tables.put(table, new TreeMap<>(Arrays::compareUnsigned));
-      }
-    }
-
-    private Map<byte[], Row> of(Table table) {
-      return Objects.requireNonNull(tables.get(table));
-    }
-
-    private Snapshot snapshot(long generation) {
-      List<InstanceRecord> instances = new ArrayList<>();
-      List<Grant> grants = new ArrayList<>();
-      List<ApiKeyRecord> apiKeys = new ArrayList<>();
-      List<RegistryRecord> registries = new ArrayList<>();
-      List<ReplicaRecord> replicas = new ArrayList<>();
-      List<SealingKeyUse> uses = new ArrayList<>();
-      List<AdministratorRecord> administrators = new ArrayList<>();
-      List<EnrolmentRecord> enrolments = new ArrayList<>();
-      List<EventRecord> events = new ArrayList<>();
-      List<AuditHeadRecord> auditHeads = new ArrayList<>();
-      for (Table table : Table.values()) {
-        for (Row row : of(table).values()) {
-          switch (row.record()) {
-            case InstanceRecord instance -> instances.add(instance);
-            case Grant grant -> grants.add(grant);
-            case ApiKeyRecord apiKey -> apiKeys.add(apiKey);
-            case RegistryRecord registry -> registries.add(registry);
-            case ReplicaRecord replica -> replicas.add(replica);
-            case SealingKeyUse use -> uses.add(use);
-            case AdministratorRecord administrator -> administrators.add(administrator);
-            case EnrolmentRecord enrolment -> enrolments.add(enrolment);
-            case EventRecord event -> events.add(event);
-            case AuditHeadRecord head -> auditHeads.add(head);
-          }
-        }
-      }
-      return new Snapshot(
-          generation,
-          instances,
-          grants,
-          apiKeys,
-          registries,
-          replicas,
-          uses,
-          administrators,
-          enrolments,
-          events,
-          auditHeads);
-    }
-  }
-
-  /**
-   * SHA-256 over every table in its order: name and number of rows, then key, version and sealed
-   * bytes of each row, all with their lengths; a table that came later only when it has rows. It
-   * lives inside the sealed head, so it needs no key.
-   */
-  private static byte[] digest(Rows rows) {
-    try {
-      MessageDigest sha256 = MessageDigest.getInstance("SHA-256");
-      for (Table table : Table.values()) {
-        Map<byte[], Row> of = rows.of(table);
-        if (of.isEmpty() && !table.digestedWhenEmpty()) {
-          continue;
-        }
-        sha256.update(
-            RowSeal.concatenate(table.sqlName().getBytes(UTF_8), RowSeal.number(of.size())));
-        of.forEach((rowKey, row) ->
-            sha256.update(
-                RowSeal.concatenate(rowKey, RowSeal.number(row.version()), row.sealed())));
-      }
-      return sha256.digest();
-    } catch (GeneralSecurityException e) {
-      throw new IllegalStateException("SHA-256 is part of every JDK", e);
     }
   }
 
