@@ -2,10 +2,12 @@ package dev.grep11.client;
 
 import io.grpc.Channel;
 import io.grpc.ManagedChannel;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /**
- * A TLS connection to a port of the gateway on which every call carries a token and a deadline.
+ * A TLS connection, or several, to a port of the gateway on which every call carries a token and a
+ * deadline.
  *
  * <p>{@link Grep11Client.Builder#connect()} makes it; {@link Grep11Client} is one for the crypto
  * port, {@link dev.grep11.client.certmgr.CertificateManagerClient} takes one to the certificate
@@ -13,15 +15,15 @@ import java.util.concurrent.TimeUnit;
  */
 public final class GatewayConnection implements AutoCloseable {
   private final String address;
-  private final ManagedChannel connection;
+  private final List<ManagedChannel> connections;
   private final Channel channel;
 
   /**
-   * @param channel the connection with what each call gets
+   * @param channel the connections with what each call gets
    */
-  GatewayConnection(String address, ManagedChannel connection, Channel channel) {
+  GatewayConnection(String address, List<ManagedChannel> connections, Channel channel) {
     this.address = address;
-    this.connection = connection;
+    this.connections = List.copyOf(connections);
     this.channel = channel;
   }
 
@@ -35,17 +37,21 @@ public final class GatewayConnection implements AutoCloseable {
     return address;
   }
 
-  /** Closes the connection; calls that run get five seconds to finish. */
+  /** Closes it; calls that run get five seconds to finish. */
   @Override
   public void close() {
-    connection.shutdown();
+    connections.forEach(ManagedChannel::shutdown);
+    long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(5);
     try {
-      if (!connection.awaitTermination(5, TimeUnit.SECONDS)) {
-        connection.shutdownNow();
+      for (var connection : connections) {
+        if (!connection.awaitTermination(end - System.nanoTime(), TimeUnit.NANOSECONDS)) {
+          break;
+        }
       }
     } catch (InterruptedException e) {
-      connection.shutdownNow();
       Thread.currentThread().interrupt();
     }
+    // Nothing but those that did not end by themselves.
+    connections.forEach(ManagedChannel::shutdownNow);
   }
 }

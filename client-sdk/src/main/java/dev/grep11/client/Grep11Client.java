@@ -1,35 +1,16 @@
 package dev.grep11.client;
 
-import com.google.protobuf.ByteString;
 import dev.grep11.proto.CryptoGrpc;
-import dev.grep11.proto.DecryptSingleRequest;
-import dev.grep11.proto.DeriveKeyRequest;
-import dev.grep11.proto.DigestSingleRequest;
-import dev.grep11.proto.EncryptSingleRequest;
-import dev.grep11.proto.GenerateKeyPairRequest;
-import dev.grep11.proto.GenerateKeyRequest;
-import dev.grep11.proto.GenerateRandomRequest;
-import dev.grep11.proto.GetAttributeValueRequest;
-import dev.grep11.proto.GetMechanismInfoRequest;
-import dev.grep11.proto.GetMechanismListRequest;
 import dev.grep11.proto.Mechanism;
-import dev.grep11.proto.ReencryptSingleRequest;
-import dev.grep11.proto.RewrapKeyBlobRequest;
-import dev.grep11.proto.SetAttributeValueRequest;
-import dev.grep11.proto.SignSingleRequest;
-import dev.grep11.proto.UnwrapKeyRequest;
-import dev.grep11.proto.UnwrapKeyResponse;
-import dev.grep11.proto.VerifySingleRequest;
-import dev.grep11.proto.WrapKeyRequest;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
+import io.grpc.ChannelCredentials;
 import io.grpc.ClientInterceptor;
 import io.grpc.ClientInterceptors;
 import io.grpc.Deadline;
 import io.grpc.Grpc;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
-import io.grpc.MethodDescriptor;
 import io.grpc.StatusRuntimeException;
 import io.grpc.TlsChannelCredentials;
 import io.grpc.stub.ClientCalls;
@@ -41,10 +22,10 @@ import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
-import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
-import javax.net.ssl.SSLException;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -77,9 +58,6 @@ import org.jspecify.annotations.Nullable;
  * <p>Every method throws {@link Grep11Exception} when it does not succeed.
  */
 public final class Grep11Client implements AutoCloseable {
-  private static final int ATTEMPTS = 4;
-  private static final long FIRST_PAUSE_MILLIS = 100;
-
   private static final Metadata.Key<String> INSTANCE =
       Metadata.Key.of("bluemix-instance", Metadata.ASCII_STRING_MARSHALLER);
 
@@ -111,62 +89,36 @@ public final class Grep11Client implements AutoCloseable {
 
   /** Random bytes of the HSM, 1 to 1,000,000. */
   public byte[] generateRandom(int length) {
-    var request = GenerateRandomRequest.newBuilder().setLen(length).build();
-    return repeatable(CryptoGrpc.getGenerateRandomMethod(), request).getRnd().toByteArray();
+    return run(Call.generateRandom(length));
   }
 
   /** The hash of {@code data}; see {@link Mechanisms#digest}. */
   public byte[] digest(Mechanism mechanism, byte[] data) {
-    var request = DigestSingleRequest.newBuilder().setMech(mechanism).setData(bytes(data)).build();
-    return repeatable(CryptoGrpc.getDigestSingleMethod(), request).getDigest().toByteArray();
+    return run(Call.digest(mechanism, data));
   }
 
   // ---- Making keys
 
   /** A new secret key, for instance of {@link Mechanisms#aesKeyGen()} and {@link Templates#aes}. */
   public SecretKeyBlob generateKey(Mechanism mechanism, Template template) {
-    var request =
-        GenerateKeyRequest.newBuilder().setMech(mechanism).putAllTemplate(template.toMap()).build();
-    var answer = once(CryptoGrpc.getGenerateKeyMethod(), request);
-    return new SecretKeyBlob(answer.getKeyBytes(), answer.getCheckSum());
+    return run(Call.generateKey(mechanism, template));
   }
 
   /** A new key pair, for instance of {@link Templates#ecPair}. */
   public KeyPair generateKeyPair(KeyPairTemplate template) {
-    var request =
-        GenerateKeyPairRequest.newBuilder()
-            .setMech(template.mechanism())
-            .putAllPubKeyTemplate(template.publicKey().toMap())
-            .putAllPrivKeyTemplate(template.privateKey().toMap())
-            .build();
-    var answer = once(CryptoGrpc.getGenerateKeyPairMethod(), request);
-    return new KeyPair(
-        new PublicKeyBlob(answer.getPubKeyBytes(), ByteString.EMPTY),
-        new PrivateKeyBlob(answer.getPrivKeyBytes(), ByteString.EMPTY));
+    return run(Call.generateKeyPair(template));
   }
 
   // ---- Encryption
 
   /** Encrypts with a secret key, or with a public one for RSA. */
   public byte[] encrypt(Mechanism mechanism, KeyBlob key, byte[] plain) {
-    var request =
-        EncryptSingleRequest.newBuilder()
-            .setMech(mechanism)
-            .setKey(key.toMessage())
-            .setPlain(bytes(plain))
-            .build();
-    return repeatable(CryptoGrpc.getEncryptSingleMethod(), request).getCiphered().toByteArray();
+    return run(Call.encrypt(mechanism, key, plain));
   }
 
   /** Decrypts with a secret key, or with a private one for RSA. */
   public byte[] decrypt(Mechanism mechanism, KeyBlob key, byte[] ciphered) {
-    var request =
-        DecryptSingleRequest.newBuilder()
-            .setMech(mechanism)
-            .setKey(key.toMessage())
-            .setCiphered(bytes(ciphered))
-            .build();
-    return repeatable(CryptoGrpc.getDecryptSingleMethod(), request).getPlain().toByteArray();
+    return run(Call.decrypt(mechanism, key, ciphered));
   }
 
   /** Decrypts with one key and encrypts with another; the clear text stays in the gateway. */
@@ -176,28 +128,14 @@ public final class Grep11Client implements AutoCloseable {
       Mechanism encryption,
       KeyBlob encryptionKey,
       byte[] ciphered) {
-    var request =
-        ReencryptSingleRequest.newBuilder()
-            .setDecMech(decryption)
-            .setDecKey(decryptionKey.toMessage())
-            .setEncMech(encryption)
-            .setEncKey(encryptionKey.toMessage())
-            .setCiphered(bytes(ciphered))
-            .build();
-    return repeatable(CryptoGrpc.getReencryptSingleMethod(), request).getReciphered().toByteArray();
+    return run(Call.reencrypt(decryption, decryptionKey, encryption, encryptionKey, ciphered));
   }
 
   // ---- Signature
 
   /** Signs with a private key, or authenticates with a secret one (HMAC, CMAC). */
   public byte[] sign(Mechanism mechanism, KeyBlob key, byte[] data) {
-    var request =
-        SignSingleRequest.newBuilder()
-            .setMech(mechanism)
-            .setPrivKey(key.toMessage())
-            .setData(bytes(data))
-            .build();
-    return repeatable(CryptoGrpc.getSignSingleMethod(), request).getSignature().toByteArray();
+    return run(Call.sign(mechanism, key, data));
   }
 
   /**
@@ -207,31 +145,27 @@ public final class Grep11Client implements AutoCloseable {
    *     the signature from being checked is an exception and says nothing about it
    */
   public boolean verify(Mechanism mechanism, KeyBlob key, byte[] data, byte[] signature) {
-    var request =
-        VerifySingleRequest.newBuilder()
-            .setMech(mechanism)
-            .setPubKey(key.toMessage())
-            .setData(bytes(data))
-            .setSignature(bytes(signature))
-            .build();
-    return isGenuine(() -> repeatable(CryptoGrpc.getVerifySingleMethod(), request));
+    return run(Call.verify(mechanism, key, data, signature));
   }
 
-  /** Whether this call that verifies succeeds; what says nothing of the signature is thrown. */
-  static boolean isGenuine(Runnable verification) {
-    try {
-      verification.run();
-      return true;
-    } catch (Grep11Exception e) {
-      if (e.returnValue() == Ckr.CKR_SIGNATURE_INVALID
-          || e.returnValue() == Ckr.CKR_SIGNATURE_LEN_RANGE) {
-        return false;
-      }
-      throw e;
-    }
+  // ---- Many calls at once, and data of any length
+
+  /**
+   * The same calls without a thread that waits. What is chained to a future runs on gRPC's own pool
+   * of threads.
+   */
+  public AsyncGrep11Client async() {
+    return new AsyncGrep11Client(this, connection, null);
   }
 
-  // ---- Data of any length
+  /**
+   * As {@link #async()}, with what is chained to a future on {@code executor}. {@code
+   * Runnable::run} is the fastest and runs it on the thread that reads the connection: it must
+   * never wait there.
+   */
+  public AsyncGrep11Client async(Executor executor) {
+    return new AsyncGrep11Client(this, connection, executor);
+  }
 
   /** Digest, encryption and signature of streams and files, part by part. */
   public Streams streams() {
@@ -242,27 +176,19 @@ public final class Grep11Client implements AutoCloseable {
 
   /** A key encrypted under {@code kek}, a secret or a public key; it must be extractable. */
   public byte[] wrapKey(Mechanism mechanism, KeyBlob kek, KeyBlob key) {
-    var request =
-        WrapKeyRequest.newBuilder()
-            .setMech(mechanism)
-            .setKeK(kek.toMessage())
-            .setKey(key.toMessage())
-            .build();
-    return repeatable(CryptoGrpc.getWrapKeyMethod(), request).getWrapped().toByteArray();
+    return run(Call.wrapKey(mechanism, kek, key));
   }
 
   /** A secret key from its wrapped form, with the rights that {@code template} names. */
   public SecretKeyBlob unwrapKey(
       Mechanism mechanism, KeyBlob kek, byte[] wrapped, Template template) {
-    var answer = unwrap(mechanism, kek, wrapped, template);
-    return new SecretKeyBlob(answer.getUnwrappedBytes(), answer.getCheckSum());
+    return run(Call.unwrapKey(mechanism, kek, wrapped, template));
   }
 
   /** A private key from wrapped PKCS #8, with the rights that {@code template} names. */
   public PrivateKeyBlob unwrapPrivateKey(
       Mechanism mechanism, KeyBlob kek, byte[] wrapped, Template template) {
-    var answer = unwrap(mechanism, kek, wrapped, template);
-    return new PrivateKeyBlob(answer.getUnwrappedBytes(), answer.getCheckSum());
+    return run(Call.unwrapPrivateKey(mechanism, kek, wrapped, template));
   }
 
   /**
@@ -273,32 +199,19 @@ public final class Grep11Client implements AutoCloseable {
    * @param template the rights: CKA_ENCRYPT, CKA_WRAP, CKA_VERIFY
    */
   public PublicKeyBlob importPublicKey(byte[] subjectPublicKeyInfo, Template template) {
-    var answer = unwrap(Mechanisms.transportKey(), null, subjectPublicKeyInfo, template);
-    return new PublicKeyBlob(answer.getUnwrappedBytes(), answer.getCheckSum());
+    return run(Call.importPublicKey(subjectPublicKeyInfo, template));
   }
 
   /** A secret key derived from another key, for instance by {@link Mechanisms#ecdh1Derive}. */
   public SecretKeyBlob deriveKey(Mechanism mechanism, KeyBlob base, Template template) {
-    var request =
-        DeriveKeyRequest.newBuilder()
-            .setMech(mechanism)
-            .setBaseKey(base.toMessage())
-            .putAllTemplate(template.toMap())
-            .build();
-    var answer = once(CryptoGrpc.getDeriveKeyMethod(), request);
-    return new SecretKeyBlob(answer.getNewKeyBytes(), answer.getCheckSum());
+    return run(Call.deriveKey(mechanism, base, template));
   }
 
   // ---- Attributes
 
   /** The values of these {@link Cka} attributes; all or an exception. */
   public Template attributes(KeyBlob key, long... attributes) {
-    var request = GetAttributeValueRequest.newBuilder().setObject(key.wireBytes());
-    for (long attribute : attributes) {
-      request.putAttributes(attribute, dev.grep11.proto.AttributeValue.getDefaultInstance());
-    }
-    return Template.of(
-        repeatable(CryptoGrpc.getGetAttributeValueMethod(), request.build()).getAttributesMap());
+    return run(Call.attributes(key, attributes));
   }
 
   /**
@@ -306,13 +219,7 @@ public final class Grep11Client implements AutoCloseable {
    * valid, so taking a right away needs the old blob to be destroyed.
    */
   public <K extends KeyBlob> K setAttributes(K key, Template changes) {
-    var request =
-        SetAttributeValueRequest.newBuilder()
-            .setObject(key.wireBytes())
-            .putAllAttributes(changes.toMap())
-            .build();
-    ByteString changed = once(CryptoGrpc.getSetAttributeValueMethod(), request).getObject();
-    return withBytes(key, changed);
+    return run(Call.setAttributes(key, changes));
   }
 
   // ---- When the operator rotates the master key
@@ -327,26 +234,18 @@ public final class Grep11Client implements AutoCloseable {
    *     when there soon will be
    */
   public <K extends KeyBlob> K rewrap(K key) {
-    var request = RewrapKeyBlobRequest.newBuilder().setWrappedKey(key.toMessage()).build();
-    return withBytes(
-        key, repeatable(CryptoGrpc.getRewrapKeyBlobMethod(), request).getRewrappedKeyBytes());
+    return run(Call.rewrap(key));
   }
 
   // ---- What the gateway can do
 
   /** The {@link Ckm} numbers offered. */
   public List<Long> mechanisms() {
-    return List.copyOf(
-        repeatable(
-                CryptoGrpc.getGetMechanismListMethod(),
-                GetMechanismListRequest.getDefaultInstance())
-            .getMechsList());
+    return run(Call.mechanisms());
   }
 
   public MechanismInfo mechanismInfo(long mechanism) {
-    var request = GetMechanismInfoRequest.newBuilder().setMech(mechanism).build();
-    var info = repeatable(CryptoGrpc.getGetMechanismInfoMethod(), request).getMechInfo();
-    return new MechanismInfo(info.getMinKeySize(), info.getMaxKeySize(), info.getFlags());
+    return run(Call.mechanismInfo(mechanism));
   }
 
   // ---- Everything else
@@ -366,71 +265,35 @@ public final class Grep11Client implements AutoCloseable {
     connection.close();
   }
 
-  private UnwrapKeyResponse unwrap(
-      Mechanism mechanism, @Nullable KeyBlob kek, byte[] wrapped, Template template) {
-    var request =
-        UnwrapKeyRequest.newBuilder()
-            .setMech(mechanism)
-            .setWrapped(bytes(wrapped))
-            .putAllTemplate(template.toMap());
-    if (kek != null) {
-      request.setKeK(kek.toMessage());
-    }
-    return once(CryptoGrpc.getUnwrapKeyMethod(), request.build());
+  /** When a call that begins now has to be over. */
+  Deadline callEnd() {
+    return Deadline.after(deadline.toNanos(), TimeUnit.NANOSECONDS);
   }
 
-  @SuppressWarnings("unchecked") // The permitted classes are final, so K is the class of the case.
-  private static <K extends KeyBlob> K withBytes(K key, ByteString bytes) {
-    ByteString checkSum = ByteString.copyFrom(key.checkSum());
-    if (key instanceof SecretKeyBlob) {
-      return (K) new SecretKeyBlob(bytes, checkSum);
-    }
-    return key instanceof PrivateKeyBlob
-        ? (K) new PrivateKeyBlob(bytes, checkSum)
-        : (K) new PublicKeyBlob(bytes, checkSum);
-  }
-
-  private <Q, A> A once(MethodDescriptor<Q, A> method, Q request) {
-    try {
-      return call(method, request, Deadline.after(deadline.toNanos(), TimeUnit.NANOSECONDS));
-    } catch (StatusRuntimeException e) {
-      throw Grep11Exception.of(e, connection.address());
-    }
-  }
-
-  /** A call whose repetition has no effect. */
-  <Q, A> A repeatable(MethodDescriptor<Q, A> method, Q request) {
-    var end = Deadline.after(deadline.toNanos(), TimeUnit.NANOSECONDS);
+  /** Makes a call, and makes it again as {@link Repetition} says. */
+  <Q, A, T> T run(Call<Q, A, T> call) {
+    var end = callEnd();
     for (int attempt = 1; ; attempt++) {
       try {
-        return call(method, request, end);
+        var options = CallOptions.DEFAULT.withDeadline(end);
+        return call.result()
+            .apply(ClientCalls.blockingUnaryCall(channel, call.method(), options, call.request()));
       } catch (StatusRuntimeException e) {
         var failure = Grep11Exception.of(e, connection.address());
-        if (!failure.retry()
-            || attempt == ATTEMPTS
-            || brokeInTheHandshake(e)
-            || !pause(attempt, end)) {
+        var result = call.refused().apply(failure);
+        if (result.isPresent()) {
+          return result.get();
+        }
+        var pause = Repetition.pauseMillis(call, failure, attempt, end);
+        if (pause.isEmpty() || !slept(pause.getAsLong())) {
           throw failure;
         }
       }
     }
   }
 
-  private <Q, A> A call(MethodDescriptor<Q, A> method, Q request, Deadline end) {
-    return ClientCalls.blockingUnaryCall(
-        channel, method, CallOptions.DEFAULT.withDeadline(end), request);
-  }
-
-  /**
-   * Waits before the next attempt; false when the deadline or an interrupt leaves no time for one.
-   */
-  private static boolean pause(int attempt, Deadline end) {
-    long most = FIRST_PAUSE_MILLIS << (attempt - 1);
-    // Half fixed, half drawn, so that clients of one gateway do not come back in step.
-    long millis = most / 2 + ThreadLocalRandom.current().nextLong(most / 2 + 1);
-    if (end.timeRemaining(TimeUnit.MILLISECONDS) <= millis) {
-      return false;
-    }
+  /** False when the thread was interrupted. */
+  private static boolean slept(long millis) {
     try {
       Thread.sleep(millis);
       return true;
@@ -438,20 +301,6 @@ public final class Grep11Client implements AutoCloseable {
       Thread.currentThread().interrupt();
       return false;
     }
-  }
-
-  /** Trust does not come back within a retry's pause. */
-  private static boolean brokeInTheHandshake(Throwable failure) {
-    for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
-      if (cause instanceof SSLException) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  private static ByteString bytes(byte[] data) {
-    return ByteString.copyFrom(data);
   }
 
   /** What a client needs to know. Each method checks its argument at once. */
@@ -469,6 +318,7 @@ public final class Grep11Client implements AutoCloseable {
     private @Nullable Supplier<String> token;
     private Duration deadline = Duration.ofSeconds(30);
     private int maxInboundBytes = 64 << 20;
+    private int connections = 1;
 
     private Builder(AddressList addresses) {
       this.addresses = addresses;
@@ -480,6 +330,19 @@ public final class Grep11Client implements AutoCloseable {
      */
     public Builder inTurn() {
       this.inTurn = true;
+      return this;
+    }
+
+    /**
+     * Spreads the calls over so many connections, 1 to 64; one unless set. A connection is served
+     * by one thread here and one in the gateway, so that a second one helps where there are
+     * processors for it and many calls at once. Each costs a handshake and a place in the gateway.
+     */
+    public Builder connections(int number) {
+      if (number < 1 || number > 64) {
+        throw new IllegalArgumentException(number + " connections; 1 to 64 expected");
+      }
+      this.connections = number;
       return this;
     }
 
@@ -576,8 +439,19 @@ public final class Grep11Client implements AutoCloseable {
       if (certificate != null && privateKey != null) {
         tls.keyManager(Pem.identity(certificate, privateKey));
       }
+      var credentials = tls.build();
+      List<ClientInterceptor> interceptors = interceptors();
+      List<ManagedChannel> opened =
+          Stream.generate(() -> open(credentials)).limit(connections).toList();
+      return new GatewayConnection(
+          String.join(", ", addresses.addresses()),
+          opened,
+          ClientInterceptors.intercept(new SpreadChannel(opened), interceptors));
+    }
+
+    private ManagedChannel open(ChannelCredentials credentials) {
       var builder =
-          Grpc.newChannelBuilder(addresses.target(), tls.build())
+          Grpc.newChannelBuilder(addresses.target(), credentials)
               .defaultLoadBalancingPolicy(inTurn ? "round_robin" : "pick_first")
               .maxInboundMessageSize(maxInboundBytes)
               // Retries are ours, so that they are counted once.
@@ -585,12 +459,7 @@ public final class Grep11Client implements AutoCloseable {
       if (authority != null) {
         builder.overrideAuthority(authority);
       }
-      List<ClientInterceptor> interceptors = interceptors();
-      ManagedChannel connection = builder.build();
-      return new GatewayConnection(
-          String.join(", ", addresses.addresses()),
-          connection,
-          ClientInterceptors.intercept(connection, interceptors));
+      return builder.build();
     }
 
     private List<ClientInterceptor> interceptors() {

@@ -18,6 +18,7 @@ import dev.grep11.proto.SignUpdateRequest;
 import dev.grep11.proto.VerifyFinalRequest;
 import dev.grep11.proto.VerifyInitRequest;
 import dev.grep11.proto.VerifyUpdateRequest;
+import io.grpc.MethodDescriptor;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -114,16 +115,15 @@ public final class Streams {
     var init = DigestInitRequest.newBuilder().setMech(mechanism).build();
     var state =
         inParts(
-            client.repeatable(CryptoGrpc.getDigestInitMethod(), init).getState(),
+            part(CryptoGrpc.getDigestInitMethod(), init).getState(),
             in,
             (before, part) ->
-                client
-                    .repeatable(
+                part(
                         CryptoGrpc.getDigestUpdateMethod(),
                         DigestUpdateRequest.newBuilder().setState(before).setData(part).build())
                     .getState());
     var request = DigestFinalRequest.newBuilder().setState(state).build();
-    return client.repeatable(CryptoGrpc.getDigestFinalMethod(), request).getDigest().toByteArray();
+    return part(CryptoGrpc.getDigestFinalMethod(), request).getDigest().toByteArray();
   }
 
   /**
@@ -139,18 +139,18 @@ public final class Streams {
     var sink = new Sink(out);
     var state =
         inParts(
-            client.repeatable(CryptoGrpc.getEncryptInitMethod(), init).getState(),
+            part(CryptoGrpc.getEncryptInitMethod(), init).getState(),
             in,
             (before, part) -> {
               var answer =
-                  client.repeatable(
+                  part(
                       CryptoGrpc.getEncryptUpdateMethod(),
                       EncryptUpdateRequest.newBuilder().setState(before).setPlain(part).build());
               sink.write(answer.getCiphered());
               return answer.getState();
             });
     var request = EncryptFinalRequest.newBuilder().setState(state).build();
-    sink.write(client.repeatable(CryptoGrpc.getEncryptFinalMethod(), request).getCiphered());
+    sink.write(part(CryptoGrpc.getEncryptFinalMethod(), request).getCiphered());
     return sink.written;
   }
 
@@ -174,18 +174,18 @@ public final class Streams {
     var sink = new Sink(out);
     var state =
         inParts(
-            client.repeatable(CryptoGrpc.getDecryptInitMethod(), init).getState(),
+            part(CryptoGrpc.getDecryptInitMethod(), init).getState(),
             in,
             (before, part) -> {
               var answer =
-                  client.repeatable(
+                  part(
                       CryptoGrpc.getDecryptUpdateMethod(),
                       DecryptUpdateRequest.newBuilder().setState(before).setCiphered(part).build());
               sink.write(answer.getPlain());
               return answer.getState();
             });
     var request = DecryptFinalRequest.newBuilder().setState(state).build();
-    sink.write(client.repeatable(CryptoGrpc.getDecryptFinalMethod(), request).getPlain());
+    sink.write(part(CryptoGrpc.getDecryptFinalMethod(), request).getPlain());
     return sink.written;
   }
 
@@ -201,16 +201,15 @@ public final class Streams {
     var init = SignInitRequest.newBuilder().setMech(mechanism).setPrivKey(key.toMessage()).build();
     var state =
         inParts(
-            client.repeatable(CryptoGrpc.getSignInitMethod(), init).getState(),
+            part(CryptoGrpc.getSignInitMethod(), init).getState(),
             in,
             (before, part) ->
-                client
-                    .repeatable(
+                part(
                         CryptoGrpc.getSignUpdateMethod(),
                         SignUpdateRequest.newBuilder().setState(before).setData(part).build())
                     .getState());
     var request = SignFinalRequest.newBuilder().setState(state).build();
-    return client.repeatable(CryptoGrpc.getSignFinalMethod(), request).getSignature().toByteArray();
+    return part(CryptoGrpc.getSignFinalMethod(), request).getSignature().toByteArray();
   }
 
   /**
@@ -230,11 +229,10 @@ public final class Streams {
     var init = VerifyInitRequest.newBuilder().setMech(mechanism).setPubKey(key.toMessage()).build();
     var state =
         inParts(
-            client.repeatable(CryptoGrpc.getVerifyInitMethod(), init).getState(),
+            part(CryptoGrpc.getVerifyInitMethod(), init).getState(),
             in,
             (before, part) ->
-                client
-                    .repeatable(
+                part(
                         CryptoGrpc.getVerifyUpdateMethod(),
                         VerifyUpdateRequest.newBuilder().setState(before).setData(part).build())
                     .getState());
@@ -243,8 +241,11 @@ public final class Streams {
             .setState(state)
             .setSignature(ByteString.copyFrom(signature))
             .build();
-    return Grep11Client.isGenuine(
-        () -> client.repeatable(CryptoGrpc.getVerifyFinalMethod(), request));
+    return client.run(Call.verifyFinal(CryptoGrpc.getVerifyFinalMethod(), request));
+  }
+
+  private <Q, A> A part(MethodDescriptor<Q, A> method, Q request) {
+    return client.run(Call.part(method, request));
   }
 
   /** One Update: a part goes in, the next state comes out. */

@@ -40,6 +40,7 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.TlsServerCredentials;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.StreamObserver;
+import java.net.SocketAddress;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
@@ -52,6 +53,8 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Queue;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
 import javax.net.ssl.SSLPeerUnverifiedException;
 import javax.net.ssl.SSLSession;
 import org.jspecify.annotations.Nullable;
@@ -61,7 +64,11 @@ import org.jspecify.annotations.Nullable;
  * per failure given, in order.
  */
 final class FakeGateway implements AutoCloseable {
-  record Call(String method, Metadata headers, @Nullable String clientCertificate) {
+  record Call(
+      String method,
+      Metadata headers,
+      @Nullable String clientCertificate,
+      @Nullable SocketAddress remote) {
     @Nullable String header(String name) {
       return headers.get(Metadata.Key.of(name, Metadata.ASCII_STRING_MARSHALLER));
     }
@@ -71,6 +78,8 @@ final class FakeGateway implements AutoCloseable {
   private final Service service = new Service();
   private final Queue<StatusRuntimeException> failures = new ArrayDeque<>();
   private final List<Call> calls = Collections.synchronizedList(new ArrayList<>());
+  private final Semaphore begun = new Semaphore(0);
+  private final Semaphore cancelled = new Semaphore(0);
   private volatile boolean silent;
 
   FakeGateway(TestAuthority.Identity identity, @Nullable Path clientCa) throws Exception {
@@ -105,6 +114,22 @@ final class FakeGateway implements AutoCloseable {
   /** From now on nothing is answered. */
   void fallSilent() {
     silent = true;
+  }
+
+  /** Until a call has come, one for each time. */
+  void awaitCall() throws InterruptedException {
+    await(begun, "no call came");
+  }
+
+  /** Until a call that is not answered was cancelled. */
+  void awaitCancellation() throws InterruptedException {
+    await(cancelled, "no call was cancelled");
+  }
+
+  private static void await(Semaphore what, String otherwise) throws InterruptedException {
+    if (!what.tryAcquire(10, TimeUnit.SECONDS)) {
+      throw new AssertionError(otherwise);
+    }
   }
 
   void failNext(StatusRuntimeException... next) {
@@ -142,9 +167,16 @@ final class FakeGateway implements AutoCloseable {
           new Call(
               String.valueOf(call.getMethodDescriptor().getBareMethodName()),
               headers,
-              subject(call.getAttributes().get(Grpc.TRANSPORT_ATTR_SSL_SESSION))));
+              subject(call.getAttributes().get(Grpc.TRANSPORT_ATTR_SSL_SESSION)),
+              call.getAttributes().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR)));
+      begun.release();
       if (silent) {
-        return new ServerCall.Listener<>() {};
+        return new ServerCall.Listener<>() {
+          @Override
+          public void onCancel() {
+            cancelled.release();
+          }
+        };
       }
       StatusRuntimeException failure;
       synchronized (failures) {
