@@ -151,6 +151,7 @@ public record AuditEvent(
       Optional<String> hostAgent) {
     public static final String SERVICE_ID = "service/security/account/serviceid";
     public static final String USER = "service/security/account/user";
+    public static final String SERVICE = "service/security";
     public static final String UNKNOWN = "unknown";
 
     public Initiator {
