@@ -6,7 +6,6 @@ import static java.util.stream.Collectors.joining;
 
 import dev.grep11.gateway.audit.AdministrativeAction;
 import dev.grep11.gateway.audit.AuditEvent;
-import dev.grep11.gateway.audit.AuditHead;
 import dev.grep11.gateway.certmgr.AdministratorKey;
 import dev.grep11.gateway.certmgr.InvitationCode;
 import dev.grep11.gateway.store.AdministratorRecord;
@@ -17,7 +16,6 @@ import dev.grep11.gateway.store.RegistryRecord.Entry;
 import dev.grep11.gateway.store.Snapshot;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.Subject;
-import java.io.IOException;
 import java.security.MessageDigest;
 import java.time.Duration;
 import java.time.Instant;
@@ -40,10 +38,10 @@ public final class Administrators {
   private static final Duration SHORTEST = Duration.ofMinutes(1);
 
   private final Store store;
-  private final MasterKeyAudit.Sink audit;
+  private final HostAudit audit;
   private final InstantSource clock;
 
-  Administrators(Store store, MasterKeyAudit.Sink audit, InstantSource clock) {
+  Administrators(Store store, HostAudit audit, InstantSource clock) {
     this.store = store;
     this.audit = audit;
     this.clock = clock;
@@ -302,41 +300,24 @@ public final class Administrators {
       Deed deed,
       Runnable undone) {
     try {
-      store.<Boolean>change(change -> {
-        var record = require(change.snapshot(), instance);
-        var done = deed.in(change);
-        // Last, so that what is recorded is about to be committed.
-        write(event(action, request, record, subject, done, Optional.empty()))
-            .ifPresent(head -> AuditHeads.put(change, head));
-        return true;
-      });
-    } catch (RuntimeException e) {
-      undone.run();
-      var record = require(store.snapshot(), instance);
-      write(
+      audit.change(
+          store,
+          change -> {
+            var record = require(change.snapshot(), instance);
+            var done = deed.in(change);
+            return event(action, request, record, subject, done, Optional.empty());
+          },
+          why ->
               event(
                   action,
                   request,
-                  record,
+                  require(store.snapshot(), instance),
                   subject,
                   "refused",
-                  Optional.of(String.valueOf(e.getMessage()))))
-          .ifPresent(head ->
-              store.change(change -> {
-                AuditHeads.put(change, head);
-                return true;
-              }));
+                  Optional.of(why)));
+    } catch (RuntimeException e) {
+      undone.run();
       throw e;
-    }
-  }
-
-  private Optional<AuditHead> write(AuditEvent event) {
-    try {
-      return audit.write(event);
-    } catch (IOException e) {
-      throw new StartException(
-          "the change cannot be recorded in the audit file, so it is not made: " + e.getMessage(),
-          e);
     }
   }
 
@@ -350,17 +331,9 @@ public final class Administrators {
     return new AuditEvent(
         action,
         clock.instant(),
-        refusal.isEmpty() ? AuditEvent.Outcome.SUCCESS : AuditEvent.Outcome.FAILURE,
-        refusal
-            .map(why -> AuditEvent.Reason.failure(409, "Conflict", why))
-            .orElse(AuditEvent.Reason.OK),
-        new AuditEvent.Initiator(
-            System.getProperty("user.name", "unknown"),
-            Optional.empty(),
-            AuditEvent.Initiator.USER,
-            "none",
-            Optional.empty(),
-            Optional.of("grep11 admin")),
+        HostAudit.outcome(refusal),
+        HostAudit.reason(refusal),
+        HostAudit.operator("grep11 admin"),
         instance.crn(),
         UUID.randomUUID().toString(),
         new AuditEvent.RequestData(request, Optional.of(instance.id())).withAccountId(subject.id()),

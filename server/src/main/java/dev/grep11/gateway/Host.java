@@ -1,6 +1,5 @@
 package dev.grep11.gateway;
 
-import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.audit.AuditVerification;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
@@ -103,17 +102,19 @@ public final class Host implements AutoCloseable {
         hsm,
         store,
         config.quarantine(),
-        MasterKeyAudit.of(
-            config.audit(), new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)))),
+        HostAudit.of(config.audit(), checkpointMac()),
         InstantSource.system(),
         MasterKeys.LONGEST_WAIT);
   }
 
+  private HsmCheckpointMac checkpointMac() {
+    return new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)));
+  }
+
   /** The certificate administrators of its instances. */
   public Administrators administrators() {
-    var mac = new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)));
     return new Administrators(
-        store, event -> AuditLog.append(config.audit(), event, mac), InstantSource.system());
+        store, HostAudit.of(config.audit(), checkpointMac()), InstantSource.system());
   }
 
   /**
@@ -124,8 +125,7 @@ public final class Host implements AutoCloseable {
   public AuditVerification.Report verifyAudit(Path file, LongConsumer progress) throws IOException {
     // Read first: what the store knows now is in the file now.
     var known = AuditHeads.known(store.snapshot());
-    var mac = new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)));
-    return AuditVerification.verify(file, Optional.of(mac), known, progress);
+    return AuditVerification.verify(file, Optional.of(checkpointMac()), known, progress);
   }
 
   /**
