@@ -8,6 +8,7 @@ import dev.grep11.gateway.audit.AdministrativeAction;
 import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.certmgr.AdministratorKey;
 import dev.grep11.gateway.certmgr.InvitationCode;
+import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.store.AdministratorRecord;
 import dev.grep11.gateway.store.EnrolmentRecord;
 import dev.grep11.gateway.store.InstanceRecord;
@@ -27,6 +28,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.UUID;
 
 /**
@@ -36,14 +38,23 @@ import java.util.UUID;
  */
 public final class Administrators {
   private static final Duration SHORTEST = Duration.ofMinutes(1);
+  private static final String FIRST_KEY = AdministrativeAction.ADMIN_KEY_CREATE.eventName();
 
   private final Store store;
   private final HostAudit audit;
+  private final Roles roles;
+  private final Set<String> issuersOfRoles;
   private final InstantSource clock;
 
-  Administrators(Store store, HostAudit audit, InstantSource clock) {
+  /**
+   * @param issuersOfRoles whose tokens may bring a role that no grant tells of
+   */
+  Administrators(
+      Store store, HostAudit audit, Roles roles, Set<String> issuersOfRoles, InstantSource clock) {
     this.store = store;
     this.audit = audit;
+    this.roles = roles;
+    this.issuersOfRoles = Set.copyOf(issuersOfRoles);
     this.clock = clock;
   }
 
@@ -150,7 +161,8 @@ public final class Administrators {
   /**
    * Makes an invitation, in the place of an earlier one of this subject.
    *
-   * @throws StartException when the subject has registered a key already
+   * @throws StartException when the subject has registered a key already, or has not the role
+   *     without which its code would be of no use
    */
   public Invitation invite(UUID instance, Subject subject, Duration holds) {
     var invitation = invitation(subject, holds);
@@ -165,11 +177,31 @@ public final class Administrators {
                 subject.id()
                     + " has registered a key already; if it is lost: grep11 admin recover");
           }
+          requireRole(change.snapshot(), instance, subject);
           put(change, instance, invitation);
           return "invited until " + invitation.expires();
         },
         () -> invitation.code().close());
     return invitation;
+  }
+
+  /**
+   * A code for somebody without the role looks like leave and is none: who uses it is told "not
+   * authorised" and nothing else, and nobody knows where to look. Roles that tokens bring are not
+   * known here; those subjects are invited.
+   */
+  private void requireRole(Snapshot snapshot, UUID instance, Subject subject) {
+    boolean granted =
+        snapshot.grants(subject).stream()
+            .filter(grant -> grant.instance().equals(instance) && grant.resource().isEmpty())
+            .anyMatch(grant -> roles.actions(grant.entitlement()).contains(FIRST_KEY));
+    if (!granted && !issuersOfRoles.contains(subject.issuer())) {
+      throw new StartException(
+          ("%s of %s has not the role Certificate Manager in instance %s; give it that first:"
+                  + " grep11 grant add --role \"Certificate Manager\"; who uses keys cannot have it and"
+                  + " needs another subject: grep11 apikey create")
+              .formatted(subject.id(), subject.issuer(), instance));
+    }
   }
 
   /**

@@ -1,9 +1,13 @@
 package dev.grep11.gateway;
 
+import static java.util.stream.Collectors.toUnmodifiableSet;
+
 import dev.grep11.gateway.audit.AuditVerification;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
 import dev.grep11.gateway.hsm.LaneSettings;
+import dev.grep11.gateway.iam.IssuerSettings;
+import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.SealingKeyGeneration;
@@ -114,7 +118,14 @@ public final class Host implements AutoCloseable {
   /** The certificate administrators of its instances. */
   public Administrators administrators() {
     return new Administrators(
-        store, HostAudit.of(config.audit(), checkpointMac()), InstantSource.system());
+        store,
+        HostAudit.of(config.audit(), checkpointMac()),
+        Roles.standard(),
+        config.issuers().stream()
+            .filter(issuer -> issuer.rolesClaim().isPresent())
+            .map(IssuerSettings::issuer)
+            .collect(toUnmodifiableSet()),
+        InstantSource.system());
   }
 
   /**

@@ -210,6 +210,10 @@ class CommandsTest {
     at("admin", "withdraw", "--apikey-name", "demo-certmgr").refused(1);
     assertThat(at("admin", "list", "--output", "json").json()).isEmpty();
     at("admin", "invite", "--apikey-name", "nobody").refused(1);
+    var withoutRole = at("admin", "invite", "--apikey-name", "demo");
+    withoutRole.refused(1);
+    assertThat(withoutRole.err())
+        .contains("has not the role Certificate Manager", "grep11 grant add", "apikey create");
     at("admin", "recover", "--subject", "nobody", "--fingerprint", "00").refused(1);
     at("admin", "invite", "--subject", "somebody", "--expires", "soon").refused(2);
     at("admin", "invite").refused(2);
