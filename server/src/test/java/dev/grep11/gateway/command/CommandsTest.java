@@ -85,12 +85,18 @@ class CommandsTest {
     var file = data.resolve("audit.jsonl.commands");
     var whole = at("audit", "verify", file.toString(), "--output", "json").json();
     assertThat(whole.get("result").asText()).isEqualTo("intact");
-    assertThat(whole.get("checkpoints-verified").asText()).startsWith("yes");
+    assertThat(whole.get("checkpoints-verified").isBoolean()).isTrue();
+    assertThat(whole.get("checkpoints-verified").asBoolean()).isTrue();
+    assertThat(whole.get("closed").asBoolean()).isTrue();
+    assertThat(List.of("lines", "findings", "checkpoints", "lines-after-checkpoint"))
+        .allSatisfy(name -> assertThat(whole.get(name).isIntegralNumber()).as(name).isTrue());
     assertThat(whole.get("end").asText()).isEqualTo("a closing checkpoint");
 
     var chain = run("audit", "verify", file.toString());
     assertThat(chain.code()).isZero();
-    assertThat(chain.out()).contains("checkpoints-verified: no");
+    assertThat(chain.out()).contains("checkpoints-verified: no: name the gateway");
+    var unverified = run("audit", "verify", file.toString(), "--output", "json").json();
+    assertThat(unverified.get("checkpoints-verified").asBoolean()).isFalse();
 
     var changed = data.resolve("changed.jsonl");
     Files.writeString(changed, Files.readString(file).replace("create-next", "destroy"));
