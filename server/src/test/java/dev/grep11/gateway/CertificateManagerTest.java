@@ -413,7 +413,14 @@ class CertificateManagerTest {
         .atMost(Duration.ofSeconds(10))
         .untilAsserted(
             () -> assertThat(running().events("registered certificate a: sha256 ")).hasSize(1));
-    assertThat(running().events("removed certificate a: sha256 ")).hasSize(1);
+    assertThat(running().events("removed certificate a: sha256 "))
+        .singleElement()
+        .satisfies(event -> {
+          assertThat(event.at("/initiator/id").asText()).isEqualTo("heir");
+          assertThat(event.at("/initiator/credential/authority").asText()).isEqualTo(ISSUER);
+          // That of the token, which has none.
+          assertThat(event.at("/initiator/name").isMissingNode()).isTrue();
+        });
   }
 
   @Test

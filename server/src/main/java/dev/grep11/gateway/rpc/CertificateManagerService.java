@@ -204,6 +204,7 @@ final class CertificateManagerService {
   private static Administrator administrator(CallContext context, String rpc) {
     return new Administrator(
         context.admitted().token().subject(),
+        context.admitted().token().name(),
         context.admitted().instance(),
         context.correlationId(),
         path(rpc),
