@@ -4,7 +4,6 @@ import static java.util.stream.Collectors.toUnmodifiableSet;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.DiscardUnknownFieldsParser;
-import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
 import dev.grep11.gateway.audit.AdministrativeAction;
 import dev.grep11.gateway.certmgr.Administration;
@@ -265,8 +264,6 @@ final class CertificateManagerService {
                 .formatted(Integer.toUnsignedLong(parsed.getVersion())));
       }
       return command(parsed);
-    } catch (InvalidProtocolBufferException e) {
-      throw new MalformedRequestException("the payload is not a Command");
     } catch (IOException e) {
       throw new MalformedRequestException("the payload is not a Command");
     } catch (IllegalArgumentException e) {
