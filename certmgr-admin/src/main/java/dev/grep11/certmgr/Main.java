@@ -4,6 +4,7 @@ import dev.grep11.client.certmgr.CertificateManagerException;
 import java.io.Console;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.security.cert.CertificateException;
 import java.time.InstantSource;
 import java.util.Optional;
 import java.util.function.Function;
@@ -20,6 +21,9 @@ import picocli.CommandLine.MissingParameterException;
 public final class Main {
   /** Under which name the launcher was called. */
   private static final String NAME_PROPERTY = "certmgr.name";
+
+  private static final String RIGHT_ADDRESS =
+      "--server or CERTMGR_SERVER is what the gateway's ready line says as certmgr=HOST:PORT";
 
   private Main() {}
 
@@ -178,8 +182,21 @@ public final class Main {
       case OUTDATED -> message + "; nothing was changed";
       case UNCERTAIN ->
           message + "; if this was a change, look whether it was made before repeating it";
-      case NOT_AUTHORISED, NOT_FOUND, REFUSED, UNREACHABLE -> message;
+      case WRONG_ADDRESS -> message + "; nothing was changed; " + RIGHT_ADDRESS;
+      case UNREACHABLE ->
+          distrusted(refused) ? message : message + "; does the gateway run? " + RIGHT_ADDRESS;
+      case NOT_AUTHORISED, NOT_FOUND, REFUSED -> message;
     };
+  }
+
+  /** Then the message says what was presented and what was trusted. */
+  private static boolean distrusted(Throwable refused) {
+    for (var cause = refused; cause != null; cause = cause.getCause()) {
+      if (cause instanceof CertificateException) {
+        return true;
+      }
+    }
+    return false;
   }
 
   private static @Nullable Function<String, char @Nullable []> terminal() {

@@ -23,7 +23,9 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -646,6 +648,52 @@ class CommandsTest {
 
     assertThat(result.status).isZero();
     assertThat(result.out).contains("adminkey").contains("cert-store-file");
+  }
+
+  /** What a zsh with a terminal makes of what is typed and a tab. */
+  @ParameterizedTest
+  @CsvSource({
+    "hpcs-cert-mgr cert s, hpcs-cert-mgr cert set",
+    "hpcs-cert-mgr adm, hpcs-cert-mgr adminkey",
+    "hpcs-cert-mgr cert get --cert-st, hpcs-cert-mgr cert get --cert-store-file",
+    "hpcs-cert-mgr cert set --adm, hpcs-cert-mgr cert set --admin-priv-key"
+  })
+  void zshCompletesByTheScript(String typed, String completed) throws Exception {
+    Assumptions.assumeTrue(
+        Stream.of("/bin/zsh", "/usr/bin/zsh").anyMatch(zsh -> Files.isExecutable(Path.of(zsh))),
+        "zsh is not installed; on Debian or Ubuntu: apt-get install zsh");
+    var script = Files.writeString(directory.resolve("completion"), run("completion", "zsh").out);
+    var terminal =
+        Files.writeString(
+            directory.resolve("terminal"),
+            """
+            zmodload zsh/zpty
+            zpty -b shell zsh -f -i
+            zpty -w shell 'report() { print -r -- "<$BUFFER>" }; zle -N report; bindkey "^X^B" report'
+            zpty -w shell "source $1; print SOURC'ED'"
+            read_until() {
+              out=
+              repeat 200; do
+                zpty -r -t shell part && out+=$part
+                [[ $out == *"$1"* ]] && return 0
+                sleep 0.05
+              done
+              print -r -- "${(V)out}"; exit 1
+            }
+            read_until SOURCED
+            zpty -w -n shell "$2"$'\\t\\x18\\x02'
+            read_until "<$3"
+            zpty -d shell
+            """);
+    var zsh =
+        new ProcessBuilder("zsh", "-f", terminal.toString(), script.toString(), typed, completed)
+            .directory(directory.toFile())
+            .redirectErrorStream(true)
+            .start();
+    zsh.getOutputStream().close();
+    var output = new String(zsh.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+
+    assertThat(zsh.waitFor()).as(output).isZero();
   }
 
   @Test

@@ -15,6 +15,8 @@ import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -24,6 +26,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.concurrent.Executors;
 import java.util.regex.Pattern;
@@ -462,6 +465,67 @@ class GatewayTest {
         .containsExactly(change);
     assertThat(person.json("adminkey", "delete", "--admin-priv-key", key).keySet())
         .containsExactly(change);
+  }
+
+  @Test
+  void anAddressThatIsNoCertificateManagersIsToldForWhatItIs() throws Exception {
+    var person = start("open");
+    var running = Objects.requireNonNull(gateway);
+    int closed;
+    try (var free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+      closed = free.getLocalPort();
+    }
+    assertThat(person.refused("adminkey", "get", "--server", "localhost:" + closed))
+        .contains("cannot reach the certificate manager at localhost:" + closed)
+        .contains("Connection refused", "does the gateway run?", "certmgr=HOST:PORT");
+    try (var web = new ServerSocket(0, 50, InetAddress.getLoopbackAddress())) {
+      Thread.startVirtualThread(() -> answerInClear(web));
+      assertThat(toldOf(person, web.getLocalPort()))
+          .contains("found a server that does not speak TLS");
+    }
+    assertThat(toldOf(person, running.tokenService().orElseThrow().getPort()))
+        .contains("found TLS without HTTP/2, such as the token service");
+    assertThat(toldOf(person, running.healthPort())).contains("found TLS without HTTP/2");
+    assertThat(toldOf(person, running.cryptoPort()))
+        .contains("found a gRPC server without it, such as the crypto port");
+
+    person.completed("adminkey", "set");
+    var ca = TestPki.ca(directory, "payments", Duration.ofDays(365)).certificate().toString();
+    person.completed(
+        "cert", "set", "--admin-priv-key", person.key(), "--cert-id", "a", "--cert", ca);
+    assertThat(toldOf(person, running.cryptoPort()))
+        .contains("found a port that asks for a client certificate, such as the crypto port");
+  }
+
+  /** The one line about an address that is no certificate manager's. */
+  private static String toldOf(Person person, int port) {
+    var address = "localhost:" + port;
+    var told = person.refused("adminkey", "get", "--server", address);
+    // In TLS 1.3 the end of a connection may overtake the alert that says why.
+    for (int i = 0; i < 9 && told.contains("lost the certificate manager"); i++) {
+      told = person.refused("adminkey", "get", "--server", address);
+    }
+    assertThat(told)
+        .contains(address + " is no certificate manager: ")
+        .contains("nothing was changed", "--server or CERTMGR_SERVER", "certmgr=HOST:PORT");
+    return told;
+  }
+
+  /** As web servers answer a client that speaks TLS to them. */
+  private static void answerInClear(ServerSocket web) {
+    try {
+      while (true) {
+        try (var client = web.accept()) {
+          client
+              .getOutputStream()
+              .write("HTTP/1.1 400 Bad Request\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+          client.shutdownOutput();
+          var _ = client.getInputStream().readAllBytes();
+        }
+      }
+    } catch (IOException _) {
+      // Closed: the test is over.
+    }
   }
 
   @Test

@@ -6,9 +6,9 @@ import static java.util.stream.Collectors.joining;
 
 import dev.grep11.gateway.audit.AdministrativeAction;
 import dev.grep11.gateway.audit.AuditEvent;
-import dev.grep11.gateway.audit.AuditHead;
 import dev.grep11.gateway.certmgr.AdministratorKey;
 import dev.grep11.gateway.certmgr.InvitationCode;
+import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.store.AdministratorRecord;
 import dev.grep11.gateway.store.EnrolmentRecord;
 import dev.grep11.gateway.store.InstanceRecord;
@@ -17,7 +17,6 @@ import dev.grep11.gateway.store.RegistryRecord.Entry;
 import dev.grep11.gateway.store.Snapshot;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.Subject;
-import java.io.IOException;
 import java.security.MessageDigest;
 import java.time.Duration;
 import java.time.Instant;
@@ -29,6 +28,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.UUID;
 
 /**
@@ -38,14 +38,23 @@ import java.util.UUID;
  */
 public final class Administrators {
   private static final Duration SHORTEST = Duration.ofMinutes(1);
+  private static final String FIRST_KEY = AdministrativeAction.ADMIN_KEY_CREATE.eventName();
 
   private final Store store;
-  private final MasterKeyAudit.Sink audit;
+  private final HostAudit audit;
+  private final Roles roles;
+  private final Set<String> issuersOfRoles;
   private final InstantSource clock;
 
-  Administrators(Store store, MasterKeyAudit.Sink audit, InstantSource clock) {
+  /**
+   * @param issuersOfRoles whose tokens may bring a role that no grant tells of
+   */
+  Administrators(
+      Store store, HostAudit audit, Roles roles, Set<String> issuersOfRoles, InstantSource clock) {
     this.store = store;
     this.audit = audit;
+    this.roles = roles;
+    this.issuersOfRoles = Set.copyOf(issuersOfRoles);
     this.clock = clock;
   }
 
@@ -152,7 +161,8 @@ public final class Administrators {
   /**
    * Makes an invitation, in the place of an earlier one of this subject.
    *
-   * @throws StartException when the subject has registered a key already
+   * @throws StartException when the subject has registered a key already, or has not the role
+   *     without which its code would be of no use
    */
   public Invitation invite(UUID instance, Subject subject, Duration holds) {
     var invitation = invitation(subject, holds);
@@ -167,11 +177,31 @@ public final class Administrators {
                 subject.id()
                     + " has registered a key already; if it is lost: grep11 admin recover");
           }
+          requireRole(change.snapshot(), instance, subject);
           put(change, instance, invitation);
           return "invited until " + invitation.expires();
         },
         () -> invitation.code().close());
     return invitation;
+  }
+
+  /**
+   * A code for somebody without the role looks like leave and is none: who uses it is told "not
+   * authorised" and nothing else, and nobody knows where to look. Roles that tokens bring are not
+   * known here; those subjects are invited.
+   */
+  private void requireRole(Snapshot snapshot, UUID instance, Subject subject) {
+    boolean granted =
+        snapshot.grants(subject).stream()
+            .filter(grant -> grant.instance().equals(instance) && grant.resource().isEmpty())
+            .anyMatch(grant -> roles.actions(grant.entitlement()).contains(FIRST_KEY));
+    if (!granted && !issuersOfRoles.contains(subject.issuer())) {
+      throw new StartException(
+          ("%s of %s has not the role Certificate Manager in instance %s; give it that first:"
+                  + " grep11 grant add --role \"Certificate Manager\"; who uses keys cannot have it and"
+                  + " needs another subject: grep11 apikey create")
+              .formatted(subject.id(), subject.issuer(), instance));
+    }
   }
 
   /**
@@ -302,41 +332,24 @@ public final class Administrators {
       Deed deed,
       Runnable undone) {
     try {
-      store.<Boolean>change(change -> {
-        var record = require(change.snapshot(), instance);
-        var done = deed.in(change);
-        // Last, so that what is recorded is about to be committed.
-        write(event(action, request, record, subject, done, Optional.empty()))
-            .ifPresent(head -> AuditHeads.put(change, head));
-        return true;
-      });
-    } catch (RuntimeException e) {
-      undone.run();
-      var record = require(store.snapshot(), instance);
-      write(
+      audit.change(
+          store,
+          change -> {
+            var record = require(change.snapshot(), instance);
+            var done = deed.in(change);
+            return event(action, request, record, subject, done, Optional.empty());
+          },
+          why ->
               event(
                   action,
                   request,
-                  record,
+                  require(store.snapshot(), instance),
                   subject,
                   "refused",
-                  Optional.of(String.valueOf(e.getMessage()))))
-          .ifPresent(head ->
-              store.change(change -> {
-                AuditHeads.put(change, head);
-                return true;
-              }));
+                  Optional.of(why)));
+    } catch (RuntimeException e) {
+      undone.run();
       throw e;
-    }
-  }
-
-  private Optional<AuditHead> write(AuditEvent event) {
-    try {
-      return audit.write(event);
-    } catch (IOException e) {
-      throw new StartException(
-          "the change cannot be recorded in the audit file, so it is not made: " + e.getMessage(),
-          e);
     }
   }
 
@@ -350,17 +363,9 @@ public final class Administrators {
     return new AuditEvent(
         action,
         clock.instant(),
-        refusal.isEmpty() ? AuditEvent.Outcome.SUCCESS : AuditEvent.Outcome.FAILURE,
-        refusal
-            .map(why -> AuditEvent.Reason.failure(409, "Conflict", why))
-            .orElse(AuditEvent.Reason.OK),
-        new AuditEvent.Initiator(
-            System.getProperty("user.name", "unknown"),
-            Optional.empty(),
-            AuditEvent.Initiator.USER,
-            "none",
-            Optional.empty(),
-            Optional.of("grep11 admin")),
+        HostAudit.outcome(refusal),
+        HostAudit.reason(refusal),
+        HostAudit.operator("grep11 admin"),
         instance.crn(),
         UUID.randomUUID().toString(),
         new AuditEvent.RequestData(request, Optional.of(instance.id())).withAccountId(subject.id()),

@@ -160,6 +160,9 @@ public final class Gateway implements AutoCloseable {
     // Before the grants, so that nobody is granted anything in an instance whose lock is unknown.
     var clientCas = ClientCas.follow(follower, certificatesRequired, trust);
     closing(RevocationWatch.start(revocations, clientCas));
+    closing(
+        ExpiryWatch.start(
+            follower, config.instance(), tls::chain, config.certificateChain(), events, clock));
     var grants = new Grants(follower, Roles.standard());
     StartSteps.requireKeyFiles(config.issuers());
     var issuers = new ArrayList<IssuerSettings>(config.issuers());

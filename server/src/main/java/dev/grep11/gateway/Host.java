@@ -1,10 +1,13 @@
 package dev.grep11.gateway;
 
-import dev.grep11.gateway.audit.AuditLog;
+import static java.util.stream.Collectors.toUnmodifiableSet;
+
 import dev.grep11.gateway.audit.AuditVerification;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
 import dev.grep11.gateway.hsm.LaneSettings;
+import dev.grep11.gateway.iam.IssuerSettings;
+import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.SealingKeyGeneration;
@@ -103,17 +106,26 @@ public final class Host implements AutoCloseable {
         hsm,
         store,
         config.quarantine(),
-        MasterKeyAudit.of(
-            config.audit(), new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)))),
+        HostAudit.of(config.audit(), checkpointMac()),
         InstantSource.system(),
         MasterKeys.LONGEST_WAIT);
   }
 
+  private HsmCheckpointMac checkpointMac() {
+    return new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)));
+  }
+
   /** The certificate administrators of its instances. */
   public Administrators administrators() {
-    var mac = new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)));
     return new Administrators(
-        store, event -> AuditLog.append(config.audit(), event, mac), InstantSource.system());
+        store,
+        HostAudit.of(config.audit(), checkpointMac()),
+        Roles.standard(),
+        config.issuers().stream()
+            .filter(issuer -> issuer.rolesClaim().isPresent())
+            .map(IssuerSettings::issuer)
+            .collect(toUnmodifiableSet()),
+        InstantSource.system());
   }
 
   /**
@@ -124,8 +136,7 @@ public final class Host implements AutoCloseable {
   public AuditVerification.Report verifyAudit(Path file, LongConsumer progress) throws IOException {
     // Read first: what the store knows now is in the file now.
     var known = AuditHeads.known(store.snapshot());
-    var mac = new HsmCheckpointMac(StartSteps.envelope(config, new HsmCalls(hsm)));
-    return AuditVerification.verify(file, Optional.of(mac), known, progress);
+    return AuditVerification.verify(file, Optional.of(checkpointMac()), known, progress);
   }
 
   /**

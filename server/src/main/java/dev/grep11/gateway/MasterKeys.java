@@ -1,5 +1,6 @@
 package dev.grep11.gateway;
 
+import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.SealingKeys;
@@ -38,7 +39,7 @@ public final class MasterKeys {
   private final Hsm hsm;
   private final Store store;
   private final Duration quarantine;
-  private final MasterKeyAudit audit;
+  private final HostAudit audit;
   private final InstantSource clock;
   private final Duration wait;
   private final Pause pause;
@@ -52,7 +53,7 @@ public final class MasterKeys {
       Hsm hsm,
       Store store,
       Duration quarantine,
-      MasterKeyAudit audit,
+      HostAudit audit,
       InstantSource clock,
       Duration wait) {
     this(hsm, store, quarantine, audit, clock, wait, () -> Thread.sleep(LOOK));
@@ -62,7 +63,7 @@ public final class MasterKeys {
       Hsm hsm,
       Store store,
       Duration quarantine,
-      MasterKeyAudit audit,
+      HostAudit audit,
       InstantSource clock,
       Duration wait,
       Pause pause) {
@@ -490,26 +491,37 @@ public final class MasterKeys {
   }
 
   private void change(String verb, String request, UUID instance, String generation, Work work) {
-    try {
-      store.change(change -> {
-        KeyringFollower.forgetDead(change, now());
-        var step = new Step(change, instance, generation, now());
-        work.in(step);
-        // Last, so that what is recorded is about to be committed; and before that, so that nothing
-        // is committed that is not recorded.
-        audit.done(change, verb, request, step.instance(), generation);
-        return true;
-      });
-    } catch (RuntimeException e) {
-      audit.refused(
-          store,
-          verb,
-          request,
-          require(store.snapshot(), instance),
-          generation,
-          String.valueOf(e.getMessage()));
-      throw e;
-    }
+    audit.change(
+        store,
+        change -> {
+          KeyringFollower.forgetDead(change, now());
+          var step = new Step(change, instance, generation, now());
+          work.in(step);
+          return event(verb, request, step.instance(), generation, Optional.empty());
+        },
+        why ->
+            event(
+                verb, request, require(store.snapshot(), instance), generation, Optional.of(why)));
+  }
+
+  /**
+   * @param request the command with its options
+   */
+  private AuditEvent event(
+      String verb,
+      String request,
+      InstanceRecord instance,
+      String generation,
+      Optional<String> refusal) {
+    return new AuditEvent(
+        "hs-crypto.masterkey." + verb,
+        now(),
+        HostAudit.outcome(refusal),
+        HostAudit.reason(refusal),
+        HostAudit.operator("grep11 masterkey"),
+        new AuditEvent.Target(instance.crn(), Optional.of(generation), "hs-crypto/masterkey"),
+        UUID.randomUUID().toString(),
+        new AuditEvent.RequestData(request, Optional.of(instance.id())));
   }
 
   private Instant now() {

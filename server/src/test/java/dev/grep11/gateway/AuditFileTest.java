@@ -11,6 +11,7 @@ import dev.grep11.gateway.audit.AuditSettings;
 import dev.grep11.gateway.audit.AuditVerification;
 import dev.grep11.gateway.audit.AuditVerification.Finding;
 import dev.grep11.gateway.audit.AuditVerification.Report;
+import dev.grep11.gateway.audit.CheckpointMac;
 import dev.grep11.gateway.command.DemoData;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.store.EventRecord;
@@ -321,6 +322,52 @@ class AuditFileTest {
               rechain(lines, i);
               return i + 1;
             }));
+  }
+
+  @Test
+  void aFileOfAnotherGatewayIsToldOnceAndIsNotIntact() throws Exception {
+    run("their\u001b[2J gateway", InstantSource.system(), this::someEvents);
+    run("their gateway", InstantSource.system(), this::someEvents);
+    var own = mac;
+    // Another token's key, and a store that never heard of the file.
+    CheckpointMac another =
+        new CheckpointMac() {
+          @Override
+          public byte[] mac(byte[] message) {
+            throw new UnsupportedOperationException("only verifies");
+          }
+
+          @Override
+          public boolean verify(byte[] message, byte[] code) {
+            byte[] other = message.clone();
+            other[0] ^= 1;
+            return own.verify(other, code);
+          }
+        };
+
+    var report = AuditVerification.verify(file, Optional.of(another), List.of(), _ -> {});
+
+    assertThat(report.checkpointsVerified()).isFalse();
+    assertThat(report.findings()).hasSize(1);
+    assertThat(report.findings().getFirst().line()).isZero();
+    assertThat(report.findings().getFirst().what())
+        .startsWith("none of its " + report.checkpoints() + " checkpoint(s)")
+        .contains("their?[2J gateway", "--config or --data of the gateway that wrote it")
+        .contains("If that is this one, the file was forged")
+        .doesNotContain("\u001b");
+    // What is wrong with the file itself is said all the same.
+    var lines = lines();
+    int changed = indexOf(lines, "\"c-3\"");
+    lines.set(changed, lines.get(changed).replace("\"iam-1\"", "\"iam-2\""));
+    Files.write(file, lines);
+    assertThat(AuditVerification.verify(file, Optional.of(another), List.of(), _ -> {}).findings())
+        .extracting(Finding::line)
+        .containsExactly(0L, changed + 1L);
+    // A store that knows the file is that of its gateway: there every MAC is named.
+    var known = AuditHeads.known(store.snapshot());
+    assertThat(AuditVerification.verify(file, Optional.of(another), known, _ -> {}).findings())
+        .filteredOn(finding -> finding.what().startsWith("the checkpoint is forged"))
+        .hasSize((int) report.checkpoints());
   }
 
   private static final String MAC = "\"mac\":\"[^\"]*\"";

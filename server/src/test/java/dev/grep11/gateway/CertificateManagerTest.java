@@ -267,6 +267,7 @@ class CertificateManagerTest {
         Status.Code.PERMISSION_DENIED,
         "no valid invitation",
         () -> admin.execute(admin.setKey("")));
+    assertThat(running().grant("somebody-else", "Certificate Manager")).isTrue();
     var foreign = invite("somebody-else");
     refused(
         Status.Code.PERMISSION_DENIED,
@@ -412,7 +413,52 @@ class CertificateManagerTest {
         .atMost(Duration.ofSeconds(10))
         .untilAsserted(
             () -> assertThat(running().events("registered certificate a: sha256 ")).hasSize(1));
-    assertThat(running().events("removed certificate a: sha256 ")).hasSize(1);
+    assertThat(running().events("removed certificate a: sha256 "))
+        .singleElement()
+        .satisfies(event -> {
+          assertThat(event.at("/initiator/id").asText()).isEqualTo("heir");
+          assertThat(event.at("/initiator/credential/authority").asText()).isEqualTo(ISSUER);
+          // That of the token, which has none.
+          assertThat(event.at("/initiator/name").isMissingNode()).isTrue();
+        });
+  }
+
+  @Test
+  void onlyWhoHasTheRoleIsInvitedWhereTokensBringNone() throws Exception {
+    start(INVITED);
+    running().grant("reader", "Reader");
+    var instance = running().instance;
+    try (var host = Host.open(running().config)) {
+      var administrators = host.administrators();
+      for (var subject : List.of("reader", "nobody", RunningGateway.MANAGER)) {
+        assertThatThrownBy(() ->
+                administrators.invite(instance, new Subject(ISSUER, subject), Duration.ofHours(1)))
+            .hasMessageContaining(subject + " of " + ISSUER + " has not the role")
+            .hasMessageContaining("grep11 grant add");
+      }
+      assertThat(administrators.leaves(instance)).isEmpty();
+    }
+    var rolesInTokens =
+        GatewayConfig.read(
+            running().demo.config(),
+            Map.of(
+                "/audit/file",
+                "other.jsonl",
+                "/issuers",
+                List.of(
+                    Map.of(
+                        "issuer", ISSUER,
+                        "jwksFile", "jwks.json",
+                        "audience", RunningGateway.AUDIENCE,
+                        "instanceClaim", "instance",
+                        "rolesClaim", "roles"))));
+    try (var host = Host.open(rolesInTokens);
+        var code =
+            host.administrators()
+                .invite(instance, new Subject(ISSUER, "nobody"), Duration.ofHours(1))
+                .code()) {
+      assertThat(code.chars()).isNotEmpty();
+    }
   }
 
   @Test

@@ -210,12 +210,12 @@ class KeyringFollowerTest {
     hsm.close();
   }
 
-  private MasterKeys masterKeys(MasterKeyAudit.Sink sink) {
+  private MasterKeys masterKeys(HostAudit.Sink sink) {
     return new MasterKeys(
         hsm,
         store,
         Duration.ofDays(7),
-        new MasterKeyAudit(sink),
+        new HostAudit(sink),
         clock,
         WAIT,
         () -> {

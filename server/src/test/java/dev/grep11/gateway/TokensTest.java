@@ -1,5 +1,6 @@
 package dev.grep11.gateway;
 
+import static dev.grep11.gateway.RunningGateway.ISSUER;
 import static dev.grep11.gateway.RunningGateway.MANAGER;
 import static dev.grep11.gateway.RunningGateway.correlation;
 import static dev.grep11.gateway.RunningGateway.detail;
@@ -91,6 +92,26 @@ class TokensTest {
     for (var token : List.of(running.token(MANAGER), running.tokenFor(running.demoApiKey()))) {
       var random = running.client("authorization", form.formatted(token)).generateRandom(ONE_BYTE);
       assertThat(random.getRnd()).hasSize(1);
+    }
+  }
+
+  @Test
+  void theAuditLineNamesTheCallerByItsTokenAndTheIssuerAsWhoVouchesForIt() throws Exception {
+    var named = running.token(MANAGER, claims -> claims.claim("name", "Zoë Example"));
+    var tokens = List.of(named, running.token(MANAGER));
+    for (int i = 0; i < tokens.size(); i++) {
+      var id = "initiator-" + i;
+      assertThat(
+              running
+                  .client("authorization", "Bearer " + tokens.get(i), "x-correlation-id", id)
+                  .generateRandom(ONE_BYTE)
+                  .getRnd())
+          .hasSize(1);
+      var initiator = running.audited(id).getFirst().get("initiator");
+      assertThat(initiator.get("id").asText()).isEqualTo(MANAGER);
+      assertThat(initiator.at("/credential/type").asText()).isEqualTo("token");
+      assertThat(initiator.at("/credential/authority").asText()).isEqualTo(ISSUER);
+      assertThat(initiator.path("name").asText("none")).isEqualTo(i == 0 ? "Zoë Example" : "none");
     }
   }
 

@@ -3,6 +3,7 @@ package dev.grep11.client.certmgr;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -36,6 +37,8 @@ public final class CertificateManagerException extends RuntimeException {
     REFUSED,
     /** The gateway was not reached, so nothing was changed. */
     UNREACHABLE,
+    /** What answers at the address is no certificate manager; nothing was changed. */
+    WRONG_ADDRESS,
     /** It is unknown whether a change was made: look before anything else is done. */
     UNCERTAIN
   }
@@ -64,6 +67,14 @@ public final class CertificateManagerException extends RuntimeException {
     var status = failure.getStatus();
     var correlationId = trailer(failure.getTrailers(), CORRELATION_ID);
     var description = status.getDescription() == null ? "" : status.getDescription();
+    var found = otherService(failure);
+    if (found != null) {
+      return new CertificateManagerException(
+          Kind.WRONG_ADDRESS,
+          "%s is no certificate manager: found %s".formatted(address, found),
+          correlationId,
+          failure);
+    }
     boolean answered = !correlationId.isEmpty();
     if (!answered && brokeOnTheWay(failure)) {
       boolean before = beforeTheCall(failure);
@@ -86,9 +97,9 @@ public final class CertificateManagerException extends RuntimeException {
               ALREADY_EXISTS,
               FAILED_PRECONDITION,
               RESOURCE_EXHAUSTED,
-              OUT_OF_RANGE,
-              UNIMPLEMENTED ->
+              OUT_OF_RANGE ->
               Kind.REFUSED;
+          case UNIMPLEMENTED -> Kind.WRONG_ADDRESS;
           case OK, CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS ->
               Kind.UNCERTAIN;
         };
@@ -120,6 +131,27 @@ public final class CertificateManagerException extends RuntimeException {
   /** Under which the gateway wrote the attempt down; empty where it did not answer. */
   public String correlationId() {
     return correlationId;
+  }
+
+  /** What answered, where that can be told from how it failed; null where it cannot. */
+  private static @Nullable String otherService(StatusRuntimeException failure) {
+    if (failure.getStatus().getCode() == Status.Code.UNIMPLEMENTED) {
+      return "a gRPC server without it, such as the crypto port of a gateway";
+    }
+    for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+      var said = String.valueOf(cause.getMessage()).toLowerCase(Locale.ROOT);
+      // A certificate manager never asks for a client certificate.
+      if (said.contains("certificate_required") || said.contains("certificate required")) {
+        return "a port that asks for a client certificate, such as the crypto port of a gateway";
+      }
+      if (said.contains("alpn")) {
+        return "TLS without HTTP/2, such as the token service or the health port of a gateway";
+      }
+      if (said.contains("not an ssl/tls record")) {
+        return "a server that does not speak TLS";
+      }
+    }
+    return null;
   }
 
   private static String trailer(@Nullable Metadata trailers, Metadata.Key<String> key) {

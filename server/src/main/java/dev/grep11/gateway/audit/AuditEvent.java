@@ -139,7 +139,10 @@ public record AuditEvent(
    * Who.
    *
    * @param id the subject, or what is known of an unidentified caller
+   * @param name of the subject for people, by the word of whom the credential is from
    * @param credentialType {@code token}, {@code apikey}, {@code certificate}, {@code none}
+   * @param authority who vouches for the credential: the issuer of a token. The same id of two
+   *     issuers is two subjects
    * @param hostAddress empty where it is withheld (private network)
    */
   public record Initiator(
@@ -147,17 +150,31 @@ public record AuditEvent(
       Optional<String> name,
       String typeUri,
       String credentialType,
+      Optional<String> authority,
       Optional<String> hostAddress,
       Optional<String> hostAgent) {
     public static final String SERVICE_ID = "service/security/account/serviceid";
     public static final String USER = "service/security/account/user";
+    public static final String SERVICE = "service/security";
     public static final String UNKNOWN = "unknown";
+
+    /** Of a credential that vouches for itself, or of none. */
+    public Initiator(
+        String id,
+        Optional<String> name,
+        String typeUri,
+        String credentialType,
+        Optional<String> hostAddress,
+        Optional<String> hostAgent) {
+      this(id, name, typeUri, credentialType, Optional.empty(), hostAddress, hostAgent);
+    }
 
     public Initiator {
       id = bounded(id);
       name = name.map(AuditEvent::bounded);
       typeUri = bounded(typeUri);
       credentialType = bounded(credentialType);
+      authority = authority.map(AuditEvent::bounded);
       hostAddress = hostAddress.map(AuditEvent::bounded);
       hostAgent = hostAgent.map(AuditEvent::bounded);
     }

@@ -239,6 +239,7 @@ final class AuditLines {
     json.writeStringField("typeURI", initiator.typeUri());
     json.writeObjectFieldStart("credential");
     json.writeStringField("type", initiator.credentialType());
+    optional(json, "authority", initiator.authority());
     json.writeEndObject();
     json.writeObjectFieldStart("host");
     optional(json, "address", initiator.hostAddress());

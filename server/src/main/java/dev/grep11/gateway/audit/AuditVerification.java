@@ -16,6 +16,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -31,6 +32,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class AuditVerification {
   private static final int MOST_FINDINGS = 100;
+  private static final int LONGEST_NAME = 100;
   private static final long PROGRESS = 100_000;
   private static final byte[] START =
       ("{\"action\":\"" + AuditLines.START + "\"").getBytes(US_ASCII);
@@ -57,7 +59,8 @@ public final class AuditVerification {
    * @param file its name by its first line; empty when there is nothing in the file
    * @param previous the chain value with which the file begins; empty when none is stated
    * @param chain that of its last line
-   * @param checkpointsVerified false when only the chain was looked at
+   * @param checkpointsVerified false when only the chain was looked at, and when none of them was
+   *     made under the key that they were judged by
    * @param linesAfterCheckpoint vouched for by the chain only
    * @param closed whether the last line is a closing checkpoint
    * @param torn whether the last line has no end
@@ -86,16 +89,20 @@ public final class AuditVerification {
   private final Optional<CheckpointMac> mac;
   private final Map<Place, AuditHead> wanted = new HashMap<>();
   private final List<Finding> findings = new ArrayList<>();
+  private final List<Finding> wrongMacs = new ArrayList<>();
   private final Chain chain = Chain.empty();
   private long line;
   private long others;
   private long checkpoints;
+  private long rightMacs;
   private long linesAfterCheckpoint;
   private boolean closed;
   private boolean torn;
   private @Nullable UUID file;
   private @Nullable Place last;
   private @Nullable String previous;
+  private String gateway = "";
+  private boolean ofAnother;
   private @Nullable Instant lastCheckpoint;
 
   private AuditVerification(Optional<CheckpointMac> mac) {
@@ -164,7 +171,9 @@ public final class AuditVerification {
           "the file does not begin with the line " + AuditLines.START + ": its beginning is gone");
       return;
     }
-    previous = parsed(lines).map(json -> json.path("previous").asText("")).orElse("");
+    var start = parsed(lines);
+    previous = start.map(json -> json.path("previous").asText("")).orElse("");
+    gateway = start.map(json -> shown(json.path("gateway").asText(""))).orElse("");
     Chain.value(previous)
         .ifPresentOrElse(
             chain::resume, () -> found("the first line does not say what its chain begins with"));
@@ -234,9 +243,14 @@ public final class AuditVerification {
     }
     if (mac.isPresent()) {
       byte[] message = AuditLines.checkpoint(name(), at.source(), lines, closed, before);
-      if (!mac.get().verify(message, decoded(json.path("mac").asText("")))) {
-        found(
-            "the checkpoint is forged, or a line before it was changed: its MAC is not the HSM's");
+      if (mac.get().verify(message, decoded(json.path("mac").asText("")))) {
+        rightMacs++;
+      } else if (wrongMacs.size() < MOST_FINDINGS) {
+        wrongMacs.add(
+            new Finding(
+                line,
+                "the checkpoint is forged, or a line before it was changed: its MAC is not the"
+                    + " HSM's"));
       }
     }
   }
@@ -255,11 +269,34 @@ public final class AuditVerification {
               "the tail is missing: the store knows a checkpoint of %s that the file has not, line %d of source %s"
                   .formatted(head.time(), head.sequence(), head.source())));
     }
-    if (known.stream().noneMatch(head -> head.file().equals(file))) {
+    boolean unknown = known.stream().noneMatch(head -> head.file().equals(file));
+    if (unknown && checkpoints > 0 && rightMacs == 0) {
+      ofAnother = true;
+      findings.addFirst(new Finding(0, ofAnother()));
+      return;
+    }
+    if (unknown) {
       findings.add(
           new Finding(
               0, "the store knows no checkpoint of a file that begins with this first line"));
     }
+    findings.addAll(wrongMacs);
+    findings.sort(
+        Comparator.comparingLong(each -> each.line() == 0 ? Long.MAX_VALUE : each.line()));
+  }
+
+  /** Once, instead of at every checkpoint; and a file about which this is all is not intact. */
+  private String ofAnother() {
+    return ("none of its %d checkpoint(s) was made under the key of the gateway that you named, whose"
+            + " store does not know the file%s; verify it with the --config or --data of the gateway"
+            + " that wrote it. If that is this one, the file was forged, or its first line changed")
+        .formatted(checkpoints, gateway.isEmpty() ? "" : ": it says that " + gateway + " wrote it");
+  }
+
+  /** Whoever made the file chose it, and a terminal shows it. */
+  private static String shown(String text) {
+    String printable = text.replaceAll("[^ -~]", "?");
+    return printable.length() <= LONGEST_NAME ? printable : printable.substring(0, LONGEST_NAME);
   }
 
   private void found(String what) {
@@ -326,7 +363,7 @@ public final class AuditVerification {
         Optional.ofNullable(previous).filter(text -> !text.isEmpty()),
         Chain.text(chain.value()),
         checkpoints,
-        mac.isPresent(),
+        mac.isPresent() && !ofAnother,
         Optional.ofNullable(lastCheckpoint),
         linesAfterCheckpoint,
         closed,

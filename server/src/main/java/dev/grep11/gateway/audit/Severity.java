@@ -17,10 +17,17 @@ public enum Severity {
           "hs-crypto.keystore.deletekeystore",
           "hs-crypto.keystore.updatekey");
 
+  private static final Set<String> WARNING_ACTIONS = Set.of("grep11.certificate.expiry");
+
   static Severity ofAction(String action) {
-    return AdministrativeAction.named(action)
-        .map(AdministrativeAction::severity)
-        .orElse(CRITICAL_ACTIONS.contains(action) ? CRITICAL : NORMAL);
+    var administrative = AdministrativeAction.named(action);
+    if (administrative.isPresent()) {
+      return administrative.get().severity();
+    }
+    if (CRITICAL_ACTIONS.contains(action)) {
+      return CRITICAL;
+    }
+    return WARNING_ACTIONS.contains(action) ? WARNING : NORMAL;
   }
 
   static Severity ofStatus(int reasonCode) {

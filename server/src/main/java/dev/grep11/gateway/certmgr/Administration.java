@@ -444,9 +444,10 @@ public final class Administration {
         reason,
         new AuditEvent.Initiator(
             caller.subject().id(),
-            Optional.of(caller.subject().issuer()),
+            caller.name(),
             AuditEvent.Initiator.SERVICE_ID,
             "token",
+            Optional.of(caller.subject().issuer()),
             caller.address(),
             caller.agent()),
         crn,

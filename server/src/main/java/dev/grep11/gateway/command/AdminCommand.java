@@ -4,14 +4,17 @@ import dev.grep11.gateway.Administrators;
 import dev.grep11.gateway.GatewayConfig;
 import dev.grep11.gateway.Host;
 import dev.grep11.gateway.StartException;
+import dev.grep11.gateway.command.OutputOption.Value;
 import dev.grep11.gateway.iam.TokenServiceSettings;
 import dev.grep11.gateway.store.Subject;
+import java.io.PrintWriter;
 import java.time.Duration;
 import java.time.temporal.ChronoUnit;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.UUID;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -110,34 +113,52 @@ final class AdminCommand {
     return fields;
   }
 
+  /** A command about the administrators of one instance, on the host that it was given. */
+  abstract static class OfInstance implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+    @Mixin private InstanceOption instance = new InstanceOption();
+    @Spec private @Nullable CommandSpec spec;
+
+    /** Where the command works. */
+    record Place(GatewayConfig config, Host host, Administrators administrators, UUID instance) {}
+
+    abstract void at(Place place, PrintWriter out);
+
+    @Override
+    public final Integer call() {
+      var config = gateway.read();
+      try (var host = Host.open(config)) {
+        at(
+            new Place(config, host, host.administrators(), instance.chosen(config)),
+            Commands.out(spec));
+      }
+      return 0;
+    }
+  }
+
   @Command(
       name = "invite",
       mixinStandardHelpOptions = true,
       description = {
         "Lets a subject register its first key as a certificate administrator: prints a code for"
             + " `certmgr adminkey set`, once.",
-        "The subject also needs the role Certificate Manager."
+        "The subject needs the role Certificate Manager first, by a grant, or in its tokens where"
+            + " roles of its issuer count."
       })
-  static final class Invite implements Callable<Integer> {
-    @Mixin private GatewayOption gateway = new GatewayOption();
+  static final class Invite extends OfInstance {
     @Mixin private OutputOption output = new OutputOption();
-    @Mixin private InstanceOption instance = new InstanceOption();
     @Mixin private SubjectOption subject = new SubjectOption();
     @Mixin private ExpiryOption expiry = new ExpiryOption();
-    @Spec private @Nullable CommandSpec spec;
 
     @Override
-    public Integer call() {
-      var config = gateway.read();
-      try (var host = Host.open(config)) {
-        var invitation =
-            host.administrators()
-                .invite(instance.chosen(config), subject.chosen(config, host), expiry.holds);
-        try (var _ = invitation.code()) {
-          output.one(Commands.out(spec), fields(invitation));
-        }
+    void at(Place place, PrintWriter out) {
+      var invitation =
+          place
+              .administrators()
+              .invite(place.instance(), subject.chosen(place.config(), place.host()), expiry.holds);
+      try (var _ = invitation.code()) {
+        output.one(out, fields(invitation));
       }
-      return 0;
     }
   }
 
@@ -148,10 +169,8 @@ final class AdminCommand {
         "Takes the lost key of an administrator away and prints an invitation for another one.",
         "The administrator's certificates stay, and the lock with them."
       })
-  static final class Recover implements Callable<Integer> {
-    @Mixin private GatewayOption gateway = new GatewayOption();
+  static final class Recover extends OfInstance {
     @Mixin private OutputOption output = new OutputOption();
-    @Mixin private InstanceOption instance = new InstanceOption();
     @Mixin private SubjectOption subject = new SubjectOption();
     @Mixin private ExpiryOption expiry = new ExpiryOption();
 
@@ -162,24 +181,19 @@ final class AdminCommand {
         description = "of the lost key, as admin list shows it: another key is not touched")
     private String fingerprint = "";
 
-    @Spec private @Nullable CommandSpec spec;
-
     @Override
-    public Integer call() {
-      var config = gateway.read();
-      try (var host = Host.open(config)) {
-        var invitation =
-            host.administrators()
-                .recover(
-                    instance.chosen(config),
-                    subject.chosen(config, host),
-                    fingerprint,
-                    expiry.holds);
-        try (var _ = invitation.code()) {
-          output.one(Commands.out(spec), fields(invitation));
-        }
+    void at(Place place, PrintWriter out) {
+      var invitation =
+          place
+              .administrators()
+              .recover(
+                  place.instance(),
+                  subject.chosen(place.config(), place.host()),
+                  fingerprint,
+                  expiry.holds);
+      try (var _ = invitation.code()) {
+        output.one(out, fields(invitation));
       }
-      return 0;
     }
   }
 
@@ -191,18 +205,14 @@ final class AdminCommand {
             + " countersignature of its key.",
         "A key that is registered already stays."
       })
-  static final class Withdraw implements Callable<Integer> {
-    @Mixin private GatewayOption gateway = new GatewayOption();
-    @Mixin private InstanceOption instance = new InstanceOption();
+  static final class Withdraw extends OfInstance {
     @Mixin private SubjectOption subject = new SubjectOption();
 
     @Override
-    public Integer call() {
-      var config = gateway.read();
-      try (var host = Host.open(config)) {
-        host.administrators().withdraw(instance.chosen(config), subject.chosen(config, host));
-      }
-      return 0;
+    void at(Place place, PrintWriter out) {
+      place
+          .administrators()
+          .withdraw(place.instance(), subject.chosen(place.config(), place.host()));
     }
   }
 
@@ -214,9 +224,7 @@ final class AdminCommand {
             + " subject's key away.",
         "The lock stays as it is: the other administrator removes what must go."
       })
-  static final class HandOver implements Callable<Integer> {
-    @Mixin private GatewayOption gateway = new GatewayOption();
-    @Mixin private InstanceOption instance = new InstanceOption();
+  static final class HandOver extends OfInstance {
     @Mixin private SubjectOption subject = new SubjectOption();
 
     @Option(
@@ -232,18 +240,12 @@ final class AdminCommand {
         description = "the other administrator, see: admin list")
     private String to = "";
 
-    @Spec private @Nullable CommandSpec spec;
-
     @Override
-    public Integer call() {
-      var config = gateway.read();
-      try (var host = Host.open(config)) {
-        var from = subject.chosen(config, host);
-        var heir = new Subject(Optional.ofNullable(toIssuer).orElse(from.issuer()), to);
-        int given = host.administrators().handOver(instance.chosen(config), from, heir);
-        Commands.out(spec).println(given + " client CAs now belong to " + to);
-      }
-      return 0;
+    void at(Place place, PrintWriter out) {
+      var from = subject.chosen(place.config(), place.host());
+      var heir = new Subject(Optional.ofNullable(toIssuer).orElse(from.issuer()), to);
+      int given = place.administrators().handOver(place.instance(), from, heir);
+      out.println(given + " client CAs now belong to " + to);
     }
   }
 
@@ -255,72 +257,61 @@ final class AdminCommand {
             + " register one: by an invitation, or by whose countersignature. Who has client CAs and"
             + " no key is listed too."
       })
-  static final class ListAll implements Callable<Integer> {
-    @Mixin private GatewayOption gateway = new GatewayOption();
+  static final class ListAll extends OfInstance {
     @Mixin private OutputOption output = new OutputOption();
-    @Mixin private InstanceOption instance = new InstanceOption();
-    @Spec private @Nullable CommandSpec spec;
 
     @Override
-    public Integer call() {
-      var config = gateway.read();
-      try (var host = Host.open(config)) {
-        var chosen = instance.chosen(config);
-        var administrators = host.administrators();
-        output.list(
-            Commands.out(spec),
-            COLUMNS,
-            Stream.of(
-                    administrators.list(chosen).stream().map(AdminCommand::fields),
-                    administrators.ownersWithoutKey(chosen).entrySet().stream()
-                        .map(owner -> withoutKey(owner.getKey(), owner.getValue())),
-                    administrators.leaves(chosen).stream().map(AdminCommand::fields))
-                .flatMap(rows -> rows)
-                .toList());
-      }
-      return 0;
+    void at(Place place, PrintWriter out) {
+      var administrators = place.administrators();
+      output.list(
+          out,
+          COLUMNS,
+          Stream.of(
+                  administrators.list(place.instance()).stream().map(AdminCommand::fields),
+                  administrators.ownersWithoutKey(place.instance()).entrySet().stream()
+                      .map(owner -> withoutKey(owner.getKey(), owner.getValue())),
+                  administrators.leaves(place.instance()).stream().map(AdminCommand::fields))
+              .flatMap(rows -> rows)
+              .toList());
     }
   }
 
-  private static Map<String, String> fields(Administrators.Standing standing) {
-    var fields = new LinkedHashMap<String, String>();
-    fields.put("state", "registered");
-    fields.put("issuer", standing.subject().issuer());
-    fields.put("subject", standing.subject().id());
+  /** For programs what is not there is neither a text nor a number. */
+  private static final Value NOTHING = new Value(null, "-");
+
+  private static Map<String, Object> row(String state, Subject subject) {
+    var fields = new LinkedHashMap<String, Object>();
+    COLUMNS.forEach(column -> fields.put(column, NOTHING));
+    fields.put("state", state);
+    fields.put("issuer", subject.issuer());
+    fields.put("subject", subject.id());
+    return fields;
+  }
+
+  private static Map<String, Object> fields(Administrators.Standing standing) {
+    var fields = row("registered", standing.subject());
     fields.put("fingerprint", standing.fingerprint());
     fields.put("since", standing.since().truncatedTo(ChronoUnit.SECONDS).toString());
-    fields.put("counter", Long.toString(standing.counter()));
-    fields.put("certificates", Long.toString(standing.certificates()));
-    fields.put("by", "");
-    fields.put("expires", "");
+    fields.put("counter", standing.counter());
+    fields.put("certificates", standing.certificates());
     return fields;
   }
 
-  private static Map<String, String> withoutKey(Subject owner, long certificates) {
-    var fields = new LinkedHashMap<String, String>();
-    COLUMNS.forEach(column -> fields.put(column, ""));
-    fields.put("state", "without key");
-    fields.put("issuer", owner.issuer());
-    fields.put("subject", owner.id());
-    fields.put("certificates", Long.toString(certificates));
+  private static Map<String, Object> withoutKey(Subject owner, long certificates) {
+    var fields = row("without key", owner);
+    fields.put("certificates", certificates);
     return fields;
   }
 
-  private static Map<String, String> fields(Administrators.Leave leave) {
-    var fields = new LinkedHashMap<String, String>();
-    fields.put(
-        "state",
-        switch (leave.kind()) {
-          case INVITATION -> "invited";
-          case COUNTERSIGNATURE -> "countersigned";
-        });
-    fields.put("issuer", leave.subject().issuer());
-    fields.put("subject", leave.subject().id());
-    fields.put("fingerprint", "");
-    fields.put("since", "");
-    fields.put("counter", "");
-    fields.put("certificates", "");
-    fields.put("by", leave.by().map(Subject::id).orElse(""));
+  private static Map<String, Object> fields(Administrators.Leave leave) {
+    var fields =
+        row(
+            switch (leave.kind()) {
+              case INVITATION -> "invited";
+              case COUNTERSIGNATURE -> "countersigned";
+            },
+            leave.subject());
+    leave.by().ifPresent(by -> fields.put("by", by.id()));
     fields.put("expires", leave.expires().truncatedTo(ChronoUnit.SECONDS).toString());
     return fields;
   }

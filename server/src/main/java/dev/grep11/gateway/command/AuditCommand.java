@@ -4,10 +4,10 @@ import dev.grep11.gateway.Host;
 import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.audit.AuditVerification;
 import dev.grep11.gateway.audit.AuditVerification.Report;
+import dev.grep11.gateway.command.OutputOption.Value;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -36,7 +36,8 @@ final class AuditCommand {
       mixinStandardHelpOptions = true,
       description = {
         "Tells whether an audit file is as gateways wrote it: no line changed, removed, inserted",
-        "or moved, and none missing at its end. Without --config or --data only the hash chain is",
+        "or moved, and none missing at its end. By --config or --data the gateway that wrote it, or",
+        "another on the same store, is named; without, only the hash chain is",
         "checked, which somebody who can write the file could have made anew.",
         "Exit code 0 intact, 1 not intact or not readable, 2 wrong use."
       })
@@ -93,11 +94,11 @@ final class AuditCommand {
       }
     }
 
-    private static Map<String, String> fields(Report report) {
-      var fields = new LinkedHashMap<String, String>();
+    private Map<String, Object> fields(Report report) {
+      var fields = new LinkedHashMap<String, Object>();
       fields.put("result", report.findings().isEmpty() ? "intact" : "not intact");
-      fields.put("lines", Long.toString(report.lines()));
-      fields.put("findings", Integer.toString(report.findings().size()));
+      fields.put("lines", report.lines());
+      fields.put("findings", report.findings().size());
       for (int i = 0; i < report.findings().size(); i++) {
         var finding = report.findings().get(i);
         fields.put(
@@ -106,17 +107,34 @@ final class AuditCommand {
                 ? finding.what()
                 : "line " + finding.line() + ": " + finding.what());
       }
-      fields.put("checkpoints", Long.toString(report.checkpoints()));
+      fields.put("checkpoints", report.checkpoints());
+      fields.put("checkpoints-verified", new Value(report.checkpointsVerified(), verified(report)));
       fields.put(
-          "checkpoints-verified",
-          report.checkpointsVerified()
-              ? "yes, with the token and the store"
-              : "no: name the gateway by --config or --data");
-      fields.put("last-checkpoint", report.lastCheckpoint().map(Instant::toString).orElse("none"));
+          "last-checkpoint",
+          report
+              .lastCheckpoint()
+              .map(time -> new Value(time.toString(), time.toString()))
+              .orElse(new Value(null, "none")));
       fields.put("end", end(report));
-      fields.put("begins-with-chain", report.previous().orElse("unknown"));
+      fields.put("closed", report.closed());
+      fields.put("lines-after-checkpoint", report.linesAfterCheckpoint());
+      fields.put(
+          "begins-with-chain",
+          report
+              .previous()
+              .map(chain -> new Value(chain, chain))
+              .orElse(new Value(null, "unknown")));
       fields.put("ends-with-chain", report.chain());
       return fields;
+    }
+
+    private String verified(Report report) {
+      if (report.checkpointsVerified()) {
+        return "yes, with the token and the store";
+      }
+      return gateway == null
+          ? "no: name the gateway by --config or --data"
+          : "no: they are not of the gateway that was named";
     }
 
     private static String end(Report report) {

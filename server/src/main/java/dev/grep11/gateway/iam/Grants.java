@@ -142,7 +142,8 @@ public final class Grants {
     return known;
   }
 
-  private Optional<ApiKeyRecord> knownApiKey(byte[] hash) {
+  /** As {@link #apiKey}, and by what is in memory alone: it never waits. */
+  Optional<ApiKeyRecord> knownApiKey(byte[] hash) {
     ApiKeyRecord found = null;
     for (ApiKeyRecord apiKey : current().map(State::apiKeys).orElse(Map.of()).values()) {
       if (MessageDigest.isEqual(apiKey.hash(), hash)) {

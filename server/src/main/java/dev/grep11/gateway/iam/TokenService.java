@@ -84,7 +84,13 @@ public final class TokenService implements AutoCloseable {
   private final Grants grants;
   private final AuditLog audit;
   private final Clock clock;
-  private final CallBudget budget;
+
+  /** Of addresses, for what shows no API key that is known: a refusal is an event and a look. */
+  private final CallBudget strangers;
+
+  /** Of each API key at each address; so nobody without the key, or elsewhere, uses it up. */
+  private final CallBudget holders;
+
   private final HttpsServer server;
   private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
 
@@ -120,7 +126,8 @@ public final class TokenService implements AutoCloseable {
     this.grants = grants;
     this.audit = audit;
     this.clock = clock;
-    this.budget = new CallBudget(settings.requestsPerMinute());
+    this.strangers = new CallBudget(settings.requestsPerMinute());
+    this.holders = new CallBudget(settings.requestsPerMinute());
     server = HttpsServer.create(settings.address(), 0);
     server.setHttpsConfigurator(
         new HttpsConfigurator(new ReloadingSslContext(identity)) {
@@ -195,16 +202,6 @@ public final class TokenService implements AutoCloseable {
   }
 
   private Answer token(HttpExchange exchange, String correlationId) throws IOException {
-    InetAddress address = exchange.getRemoteAddress().getAddress();
-    CallBudget.Balance balance = budget.spend(address, 1);
-    if (balance != CallBudget.Balance.WITHIN) {
-      exchange.getResponseHeaders().set("Retry-After", "60");
-      Answer answer =
-          error(429, "GREP11-TOO-MANY-REQUESTS", "Too many requests from this address.");
-      return balance == CallBudget.Balance.JUST_EXCEEDED
-          ? recorded(exchange, correlationId, answer)
-          : answer;
-    }
     byte[] body = exchange.getRequestBody().readNBytes(MAX_BODY + 1);
     if (body.length > MAX_BODY) {
       return refuse(
@@ -236,35 +233,77 @@ public final class TokenService implements AutoCloseable {
     if (!grants.available()) {
       return error(503, "GREP11-UNAVAILABLE", "No token can be given now.");
     }
-    Optional<ApiKeyRecord> found = grants.apiKey(ApiKeySecret.hash(apiKey));
-    if (found.isEmpty()) {
-      return refuse(
-          exchange,
-          correlationId,
-          error(400, "BXNIM0415E", "Provided API key could not be found."));
+    byte[] hash = ApiKeySecret.hash(apiKey);
+    Optional<ApiKeyRecord> known = grants.knownApiKey(hash);
+    if (known.isEmpty()) {
+      return newKey(exchange, correlationId, hash);
     }
-    Answer answer = issue(found.get());
-    record(exchange, correlationId, found, AuditEvent.Outcome.SUCCESS, AuditEvent.Reason.OK);
-    return answer;
+    InetAddress address = exchange.getRemoteAddress().getAddress();
+    CallBudget.Balance balance = holders.spend(known.get().subject(), address, 1);
+    return balance == CallBudget.Balance.WITHIN
+        ? issued(exchange, correlationId, known.get())
+        : tooMany(exchange, correlationId, known, balance);
   }
 
-  /**
-   * A refusal beyond the budget is not recorded again and again: a flood of them must not fill the
-   * audit queue.
-   */
-  private Answer refuse(HttpExchange exchange, String correlationId, Answer answer) {
-    CallBudget.Balance balance =
-        budget.spend(exchange.getRemoteAddress().getAddress(), COST_OF_REFUSAL);
-    return balance == CallBudget.Balance.EXCEEDED
-        ? answer
-        : recorded(exchange, correlationId, answer);
+  /** For a key that another process made just now; what it costs to look is spent before. */
+  private Answer newKey(HttpExchange exchange, String correlationId, byte[] hash)
+      throws JsonProcessingException {
+    CallBudget.Balance balance = spendOfStranger(exchange);
+    if (balance != CallBudget.Balance.WITHIN) {
+      return tooMany(exchange, correlationId, Optional.empty(), balance);
+    }
+    Optional<ApiKeyRecord> found = grants.apiKey(hash);
+    return found.isPresent()
+        ? issued(exchange, correlationId, found.get())
+        : recorded(
+            exchange,
+            correlationId,
+            Optional.empty(),
+            error(400, "BXNIM0415E", "Provided API key could not be found."));
   }
 
-  private Answer recorded(HttpExchange exchange, String correlationId, Answer refusal) {
+  private Answer issued(HttpExchange exchange, String correlationId, ApiKeyRecord apiKey)
+      throws JsonProcessingException {
+    Answer answer = issue(apiKey);
     record(
         exchange,
         correlationId,
-        Optional.empty(),
+        Optional.of(apiKey),
+        AuditEvent.Outcome.SUCCESS,
+        AuditEvent.Reason.OK);
+    return answer;
+  }
+
+  private Answer refuse(HttpExchange exchange, String correlationId, Answer answer) {
+    CallBudget.Balance balance = spendOfStranger(exchange);
+    return balance == CallBudget.Balance.WITHIN
+        ? recorded(exchange, correlationId, Optional.empty(), answer)
+        : tooMany(exchange, correlationId, Optional.empty(), balance);
+  }
+
+  private CallBudget.Balance spendOfStranger(HttpExchange exchange) {
+    return strangers.spend(exchange.getRemoteAddress().getAddress(), COST_OF_REFUSAL);
+  }
+
+  /** Recorded once, when a budget is used up: a flood must not fill the audit queue. */
+  private Answer tooMany(
+      HttpExchange exchange,
+      String correlationId,
+      Optional<ApiKeyRecord> apiKey,
+      CallBudget.Balance balance) {
+    exchange.getResponseHeaders().set("Retry-After", "60");
+    Answer answer = error(429, "GREP11-TOO-MANY-REQUESTS", "Too many requests from this address.");
+    return balance == CallBudget.Balance.JUST_EXCEEDED
+        ? recorded(exchange, correlationId, apiKey, answer)
+        : answer;
+  }
+
+  private Answer recorded(
+      HttpExchange exchange, String correlationId, Optional<ApiKeyRecord> apiKey, Answer refusal) {
+    record(
+        exchange,
+        correlationId,
+        apiKey,
         AuditEvent.Outcome.FAILURE,
         AuditEvent.Reason.failure(
             refusal.status(),

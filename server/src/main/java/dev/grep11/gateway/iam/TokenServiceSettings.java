@@ -11,7 +11,8 @@ import java.time.Duration;
  * @param audience the {@code aud} of its tokens
  * @param account the {@code account.bss} of its tokens
  * @param lifetime of a token
- * @param requestsPerMinute that an address has; a refused API key counts as {@value
+ * @param requestsPerMinute that an API key has at an address; and, apart from them, that an address
+ *     has whose requests show no good key, each of which counts as {@value
  *     TokenService#COST_OF_REFUSAL}
  */
 public record TokenServiceSettings(

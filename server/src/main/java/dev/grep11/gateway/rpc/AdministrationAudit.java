@@ -33,11 +33,10 @@ final class AdministrationAudit implements CallAudit, AutoCloseable {
   /** Of a command that nobody looked at: only its sender knows what it was to do. */
   private static final String UNREAD_COMMAND = "hs-crypto.mtlscert.command";
 
-  private final AdministrativeEvents events;
-
   private static final String COUNTED = "hs-crypto.mtlscert.attempts";
   private static final String UNKNOWN_OUTCOME = "outcome unknown; see the event of the change";
 
+  private final AdministrativeEvents events;
   private final CallBudget refusals;
   private final Duration betweenCounts;
   private final LongAdder counted = new LongAdder();

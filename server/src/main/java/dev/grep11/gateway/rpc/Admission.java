@@ -7,7 +7,6 @@ import dev.grep11.gateway.iam.TokenVerifier;
 import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.operation.Requester;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
-import dev.grep11.gateway.store.Subject;
 import dev.grep11.gateway.tls.Connection;
 import dev.grep11.gateway.tls.Connections;
 import dev.grep11.gateway.tls.Refusal;
@@ -73,13 +72,13 @@ final class Admission {
       Metadata headers,
       UUID instance,
       Set<String> actions,
-      Consumer<Subject> known) {
+      Consumer<VerifiedToken> known) {
     var connection = connection(call);
     judgeCertificate(connection, instance);
     return accessControl
         .authenticate(token(headers))
         .thenApply(principal -> {
-          known.accept(principal.subject());
+          known.accept(principal);
           authorize(principal, instance, actions, connection);
           return new Admitted(principal, instance, connection);
         });

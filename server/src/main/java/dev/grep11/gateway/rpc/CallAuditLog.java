@@ -100,9 +100,10 @@ public final class CallAuditLog implements CallAudit {
   static AuditEvent.Initiator initiator(CallRecord call) {
     return new AuditEvent.Initiator(
         call.subject().map(subject -> subject.id()).orElse("unknown"),
-        call.subject().map(subject -> subject.issuer()),
+        call.name(),
         call.subject().isPresent() ? AuditEvent.Initiator.SERVICE_ID : AuditEvent.Initiator.UNKNOWN,
         call.subject().isPresent() ? "token" : "none",
+        call.subject().map(subject -> subject.issuer()),
         call.remote()
             .filter(InetSocketAddress.class::isInstance)
             .map(remote -> ((InetSocketAddress) remote).getAddress().getHostAddress()),

@@ -13,6 +13,7 @@ import java.util.UUID;
  *
  * @param rpc bare name, for example {@code SignSingle}
  * @param subject where the token was good
+ * @param name of the subject, where the token says one
  * @param instance where it was selected
  * @param mechanism number of the mechanism, where the call has one and was understood
  * @param keyFingerprint of the blob of the key that acts, where there is one
@@ -24,6 +25,7 @@ public record CallRecord(
     String correlationId,
     String rpc,
     Optional<Subject> subject,
+    Optional<String> name,
     Optional<UUID> instance,
     Optional<Long> mechanism,
     Optional<String> keyFingerprint,

@@ -4,7 +4,6 @@ import static java.util.stream.Collectors.toUnmodifiableSet;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.DiscardUnknownFieldsParser;
-import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
 import dev.grep11.gateway.audit.AdministrativeAction;
 import dev.grep11.gateway.certmgr.Administration;
@@ -204,6 +203,7 @@ final class CertificateManagerService {
   private static Administrator administrator(CallContext context, String rpc) {
     return new Administrator(
         context.admitted().token().subject(),
+        context.admitted().token().name(),
         context.admitted().instance(),
         context.correlationId(),
         path(rpc),
@@ -264,8 +264,6 @@ final class CertificateManagerService {
                 .formatted(Integer.toUnsignedLong(parsed.getVersion())));
       }
       return command(parsed);
-    } catch (InvalidProtocolBufferException e) {
-      throw new MalformedRequestException("the payload is not a Command");
     } catch (IOException e) {
       throw new MalformedRequestException("the payload is not a Command");
     } catch (IllegalArgumentException e) {

@@ -5,6 +5,7 @@ import static dev.grep11.gateway.pkcs11.Ckr.CKR_IBM_GREP11_CANNOT_UNMARSHAL;
 
 import dev.grep11.gateway.audit.AuditUnavailableException;
 import dev.grep11.gateway.iam.TokenRejectedException;
+import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.key.BlobDigest;
 import dev.grep11.gateway.operation.Workload;
 import dev.grep11.gateway.pkcs11.Ckr;
@@ -12,7 +13,6 @@ import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.OverloadedException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.rpc.Admission.Admitted;
-import dev.grep11.gateway.store.Subject;
 import io.grpc.Context;
 import io.grpc.Deadline;
 import io.grpc.Grpc;
@@ -59,7 +59,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   private final AtomicBoolean answered = new AtomicBoolean();
 
   private volatile @Nullable UUID instance;
-  private volatile @Nullable Subject subject;
+  private volatile @Nullable VerifiedToken token;
   private volatile @Nullable Admitted admitted;
   private volatile @Nullable Workload workload;
   private @Nullable Parsed<Q> request;
@@ -97,7 +97,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
       var _ =
           services
               .admission()
-              .admit(call, headers, selected, route.actions(), who -> subject = who)
+              .admit(call, headers, selected, route.actions(), who -> token = who)
               .whenComplete((who, refusal) -> {
                 if (who == null) {
                   fail(refusal);
@@ -266,13 +266,15 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
       String reason,
       Optional<TokenRejectedException.Reason> tokenRefusal) {
     var load = workload;
+    var who = token;
     services
         .audit()
         .record(
             new CallRecord(
                 correlationId,
                 route.name(),
-                Optional.ofNullable(subject),
+                Optional.ofNullable(who).map(VerifiedToken::subject),
+                Optional.ofNullable(who).flatMap(VerifiedToken::name),
                 Optional.ofNullable(instance),
                 load == null || load.mechanism().isEmpty()
                     ? Optional.empty()

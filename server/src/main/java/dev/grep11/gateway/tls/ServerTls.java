@@ -11,6 +11,7 @@ import java.security.GeneralSecurityException;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
@@ -131,6 +132,11 @@ public final class ServerTls implements AutoCloseable {
   /** For the ports that speak HTTP/1.1 and reach no key. */
   public SSLContext httpsContext() {
     return httpsContext;
+  }
+
+  /** What the server shows at the moment: its certificate first, then the intermediates. */
+  public synchronized List<X509Certificate> chain() {
+    return identity.chain();
   }
 
   private Files read() throws IdentityException {

@@ -5,13 +5,18 @@ import java.security.MessageDigest;
 import java.security.cert.X509Certificate;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.regex.Pattern;
 
 /**
  * A client's own certificate as a refusal tells of it. Whoever is refused chose the names in it, so
- * they are cut to a bound.
+ * they are cut to a bound, and nothing in them moves a cursor or turns the direction of a line in
+ * the log or in what reads the audit file.
  */
 record ShownCertificate(String subject, String issuer, String fingerprint) {
   private static final int LONGEST_NAME = 128;
+
+  /** Controls, format characters, line and paragraph separators, halves of pairs (UTS #39). */
+  private static final Pattern UNFIT = Pattern.compile("[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}\\p{Cs}]");
 
   /** Of the first of a chain, which may be anything that a client can send. */
   static ShownCertificate of(List<X509Certificate> chain) {
@@ -31,7 +36,12 @@ record ShownCertificate(String subject, String issuer, String fingerprint) {
   }
 
   private static String bounded(String name) {
-    return name.length() <= LONGEST_NAME ? name : name.substring(0, LONGEST_NAME) + "...";
+    // Cut first: it may have megabytes, and half of a pair at the cut is unfit too.
+    return name.length() <= LONGEST_NAME ? fit(name) : fit(name.substring(0, LONGEST_NAME)) + "...";
+  }
+
+  private static String fit(String name) {
+    return UNFIT.matcher(name).replaceAll("?");
   }
 
   @Override

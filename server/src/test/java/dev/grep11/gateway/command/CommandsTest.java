@@ -5,14 +5,20 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.grep11.gateway.GatewayConfig;
+import dev.grep11.gateway.Host;
+import dev.grep11.gateway.store.AdministratorRecord;
+import dev.grep11.gateway.store.Store;
+import dev.grep11.gateway.store.Subject;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -79,12 +85,18 @@ class CommandsTest {
     var file = data.resolve("audit.jsonl.commands");
     var whole = at("audit", "verify", file.toString(), "--output", "json").json();
     assertThat(whole.get("result").asText()).isEqualTo("intact");
-    assertThat(whole.get("checkpoints-verified").asText()).startsWith("yes");
+    assertThat(whole.get("checkpoints-verified").isBoolean()).isTrue();
+    assertThat(whole.get("checkpoints-verified").asBoolean()).isTrue();
+    assertThat(whole.get("closed").asBoolean()).isTrue();
+    assertThat(List.of("lines", "findings", "checkpoints", "lines-after-checkpoint"))
+        .allSatisfy(name -> assertThat(whole.get(name).isIntegralNumber()).as(name).isTrue());
     assertThat(whole.get("end").asText()).isEqualTo("a closing checkpoint");
 
     var chain = run("audit", "verify", file.toString());
     assertThat(chain.code()).isZero();
-    assertThat(chain.out()).contains("checkpoints-verified: no");
+    assertThat(chain.out()).contains("checkpoints-verified: no: name the gateway");
+    var unverified = run("audit", "verify", file.toString(), "--output", "json").json();
+    assertThat(unverified.get("checkpoints-verified").asBoolean()).isFalse();
 
     var changed = data.resolve("changed.jsonl");
     Files.writeString(changed, Files.readString(file).replace("create-next", "destroy"));
@@ -206,13 +218,54 @@ class CommandsTest {
     assertThat(leave).hasSize(1);
     assertThat(leave.get(0).get("state").asText()).isEqualTo("invited");
     assertThat(leave.get(0).get("expires").asText()).isNotEmpty();
+    assertThat(leave.get(0).get("counter").isNull()).isTrue();
+    assertThat(leave.get(0).get("fingerprint").isNull()).isTrue();
     assertThat(at("admin", "withdraw", "--apikey-name", "demo-certmgr").code()).isZero();
     at("admin", "withdraw", "--apikey-name", "demo-certmgr").refused(1);
     assertThat(at("admin", "list", "--output", "json").json()).isEmpty();
     at("admin", "invite", "--apikey-name", "nobody").refused(1);
+    var withoutRole = at("admin", "invite", "--apikey-name", "demo");
+    withoutRole.refused(1);
+    assertThat(withoutRole.err())
+        .contains("has not the role Certificate Manager", "grep11 grant add", "apikey create");
     at("admin", "recover", "--subject", "nobody", "--fingerprint", "00").refused(1);
     at("admin", "invite", "--subject", "somebody", "--expires", "soon").refused(2);
     at("admin", "invite").refused(2);
+  }
+
+  @Test
+  void administratorsAreListedForProgramsWithNumbersAndNothingForWhatIsNotThere() throws Exception {
+    var administrator =
+        new AdministratorRecord(
+            UUID.fromString(instance()),
+            new Subject("https://issuer.test", "alice"),
+            new byte[] {1},
+            7,
+            Instant.now());
+    change(change -> change.put(administrator));
+    try {
+      var listed = at("admin", "list", "--output", "json").json().get(0);
+      assertThat(listed.get("state").asText()).isEqualTo("registered");
+      assertThat(listed.get("counter").isIntegralNumber()).isTrue();
+      assertThat(listed.get("counter").asInt()).isEqualTo(7);
+      assertThat(listed.get("certificates").isIntegralNumber()).isTrue();
+      assertThat(listed.get("by").isNull()).isTrue();
+      assertThat(listed.get("expires").isNull()).isTrue();
+      assertThat(at("admin", "list").out().lines().toList().get(1))
+          .matches("registered +https://issuer.test +alice +\\p{XDigit}{64} +\\S+ +7 +0 +- +-");
+    } finally {
+      change(change -> change.remove(administrator));
+    }
+  }
+
+  private void change(Consumer<Store.Change> work) {
+    try (var host = Host.open(GatewayConfig.read(DemoData.config(data)))) {
+      host.store()
+          .change(change -> {
+            work.accept(change);
+            return true;
+          });
+    }
   }
 
   @Test

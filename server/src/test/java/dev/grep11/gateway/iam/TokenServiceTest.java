@@ -238,6 +238,58 @@ class TokenServiceTest {
   }
 
   @Test
+  void whoHasNoKeyTakesNoTokenFromWhoHasOneAtTheSameAddress() throws Exception {
+    String body = "grant_type=" + GRANT_TYPE + "&apikey=";
+    for (int i = 0; i < 60; i++) {
+      post("", "text/plain", body + "guess-" + i);
+    }
+    refused(post("", "text/plain", body + "guess"), 429, "GREP11-TOO-MANY-REQUESTS");
+    refused(post("", "text/plain", "neither"), 429, "GREP11-TOO-MANY-REQUESTS");
+
+    accepted(post("", "text/plain", body + key));
+
+    // Nor does an unknown key reach the database: this one would be found there.
+    ApiKeys.Created next = apiKeys.create("next", INSTANCE, "Reader");
+    String made = new String(next.secret().chars());
+    refused(post("", "text/plain", body + made), 429, "GREP11-TOO-MANY-REQUESTS");
+    follower.refresh();
+    assertThat(post("", "text/plain", body + made).statusCode()).isEqualTo(200);
+    service.close();
+    audit.close();
+    assertThat(
+            Files.readAllLines(auditFile()).stream()
+                .filter(line -> line.contains("\"429\"") || line.contains("\"reasonCode\":429")))
+        .as("told once, not each time")
+        .hasSize(1);
+  }
+
+  @Test
+  void whoAsksForTokensTooOftenUsesUpNobodyElsesBudget() throws Exception {
+    service.close();
+    settings =
+        new TokenServiceSettings(
+            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
+            settings.issuer(),
+            settings.audience(),
+            settings.account(),
+            settings.lifetime(),
+            3);
+    service = TokenService.start(settings, () -> identity.server(), signer, grants, audit);
+    ApiKeys.Created other = apiKeys.create("other", INSTANCE, "Reader");
+    follower.refresh();
+    String body = "grant_type=" + GRANT_TYPE + "&apikey=";
+    for (int i = 0; i < 3; i++) {
+      accepted(post("", "text/plain", body + key));
+    }
+    var late = post("", "text/plain", body + key);
+    refused(late, 429, "GREP11-TOO-MANY-REQUESTS");
+    assertThat(late.headers().firstValue("Retry-After")).isPresent();
+
+    String second = new String(other.secret().chars());
+    assertThat(post("", "text/plain", body + second).statusCode()).isEqualTo(200);
+  }
+
+  @Test
   void showsANewCertificateWithoutARestart() throws Exception {
     HttpClient old = client();
     identity = TestIdentity.create();

@@ -2,6 +2,7 @@ package dev.grep11.gateway.store;
 
 import static org.awaitility.Awaitility.await;
 
+import dev.grep11.gateway.trust.TestCertificates;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -9,7 +10,9 @@ import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.security.GeneralSecurityException;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.SQLException;
@@ -59,6 +62,15 @@ public final class PostgresServer implements AutoCloseable {
 
   /** A server that is the caller's to stop. */
   public static PostgresServer start() {
+    return start(Optional.empty());
+  }
+
+  /** One that shows this certificate and takes connections over TLS only; the caller's to stop. */
+  static PostgresServer startWithTls(TestCertificates.Identity identity) {
+    return start(Optional.of(identity));
+  }
+
+  private static PostgresServer start(Optional<TestCertificates.Identity> identity) {
     var programs = programs();
     Assumptions.assumeTrue(
         programs.isPresent(),
@@ -71,6 +83,9 @@ public final class PostgresServer implements AutoCloseable {
       }
       var server = new PostgresServer(programs.orElseThrow(), directory, port);
       server.initialise();
+      if (identity.isPresent()) {
+        server.demandTls(identity.get());
+      }
       server.run();
       return server;
     } catch (IOException e) {
@@ -128,6 +143,26 @@ public final class PostgresServer implements AutoCloseable {
     if (exit(made) != 0) {
       throw new IOException("initdb failed: " + log());
     }
+  }
+
+  private void demandTls(TestCertificates.Identity identity) throws IOException {
+    try {
+      identity.write(directory, "server");
+    } catch (GeneralSecurityException e) {
+      throw new IOException(e);
+    }
+    var key = directory.resolve("server.key");
+    Files.setPosixFilePermissions(key, PosixFilePermissions.fromString("rw-------"));
+    if (root()) {
+      Files.setOwner(key, Files.getOwner(directory));
+    }
+    var data = Path.of(data());
+    Files.writeString(data.resolve("pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n");
+    Files.writeString(
+        data.resolve("postgresql.conf"),
+        "ssl = on\nssl_cert_file = '%s'\nssl_key_file = '%s'\n"
+            .formatted(directory.resolve("server.pem"), key),
+        StandardOpenOption.APPEND);
   }
 
   private void run() throws IOException {
