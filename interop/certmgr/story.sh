@@ -4,6 +4,7 @@
 #   GREP11                     the launcher of this checkout
 #   GREP11_GATEWAY_DATA        the gateway's directory, for host commands
 #   GREP11_SDK_CLASSPATH       the Java SDK with what it needs
+#   GREP11_CERTMGR_ARCHIVE     what ./grep11 dist wrote; made when it is not set
 set -euo pipefail
 
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -21,9 +22,11 @@ bad() {
 
 # The archive for administrators, under the documented name. The launcher's own way has a few commands below.
 unpack_certmgr() {
-  local archive
-  archive=$("$GREP11" dist)
-  archive=${archive%%$'\n'*}
+  local archive=${GREP11_CERTMGR_ARCHIVE:-}
+  if [[ -z $archive ]]; then
+    archive=$("$GREP11" dist)
+    archive=${archive%%$'\n'*}
+  fi
   mkdir "$WORK/certmgr"
   tar -C "$WORK/certmgr" --strip-components=1 -xzf "$archive"
 }
@@ -65,9 +68,10 @@ client() {
     node) timeout 60 node "$ROOT/interop/node/example.js" ;;
     go) timeout 60 "$WORK/go-client" ;;
     java)
-      # Started often and for a moment.
-      timeout 60 "$JAVA_HOME/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
-        -cp "$WORK/java:$GREP11_SDK_CLASSPATH" dev.grep11.client.ClientExample
+      # Started often and for a moment: classes are loaded from an archive that the first start leaves.
+      timeout 60 "$JAVA_HOME/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xlog:disable \
+        -XX:+AutoCreateSharedArchive "-XX:SharedArchiveFile=$WORK/client.jsa" \
+        -cp "$WORK/client.jar:$GREP11_SDK_CLASSPATH" dev.grep11.client.ClientExample
       ;;
   esac
 }
@@ -101,6 +105,7 @@ prepare_clients() {
   mkdir "$WORK/java"
   "$JAVA_HOME/bin/javac" -d "$WORK/java" -cp "$GREP11_SDK_CLASSPATH" \
     "$ROOT/client-sdk/src/test/java/dev/grep11/client/ClientExample.java"
+  "$JAVA_HOME/bin/jar" --create --file "$WORK/client.jar" -C "$WORK/java" .
   local folder=$ROOT/interop/go
   if ! command -v go >/dev/null || ! go -C "$folder" list -m >/dev/null 2>&1; then
     say "left out for Go: there is none of the version in interop/go/go.mod"

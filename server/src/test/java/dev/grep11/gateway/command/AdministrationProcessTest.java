@@ -14,7 +14,6 @@ import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.util.ArrayDeque;
@@ -70,8 +69,9 @@ class AdministrationProcessTest {
     var demo = DemoData.open(directory);
     Files.writeString(
         demo.config(),
-        "limits:\n  administrativeCallsPerMinute: 1000000\n",
-        StandardOpenOption.APPEND);
+        // Each command waits for a killed process until its lease ends.
+        Files.readString(demo.config()).replace("\nstore:\n", "\nstore:\n  leaseSeconds: 5\n")
+            + "limits:\n  administrativeCallsPerMinute: 1000000\n");
     instance = GatewayConfig.read(demo.config()).instance().orElseThrow();
     base = GatewayProcess.freePorts();
     start();

@@ -15,6 +15,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
 /** The program as a process of its own, as the launcher starts it. */
@@ -66,18 +67,22 @@ public final class GatewayProcess implements AutoCloseable {
     return new GatewayProcess(process, stdout, stderr);
   }
 
-  /** A base with three more free ports after it, as far as one can know. */
+  /**
+   * A base with three more free ports after it. They are below those that Linux hands out by
+   * itself, from 32768 on, to clients and to listeners on port 0: one of those could take them
+   * before the gateway does, or while it is restarted.
+   */
   public static int freePorts() throws IOException {
     for (int attempt = 0; attempt < 50; attempt++) {
-      try (var first = new ServerSocket(0)) {
-        int base = first.getLocalPort();
-        try (var _ = new ServerSocket(base + 1);
-            var _ = new ServerSocket(base + 2);
-            var _ = new ServerSocket(base + 3)) {
-          return base;
-        } catch (IOException | IllegalArgumentException e) {
-          // One of them is taken.
-        }
+      // Either the same four as another process's choice or none of them.
+      int base = 4 * ThreadLocalRandom.current().nextInt(12_000 / 4, 32_000 / 4);
+      try (var _ = new ServerSocket(base);
+          var _ = new ServerSocket(base + 1);
+          var _ = new ServerSocket(base + 2);
+          var _ = new ServerSocket(base + 3)) {
+        return base;
+      } catch (IOException e) {
+        // One of them is taken.
       }
     }
     throw new IOException("no four ports are free");

@@ -2,11 +2,10 @@ package dev.grep11.gateway.store;
 
 import static org.awaitility.Awaitility.await;
 
+import dev.grep11.gateway.command.GatewayProcess;
 import dev.grep11.gateway.trust.TestCertificates;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -77,11 +76,8 @@ public final class PostgresServer implements AutoCloseable {
         "PostgreSQL's server is not installed; on Debian or Ubuntu: apt-get install postgresql");
     try {
       var directory = Files.createTempDirectory("grep11-postgres");
-      int port;
-      try (var free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-        port = free.getLocalPort();
-      }
-      var server = new PostgresServer(programs.orElseThrow(), directory, port);
+      var server =
+          new PostgresServer(programs.orElseThrow(), directory, GatewayProcess.freePorts());
       server.initialise();
       if (identity.isPresent()) {
         server.demandTls(identity.get());
