@@ -18,10 +18,11 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * The ceiling: the same token, opened by this process, with a session per thread and nothing in
- * between. The gateway idles meanwhile, and this idles while the gateway is measured.
+ * The token of the run through a PKCS #11 module, with a session per thread. Through its own module
+ * it is the ceiling, with nothing in between; through a client module it is what stands behind that
+ * one. The gateway idles meanwhile, and this idles while the gateway is measured.
  */
-final class InProcessPeer implements AutoCloseable {
+final class TokenPeer implements AutoCloseable {
   /** CKA_PRIVATE of the keys, which decides whether SoftHSM decrypts them on every use. */
   enum Visibility {
     PUBLIC,
@@ -35,19 +36,39 @@ final class InProcessPeer implements AutoCloseable {
   private record Key(Workload workload, Visibility visibility) {}
 
   private final Hsm hsm;
+  private final Meter meter;
   private final Map<Key, Long> handles = new HashMap<>();
 
   /**
    * @throws dev.grep11.gateway.hsm.HsmOpenException when the token cannot be opened
    */
-  InProcessPeer(SoftHsmToken token) {
-    hsm =
-        Hsm.open(
-            HsmSettings.of(
-                token.module(),
-                token.label(),
-                PinSource.file(token.pinFile()),
-                token.environment()));
+  TokenPeer(HsmSettings settings, Meter meter) {
+    hsm = Hsm.open(settings);
+    this.meter = meter;
+  }
+
+  static TokenPeer inProcess(SoftHsmToken token) {
+    return new TokenPeer(
+        HsmSettings.of(
+            token.module(), token.label(), PinSource.file(token.pinFile()), token.environment()),
+        Meter.OF_THIS_PROCESS);
+  }
+
+  static TokenPeer through(P11KitServer server, SoftHsmToken token) {
+    return new TokenPeer(server.settings(token), new Meter(server.pid()));
+  }
+
+  /** Whether the module carries the operation at all. */
+  boolean offers(Workload workload) {
+    return hsm.mechanisms().containsKey(mechanism(workload));
+  }
+
+  private static long mechanism(Workload workload) {
+    return switch (workload) {
+      case EC_SIGN -> CKM_ECDSA;
+      case RSA_SIGN -> CKM_SHA256_RSA_PKCS;
+      case GCM_16K, GCM_1M -> CKM_AES_GCM;
+    };
   }
 
   /** What the gateway does with a token of this kind unless it is configured otherwise. */
@@ -68,7 +89,7 @@ final class InProcessPeer implements AutoCloseable {
     for (int i = 0; i < threads; i++) {
       Thread.ofPlatform().daemon().name("in-process-" + i).start(() -> repeat(loop, workload, key));
     }
-    return loop.sample(warmUp, window);
+    return loop.sample(warmUp, window, meter);
   }
 
   private void repeat(ClosedLoop loop, Workload workload, long key) {
