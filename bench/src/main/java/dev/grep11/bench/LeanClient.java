@@ -20,10 +20,14 @@ import io.netty.handler.ssl.SslProvider;
 import io.netty.util.concurrent.Promise;
 import java.net.InetSocketAddress;
 import java.time.Duration;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import javax.net.ssl.SSLException;
 
 /**
@@ -41,7 +45,7 @@ final class LeanClient implements AutoCloseable {
       new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
   private final List<LeanConnection> connections = new ArrayList<>();
   private final ConcurrentLinkedQueue<byte[]> samples = new ConcurrentLinkedQueue<>();
-  private long answered;
+  private final AtomicLong answered = new AtomicLong();
   private long verified;
 
   /**
@@ -159,7 +163,7 @@ final class LeanClient implements AutoCloseable {
       lane.connection.loop().execute(lane::next);
     }
     var sample = loop.sample(warmUp, window, meter);
-    answered += lanes.stream().mapToLong(lane -> lane.answered).sum();
+    answered.addAndGet(lanes.stream().mapToLong(lane -> lane.answered).sum());
     for (var message = samples.poll(); message != null; message = samples.poll()) {
       // Calls that differ, differ in their keys only, and are not sampled.
       calls.getFirst().judgeAnswer(message);
@@ -168,9 +172,145 @@ final class LeanClient implements AutoCloseable {
     return sample;
   }
 
+  /**
+   * What became of the calls of an open loop.
+   *
+   * @param due calls that were to be sent
+   * @param sent those for which the connections had room
+   * @param refused with RESOURCE_EXHAUSTED
+   * @param failed otherwise
+   * @param accepted those answered within the time
+   */
+  record Flooded(long due, long sent, long refused, long failed, Sample accepted) {}
+
+  /**
+   * Sends calls at a rate, whatever becomes of them, as long as a connection has room for one.
+   *
+   * @param rate calls a second
+   * @param perConnection most calls under way on each connection
+   */
+  Flooded flood(PreparedCall call, int rate, int perConnection, Duration duration, Meter meter) {
+    var flood = new Flood(call, rate, perConnection);
+    var before = meter.read();
+    long began = System.nanoTime();
+    connections.getFirst().loop().execute(flood::tick);
+    try {
+      Thread.sleep(duration);
+      flood.over = true;
+      long nanos = System.nanoTime() - began;
+      var usage = meter.read().since(before);
+      // What is under way still ends, and is not to meet what is measured next.
+      flood.settled.await(CONNECT_SECONDS, TimeUnit.SECONDS);
+      return new Flooded(
+          flood.due,
+          flood.sent,
+          flood.refused,
+          flood.failed,
+          new Sample(flood.latencies.count(), nanos, flood.latencies, usage));
+    } catch (InterruptedException e) {
+      flood.over = true;
+      Thread.currentThread().interrupt();
+      throw new BenchException("interrupted", e);
+    }
+  }
+
+  /** On the one event loop of all connections. */
+  private final class Flood {
+    private static final long TICK_NANOS = 1_000_000;
+    private static final int RESOURCE_EXHAUSTED = 8;
+
+    private final PreparedCall call;
+    private final int rate;
+    private final Latencies latencies = new Latencies();
+    private final CountDownLatch settled = new CountDownLatch(1);
+    private final Deque<Slot> free = new ArrayDeque<>();
+    private final long began = System.nanoTime();
+    private final int slots;
+    private volatile boolean over;
+    private volatile long due;
+    private volatile long sent;
+    private volatile long refused;
+    private volatile long failed;
+
+    Flood(PreparedCall call, int rate, int perConnection) {
+      this.call = call;
+      this.rate = rate;
+      for (int i = 0; i < perConnection; i++) {
+        for (var connection : connections) {
+          free.add(new Slot(connection));
+        }
+      }
+      slots = free.size();
+    }
+
+    @SuppressWarnings("NonAtomicVolatileUpdate") // One thread writes.
+    void tick() {
+      long wanted = over ? due : (System.nanoTime() - began) * rate / 1_000_000_000L;
+      while (due < wanted) {
+        due++;
+        var slot = free.poll();
+        if (slot != null) {
+          sent++;
+          slot.send();
+        }
+      }
+      if (over && free.size() == slots) {
+        settled.countDown();
+      } else {
+        var _ = group.next().schedule(this::tick, TICK_NANOS, TimeUnit.NANOSECONDS);
+      }
+    }
+
+    private final class Slot implements LeanConnection.Listener {
+      private final LeanConnection connection;
+      private final LeanConnection.Exchange exchange = new LeanConnection.Exchange(this);
+      private long began;
+
+      Slot(LeanConnection connection) {
+        this.connection = connection;
+      }
+
+      void send() {
+        began = System.nanoTime();
+        connection.send(exchange, call);
+      }
+
+      @Override
+      @SuppressWarnings("NonAtomicVolatileUpdate") // One thread writes.
+      public void ended(int status, String message) {
+        free.add(this);
+        if (status == 0) {
+          answered.incrementAndGet();
+          if (!over) {
+            latencies.record(System.nanoTime() - began);
+          }
+        } else if (status == RESOURCE_EXHAUSTED) {
+          refused++;
+        } else {
+          failed++;
+        }
+      }
+
+      @Override
+      public boolean samples() {
+        return false;
+      }
+
+      @Override
+      public void sampled(byte[] message) {}
+
+      @Override
+      @SuppressWarnings("NonAtomicVolatileUpdate") // One thread writes.
+      public void lost(Throwable cause) {
+        failed++;
+        free.add(this);
+      }
+    }
+  }
+
   /** Calls answered so far, those of warm-ups included. */
   long answered() {
-    return answered;
+    return answered.get();
   }
 
   /** Answers judged so far; a wrong one ends the run. */

@@ -166,7 +166,7 @@ final class LeanConnection extends ChannelInboundHandlerAdapter {
     exchange.kept = null;
     exchanges.put(exchange.stream, exchange);
     var block = headerBlock(call);
-    int body = call.body().readableBytes();
+    int body = call.body().length;
     int frames = body / frameSize + 2;
     var out = ctx.alloc().directBuffer(block.length + body + frames * FRAME_HEADER);
     frame(out, block.length, Http2FrameTypes.HEADERS, END_HEADERS, exchange.stream);
@@ -181,7 +181,7 @@ final class LeanConnection extends ChannelInboundHandlerAdapter {
   /** As much as the windows allow. */
   private void writeBody(Exchange exchange, ByteBuf out) {
     var body = call(exchange).body();
-    int length = body.readableBytes();
+    int length = body.length;
     while (exchange.sent < length) {
       int part =
           (int)
@@ -192,7 +192,7 @@ final class LeanConnection extends ChannelInboundHandlerAdapter {
       }
       boolean last = exchange.sent + part == length;
       frame(out, part, Http2FrameTypes.DATA, last ? END_STREAM : 0, exchange.stream);
-      out.writeBytes(body, body.readerIndex() + exchange.sent, part);
+      out.writeBytes(body, exchange.sent, part);
       exchange.sent += part;
       exchange.window -= part;
       window -= part;
@@ -201,7 +201,7 @@ final class LeanConnection extends ChannelInboundHandlerAdapter {
 
   private void resume(Exchange exchange) {
     var call = exchange.call;
-    if (call != null && exchange.sent < call.body().readableBytes()) {
+    if (call != null && exchange.sent < call.body().length) {
       var ctx = context();
       var out = ctx.alloc().directBuffer();
       writeBody(exchange, out);

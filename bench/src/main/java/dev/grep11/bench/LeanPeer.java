@@ -48,8 +48,12 @@ final class LeanPeer implements AutoCloseable {
    * @throws BenchException when a call fails or a sampled answer is wrong
    */
   Sample measure(Workload workload, int inFlight, Duration warmUp, Duration window) {
-    var call = calls.computeIfAbsent(workload, this::prepare);
-    return lean.measure(List.of(call), inFlight, warmUp, window, meter);
+    return lean.measure(List.of(call(workload)), inFlight, warmUp, window, meter);
+  }
+
+  /** The workload's call, with a key of its own. */
+  PreparedCall call(Workload workload) {
+    return calls.computeIfAbsent(workload, this::prepare);
   }
 
   long answered() {
@@ -75,7 +79,7 @@ final class LeanPeer implements AutoCloseable {
               "NONEwithECDSAinP1363Format");
       case RSA_SIGN ->
           sign(workload, client.generateKeyPair(Templates.rsaPair(2048)), "RSA", "SHA256withRSA");
-      case GCM_16K, GCM_1M -> {
+      case GCM_16K, GCM_1M, CBC_1M -> {
         var key = client.generateKey(Mechanisms.aesKeyGen(), Templates.aes(256));
         var request =
             EncryptSingleRequest.newBuilder()

@@ -3,19 +3,18 @@ package dev.grep11.bench;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.MessageLite;
 import io.grpc.MethodDescriptor;
-import io.netty.buffer.ByteBuf;
-import io.netty.buffer.Unpooled;
+import java.nio.ByteBuffer;
 
 /**
  * A unary call whose bytes are made once: what is sent again and again differs in nothing but the
  * number of its stream.
  *
  * @param path of the rpc
- * @param body the message behind its length (gRPC over HTTP/2, Length-Prefixed-Message); direct,
- *     and never changed
+ * @param body the message behind its length (gRPC over HTTP/2, Length-Prefixed-Message); never
+ *     changed
  * @param judge is given messages of sampled answers
  */
-record PreparedCall(String path, ByteBuf body, Judge judge) {
+record PreparedCall(String path, byte[] body, Judge judge) {
   static final int PREFIX = 5;
 
   /** Decides whether an answer is right; on no event loop. */
@@ -39,9 +38,10 @@ record PreparedCall(String path, ByteBuf body, Judge judge) {
 
   static <Q extends MessageLite> PreparedCall of(
       MethodDescriptor<Q, ?> method, Q request, Judge judge) {
-    int length = request.getSerializedSize();
-    var body = Unpooled.directBuffer(PREFIX + length, PREFIX + length);
-    body.writeByte(0).writeInt(length).writeBytes(request.toByteArray());
-    return new PreparedCall("/" + method.getFullMethodName(), body.asReadOnly(), judge);
+    byte[] message = request.toByteArray();
+    var body = ByteBuffer.allocate(PREFIX + message.length);
+    // Not compressed (gRPC over HTTP/2, Compressed-Flag).
+    body.put((byte) 0).putInt(message.length).put(message);
+    return new PreparedCall("/" + method.getFullMethodName(), body.array(), judge);
   }
 }

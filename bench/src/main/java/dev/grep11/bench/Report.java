@@ -12,8 +12,6 @@ import java.util.stream.Stream;
 
 /** The lines of a run for people: a table, the bars of the project beside them, and a picture. */
 final class Report {
-  private static final String BEGIN = "<!-- bench: from here on written by ./grep11 bench -->";
-  private static final String END = "<!-- bench: to here -->";
   private static final String PAGE = "performance.md";
   private static final String PICTURE = "performance.svg";
 
@@ -94,14 +92,12 @@ final class Report {
         .ifPresent(peer ->
             sign.ifPresent(own ->
                 rows.add(
-                    row(
+                    beside(
                         "the same beside p11-kit at its best, %s in flight"
                             .formatted(peer.text("inflight")),
-                        own.number("rate") / peer.number("rate"),
-                        1.5,
-                        true,
-                        own.number("rate_min") / peer.number("rate_max"),
-                        own.number("rate_max") / peer.number("rate_min")))));
+                        own,
+                        peer,
+                        1.5))));
     sign.ifPresent(own ->
         rows.add(
             row(
@@ -129,19 +125,28 @@ final class Report {
     share(rows, Workload.GCM_16K, 0.25);
     share(rows, Workload.GCM_1M, 0.18);
     best(Workload.GCM_1M, "p11kit")
+        .or(() -> best(Workload.CBC_1M, "p11kit"))
         .ifPresent(peer ->
             gateway(Workload.GCM_1M, Workload.GCM_1M.headline())
                 .ifPresent(own ->
                     rows.add(
-                        row(
-                            "the same beside p11-kit at its best, %s in flight"
-                                .formatted(peer.text("inflight")),
-                            own.number("rate") / peer.number("rate"),
-                            1.0,
-                            true,
-                            own.number("rate_min") / peer.number("rate_max"),
-                            own.number("rate_max") / peer.number("rate_min")))));
+                        beside(
+                            "the same beside p11-kit's %s at its best, %s in flight"
+                                .formatted(peer.text("op"), peer.text("inflight")),
+                            own,
+                            peer,
+                            1.0))));
     return Table.of(List.of("what", ">bar", ">found", ">spread", "met"), rows);
+  }
+
+  private static List<String> beside(String what, Line own, Line peer, double bar) {
+    return row(
+        what,
+        own.number("rate") / peer.number("rate"),
+        bar,
+        true,
+        own.number("rate_min") / peer.number("rate_max"),
+        own.number("rate_max") / peer.number("rate_min"));
   }
 
   private void share(List<List<String>> rows, Workload workload, double bar) {
@@ -185,24 +190,136 @@ final class Report {
    * @throws BenchException when the page has no place for it
    */
   void write(Path docs) {
+    replace(docs, "bench", written());
+    try {
+      Files.writeString(docs.resolve(PICTURE), new Picture(results().toList()).svg());
+    } catch (IOException e) {
+      throw new BenchException(PICTURE + " cannot be written: " + e.getMessage(), e);
+    }
+  }
+
+  /** The same for a run of {@link Extremes}. */
+  void writeExtremes(Path docs) {
+    var text = new StringBuilder("\n\n").append(machine()).append('\n');
+    extremes().forEach(row -> text.append(row).append('\n'));
+    text.append("\n```\n");
+    lines.forEach(line -> text.append(line).append('\n'));
+    replace(docs, "extremes", text.append("```\n\n").toString());
+  }
+
+  private static void replace(Path docs, String part, String by) {
     var page = docs.resolve(PAGE);
+    var first = "<!-- %s: from here on written by ./grep11 bench -->".formatted(part);
+    var last = "<!-- %s: to here -->".formatted(part);
     try {
       var text = Files.readString(page);
-      int begin = text.indexOf(BEGIN);
-      int end = text.indexOf(END);
+      int begin = text.indexOf(first);
+      int end = text.indexOf(last);
       if (begin < 0 || end < begin) {
-        throw new BenchException(page + " has no lines \"" + BEGIN + "\" and \"" + END + "\"");
+        throw new BenchException(page + " has no lines \"" + first + "\" and \"" + last + "\"");
       }
-      Files.writeString(
-          page, text.substring(0, begin + BEGIN.length()) + written() + text.substring(end));
-      Files.writeString(docs.resolve(PICTURE), new Picture(results().toList()).svg());
+      Files.writeString(page, text.substring(0, begin + first.length()) + by + text.substring(end));
     } catch (IOException e) {
       throw new BenchException(page + " cannot be written: " + e.getMessage(), e);
     }
   }
 
-  private String written() {
-    var text = new StringBuilder("\n\n");
+  /** What is asked of the gateway in the extreme, and what this run found. */
+  List<String> extremes() {
+    var rows = new ArrayList<List<String>>();
+    for (var line : lines) {
+      switch (line.text("row")) {
+        case "start" ->
+            rows.add(
+                under(
+                    "start to ready, existing directory",
+                    line,
+                    "median_ms",
+                    1500,
+                    "ms",
+                    spread(line, "min_ms", "max_ms")));
+        case "heap" -> {
+          if (line.text("op").equals(Workload.GCM_1M.label())) {
+            rows.add(
+                under(
+                    "heap for a 1 MiB call",
+                    line,
+                    "kib_per_call",
+                    64,
+                    "KiB",
+                    "+- " + line.text("uncertain_kib")));
+          } else {
+            rows.add(
+                List.of(
+                    "heap for a call, " + line.text("op"),
+                    "",
+                    line.text("kib_per_call") + " KiB",
+                    "+- " + line.text("uncertain_kib"),
+                    ""));
+          }
+        }
+        case "memory" -> {
+          rows.add(under("resident memory, idle", line, "idle_mib", 250, "MiB", "one reading"));
+          rows.add(
+              under(
+                  "resident memory, %s cached keys".formatted(line.text("keys")),
+                  line,
+                  "cached_mib",
+                  450,
+                  "MiB",
+                  "one reading"));
+        }
+        case "keys", "connections" ->
+            rows.add(
+                List.of(
+                    "P-256, %s %s, %s in flight"
+                        .formatted(line.text("count"), line.text("row"), line.text("inflight")),
+                    "",
+                    whole(line, "rate") + "/s, p99 " + line.text("p99_us") + " us",
+                    spread(line, "rate_min", "rate_max"),
+                    ""));
+        case "overload" -> {
+          rows.add(
+              row(
+                  "goodput at 10 times the capacity, beside the peak",
+                  line.number("ratio"),
+                  0.9,
+                  true,
+                  line.number("goodput") / line.number("peak_max"),
+                  line.number("goodput") / line.number("peak_min")));
+          rows.add(
+              List.of(
+                  "p99 of accepted calls meanwhile",
+                  "",
+                  line.text("p99_us") + " us",
+                  "one flood",
+                  ""));
+          rows.add(under("recovery after it", line, "recovery_ms", 1000, "ms", "one flood"));
+        }
+        default -> {
+          // The machine.
+        }
+      }
+    }
+    return Table.of(List.of("what", ">bar", ">found", ">spread", "met"), rows);
+  }
+
+  private static String spread(Line line, String low, String high) {
+    return whole(line, low) + " - " + whole(line, high);
+  }
+
+  private static List<String> under(
+      String what, Line line, String key, double bar, String unit, String spread) {
+    return List.of(
+        what,
+        "under %.0f %s".formatted(bar, unit),
+        line.text(key) + " " + unit,
+        spread,
+        line.number(key) < bar ? "yes" : "no");
+  }
+
+  private String machine() {
+    var text = new StringBuilder();
     for (var line : lines) {
       if (!line.text("machine").isEmpty()) {
         text.append(
@@ -220,7 +337,11 @@ final class Report {
                     line.text("date")));
       }
     }
-    text.append('\n');
+    return text.toString();
+  }
+
+  private String written() {
+    var text = new StringBuilder("\n\n").append(machine()).append('\n');
     bars().forEach(row -> text.append(row).append('\n'));
     text.append('\n');
     table().forEach(row -> text.append(row).append('\n'));

@@ -57,7 +57,7 @@ final class SdkPeer implements AutoCloseable {
       case EC_SIGN ->
           sign(workload, client.generateKeyPair(Templates.ecPair(Curve.P256)).privateKey());
       case RSA_SIGN -> sign(workload, client.generateKeyPair(Templates.rsaPair(2048)).privateKey());
-      case GCM_16K, GCM_1M -> {
+      case GCM_16K, GCM_1M, CBC_1M -> {
         var request =
             EncryptSingleRequest.newBuilder()
                 .setMech(workload.mechanism())

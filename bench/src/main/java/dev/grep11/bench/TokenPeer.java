@@ -8,6 +8,7 @@ import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.hsm.PinSource;
 import dev.grep11.gateway.hsm.Session;
 import dev.grep11.gateway.pkcs11.Mechanism;
+import dev.grep11.gateway.pkcs11.MechanismParameters;
 import dev.grep11.gateway.pkcs11.MechanismParameters.AesGcm;
 import dev.grep11.gateway.pkcs11.NamedCurve;
 import dev.grep11.gateway.pkcs11.Template;
@@ -16,6 +17,8 @@ import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.Function;
 
 /**
  * The token of the run through a PKCS #11 module, with a session per thread. Through its own module
@@ -37,12 +40,14 @@ final class TokenPeer implements AutoCloseable {
 
   private final Hsm hsm;
   private final Meter meter;
+  private final Function<Session, byte[]> ivs;
   private final Map<Key, Long> handles = new HashMap<>();
 
   /**
    * @throws dev.grep11.gateway.hsm.HsmOpenException when the token cannot be opened
    */
-  TokenPeer(HsmSettings settings, Meter meter) {
+  private TokenPeer(HsmSettings settings, Meter meter, Function<Session, byte[]> ivs) {
+    this.ivs = ivs;
     hsm = Hsm.open(settings);
     this.meter = meter;
   }
@@ -51,11 +56,20 @@ final class TokenPeer implements AutoCloseable {
     return new TokenPeer(
         HsmSettings.of(
             token.module(), token.label(), PinSource.file(token.pinFile()), token.environment()),
-        Meter.OF_THIS_PROCESS);
+        Meter.OF_THIS_PROCESS,
+        session -> session.random(IV_LENGTH));
   }
 
+  /** A client draws its IVs itself, and saves the way to the token. */
   static TokenPeer through(P11KitServer server, SoftHsmToken token) {
-    return new TokenPeer(server.settings(token), new Meter(server.pid()));
+    return new TokenPeer(
+        server.settings(token),
+        new Meter(server.pid()),
+        _ -> {
+          var iv = new byte[IV_LENGTH];
+          ThreadLocalRandom.current().nextBytes(iv);
+          return iv;
+        });
   }
 
   /** Whether the module carries the operation at all. */
@@ -68,6 +82,7 @@ final class TokenPeer implements AutoCloseable {
       case EC_SIGN -> CKM_ECDSA;
       case RSA_SIGN -> CKM_SHA256_RSA_PKCS;
       case GCM_16K, GCM_1M -> CKM_AES_GCM;
+      case CBC_1M -> CKM_AES_CBC;
     };
   }
 
@@ -115,7 +130,7 @@ final class TokenPeer implements AutoCloseable {
     }
   }
 
-  private static void operate(
+  private void operate(
       Session session, Workload workload, long key, ByteBuffer input, ByteBuffer output) {
     switch (workload) {
       case EC_SIGN -> {
@@ -125,8 +140,12 @@ final class TokenPeer implements AutoCloseable {
         var _ = session.sign(Mechanism.of(CKM_SHA256_RSA_PKCS), key, input);
       }
       case GCM_16K, GCM_1M -> {
-        var gcm = new AesGcm(session.random(IV_LENGTH), new byte[0], TAG_BITS);
+        var gcm = new AesGcm(ivs.apply(session), new byte[0], TAG_BITS);
         var _ = session.encrypt(new Mechanism(CKM_AES_GCM, gcm), key, input, output);
+      }
+      case CBC_1M -> {
+        var iv = new MechanismParameters.Bytes(Workload.IV);
+        var _ = session.encrypt(new Mechanism(CKM_AES_CBC, iv), key, input, output);
       }
     }
   }
@@ -154,7 +173,7 @@ final class TokenPeer implements AutoCloseable {
                   open.put(CKA_MODULUS_BITS, 2048).put(CKA_PUBLIC_EXPONENT, F4).build(),
                   kept.put(CKA_SIGN, true).build())
               .privateKey();
-      case GCM_16K, GCM_1M ->
+      case GCM_16K, GCM_1M, CBC_1M ->
           session.generateKey(
               Mechanism.of(CKM_AES_KEY_GEN),
               kept.put(CKA_VALUE_LEN, 32).put(CKA_ENCRYPT, true).build());

@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -55,6 +56,43 @@ class ReportTest {
             "| the same beside p11-kit at its best, 4 in flight        | at least 1.50 |  2.00 | 1.64 - 2.44 | yes |",
             "| processor time for a P-256 signature, beside in process |  at most 1.45 |  1.50 |  all rounds | no  |",
             "| p50 of P-256, 1 in flight, beside p11-kit's             |  at most 0.70 |  0.50 |  all rounds | yes |");
+  }
+
+  @Test
+  void setsTheExtremesBesideTheirBars() {
+    var run =
+        List.of(
+            new Line()
+                .with("row", "start")
+                .with("median_ms", 1400)
+                .with("min_ms", 1300)
+                .with("max_ms", 1600),
+            new Line()
+                .with("row", "heap")
+                .with("op", "gcm-1m")
+                .with("kib_per_call", 65, 1)
+                .with("uncertain_kib", 2, 1));
+
+    assertThat(new Report(run).extremes())
+        .contains(
+            "| start to ready, existing directory | under 1500 ms |  1400 ms | 1300 - 1600 | yes |",
+            "| heap for a 1 MiB call              |  under 64 KiB | 65.0 KiB |      +- 2.0 | no  |");
+  }
+
+  @Test
+  void addsUpWhatWasAllocatedBetweenCollections() {
+    var log =
+        Stream.of(
+                "10M->4M(64M) 1.2ms",
+                "36M->5M(64M)",
+                "37M->5M(64M)",
+                "38M->6M(64M)",
+                "40M->6M(64M)")
+            .map("[1.0s][info][gc] GC(1) Pause Young (Normal) (G1 Evacuation Pause) "::concat)
+            .toList();
+
+    assertThat(GcLog.allocated(log, 1)).isEqualTo((32 + 32 + 33 + 34) * (1L << 20));
+    assertThatThrownBy(() -> GcLog.allocated(log, 2)).isInstanceOf(BenchException.class);
   }
 
   @Test
