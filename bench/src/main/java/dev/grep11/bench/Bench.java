@@ -245,7 +245,10 @@ public final class Bench implements Callable<Integer> {
   private void measure(Field field, Schedule schedule, Meter meter) {
     if (workloads.contains(Workload.GCM_1M)
         && !workloads.contains(Workload.CBC_1M)
-        && field.p11Kit().filter(peer -> !peer.offers(Workload.GCM_1M)).isPresent()) {
+        && field
+            .p11Kit()
+            .filter(peer -> !peer.offers(Workload.GCM_1M) && peer.offers(Workload.CBC_1M))
+            .isPresent()) {
       progress("this p11-kit carries no AES-GCM: its AES figure is that of AES-CBC");
       workloads = Stream.concat(workloads.stream(), Stream.of(Workload.CBC_1M)).toList();
     }
@@ -282,40 +285,42 @@ public final class Bench implements Callable<Integer> {
     return configured.orElseGet(inProcess::usual);
   }
 
-  /** The headline concurrency first. */
-  private List<Integer> inFlight(Workload workload) {
+  /** The headline concurrency first; what it is beside in all of them, to find its best. */
+  private List<Integer> inFlight(Workload workload, Peer peer) {
     if (!inFlight.isEmpty()) {
       return inFlight;
     }
     var all = new LinkedHashSet<Integer>();
     all.add(workload.headline());
-    all.addAll(quick ? List.of(ALONE) : MATCHED);
+    all.addAll(quick && peer == Peer.GATEWAY ? List.of(ALONE) : MATCHED);
     return List.copyOf(all);
   }
 
   private List<Contestant> contestants(Workload workload, Field field, Schedule schedule) {
     var used = visibility(field.inProcess());
     var all = new ArrayList<Contestant>();
-    for (int n : inFlight(workload)) {
+    for (int n : inFlight(workload, Peer.GATEWAY)) {
       all.add(
           new Contestant(
               Peer.GATEWAY,
               n,
               used,
               () -> field.gateway().measure(workload, n, schedule.warmUp(), schedule.remote())));
-      field
-          .p11Kit()
-          .filter(peer -> peer.offers(workload))
-          .ifPresent(peer ->
-              all.add(
-                  new Contestant(
-                      Peer.P11KIT,
-                      n,
-                      used,
-                      () ->
-                          peer.measure(
-                              workload, used, n, schedule.warmUp(), schedule.inProcess()))));
     }
+    field
+        .p11Kit()
+        .filter(peer -> peer.offers(workload))
+        .ifPresent(peer -> {
+          for (int n : inFlight(workload, Peer.P11KIT)) {
+            all.add(
+                new Contestant(
+                    Peer.P11KIT,
+                    n,
+                    used,
+                    () ->
+                        peer.measure(workload, used, n, schedule.warmUp(), schedule.inProcess())));
+          }
+        });
     all.add(
         new Contestant(
             Peer.GATEWAY_SDK,
@@ -350,7 +355,8 @@ public final class Bench implements Callable<Integer> {
     var all = contestants(workload, field, schedule);
     for (int round = 1; round <= schedule.rounds(); round++) {
       progress("%s, round %d of %d".formatted(workload, round, schedule.rounds()));
-      all.forEach(Contestant::run);
+      // Back and forth, so that nobody always follows the same one.
+      (round % 2 == 0 ? all.reversed() : all).forEach(Contestant::run);
     }
     print(workload, all, visibility(field.inProcess()));
   }
