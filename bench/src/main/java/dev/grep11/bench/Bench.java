@@ -132,7 +132,7 @@ public final class Bench implements Callable<Integer> {
     static final Schedule FULL =
         new Schedule(
             5,
-            Duration.ofSeconds(40),
+            Duration.ofSeconds(90),
             Duration.ofMillis(500),
             Duration.ofSeconds(3),
             Duration.ofSeconds(1));
