@@ -1,40 +1,47 @@
 package dev.grep11.bench;
 
-import dev.grep11.bench.InProcessPeer.Visibility;
+import dev.grep11.bench.TokenPeer.Visibility;
 import dev.grep11.softhsm.SoftHsmToken;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.EnumMap;
-import java.util.LinkedHashMap;
+import java.util.Comparator;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 
 /**
- * Rates and latencies of a gateway beside those of its token in process, in one run.
+ * Rates and latencies of a gateway beside those of its token in process, and of p11-kit server on
+ * the same token, in one run.
  *
  * <p>The peers take turns, several rounds, so that a noisy machine disturbs all alike. A rate is
  * the median of the rounds with the slowest and the fastest beside it, percentiles are over all
  * rounds. {@code inprocess} is the best of one, two and four threads on the same token, with keys
  * of the visibility that the line names; {@code ratio} is {@code rate} over it and the only figure
  * to quote, since both come from the same run. {@code others} tells whether to quote it at all, see
- * {@link Neighbours}.
+ * {@link Meter}. What the gateway guards its keys with is on meanwhile, see {@link Guards}.
  */
 @Command(
     name = "bench",
     mixinStandardHelpOptions = true,
     description = {
       "What a gateway does, beside what its token does in process.",
-      "The gateway is the one of GREP11_ADDRESS, GREP11_APIKEY, GREP11_IAMENDPOINT, GREP11_CA."
+      "The gateway is the one of GREP11_ADDRESS, GREP11_APIKEY, GREP11_IAMENDPOINT, GREP11_CA;",
+      "with CERTMGR_SERVER, CERTMGR_APIKEY and HPCS_CRN its second lock is closed for the run."
     })
 public final class Bench implements Callable<Integer> {
   private static final List<Integer> THREADS = List.of(1, 2, 4);
+  private static final List<Integer> MATCHED = List.of(1, 4, 16, 64);
   private static final int ALONE = 1;
+  private static final int MOST_WARM_UPS = 4;
 
   @Option(
       names = "--token-dir",
@@ -55,18 +62,36 @@ public final class Bench implements Callable<Integer> {
   @Option(names = "--quick", description = "under three minutes; for a look, not for a claim")
   private boolean quick;
 
+  @Option(names = "--peers", description = "also p11-kit server, on the same token")
+  private boolean peers;
+
+  @Option(
+      names = "--p11-kit",
+      defaultValue = "p11-kit",
+      description = "another p11-kit than the distribution's")
+  private String p11Kit = "";
+
+  @Option(names = "--p11-kit-client", description = "its client module, p11-kit-client.so")
+  private Optional<Path> p11KitClient = Optional.empty();
+
   @Option(
       names = "--op",
       split = ",",
       converter = WorkloadName.class,
-      description = "only these of ec-sign, rsa-sign, gcm-16k, gcm-1m")
-  private List<Workload> workloads = List.of(Workload.values());
+      description = "only these of ec-sign, rsa-sign, gcm-16k, gcm-1m, cbc-1m")
+  private List<Workload> workloads = Workload.usual();
 
   @Option(
       names = "--inflight",
       split = ",",
-      description = "calls in flight, instead of the headline number and 1")
+      description = "calls in flight, instead of 1, 4, 16 and 64")
   private List<Integer> inFlight = List.of();
+
+  @Option(
+      names = "--connections",
+      defaultValue = "2",
+      description = "of the load generator to the gateway; ${DEFAULT-VALUE}")
+  private int connections;
 
   @Option(
       names = "--output",
@@ -74,7 +99,13 @@ public final class Bench implements Callable<Integer> {
       description = "text or json (an object per line)")
   private Line.Format output = Line.Format.TEXT;
 
+  @Option(
+      names = "--write-docs",
+      description = "writes the results into performance.md and its picture in this directory")
+  private Optional<Path> docs = Optional.empty();
+
   private final List<Line> printed = new ArrayList<>();
+  private long judged;
 
   static final class WorkloadName implements ITypeConverter<Workload> {
     @Override
@@ -90,24 +121,52 @@ public final class Bench implements Callable<Integer> {
    * @param warmUp before each window
    */
   private record Schedule(
-      int rounds, Duration start, Duration warmUp, Duration gateway, Duration inProcess) {
+      int rounds, Duration start, Duration warmUp, Duration remote, Duration inProcess) {
     static final Schedule QUICK =
         new Schedule(
             3,
             Duration.ofSeconds(16),
             Duration.ofMillis(200),
-            Duration.ofMillis(1500),
+            Duration.ofMillis(1000),
             Duration.ofMillis(400));
     static final Schedule FULL =
         new Schedule(
-            7,
-            Duration.ofSeconds(40),
+            5,
+            Duration.ofSeconds(90),
             Duration.ofMillis(500),
             Duration.ofSeconds(3),
             Duration.ofSeconds(1));
   }
 
-  private record Threads(Visibility visibility, int count) {}
+  /** One peer in one configuration, and what it did in the rounds so far. */
+  private record Contestant(
+      Peer peer, int inFlight, Visibility visibility, Supplier<Sample> window, Runs runs) {
+    Contestant(Peer peer, int inFlight, Visibility visibility, Supplier<Sample> window) {
+      this(peer, inFlight, visibility, window, new Runs());
+    }
+
+    void run() {
+      runs.add(window.get());
+    }
+  }
+
+  /** As the lines name them. */
+  enum Peer {
+    /** Driven by the lean load generator. */
+    GATEWAY,
+    /** The same, driven by our SDK. */
+    GATEWAY_SDK,
+    INPROCESS,
+    P11KIT;
+
+    String label() {
+      return name().toLowerCase(Locale.ROOT).replace('_', '-');
+    }
+  }
+
+  /** Everything that is measured. */
+  private record Field(
+      LeanPeer gateway, SdkPeer sdk, TokenPeer inProcess, Optional<TokenPeer> p11Kit) {}
 
   public static void main(String... arguments) {
     Commands.run(new Bench(), arguments);
@@ -115,97 +174,239 @@ public final class Bench implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    var schedule = quick ? Schedule.QUICK : Schedule.FULL;
-    var target = Target.of(System.getenv());
-    var token = SoftHsmToken.at(tokenDirectory.orElseGet(target::tokenDirectory), tokenLabel);
-    try (var inProcess = new InProcessPeer(token);
-        var gateway = new GatewayPeer(target)) {
-      warmUp(gateway, inProcess, schedule);
-      for (var workload : workloads) {
-        measure(workload, gateway, inProcess, schedule);
+    var environment = System.getenv();
+    var open = Target.of(environment);
+    var gateway = new GatewayProcess(environment);
+    print(Machine.line().with("connections", connections));
+    var administration = Target.Administration.of(environment);
+    if (administration.isEmpty()) {
+      progress("no certificate manager in the environment: the second lock stays open");
+      measureAll(open, gateway);
+    } else {
+      try (var identity = ClientIdentity.create();
+          var _ = SecondLock.close(open, administration.get(), identity)) {
+        var target = open.showing(identity);
+        Guards.challenge(open, target);
+        long answered = measureAll(target, gateway);
+        Guards.challenge(open, target);
+        print(guards(gateway, answered));
       }
     }
-    printTable();
+    report();
     return 0;
   }
 
-  private void warmUp(GatewayPeer gateway, InProcessPeer inProcess, Schedule schedule) {
-    progress("warm-up, " + schedule.start().toSeconds() + " s");
-    // The native side has little to compile: most of the time belongs to the gateway.
-    var each = schedule.start().dividedBy(5L * workloads.size());
-    for (var workload : workloads) {
-      gateway.measure(workload, workload.headline(), Duration.ZERO, each.multipliedBy(4));
-      inProcess.measure(workload, visibility(inProcess), 2, Duration.ZERO, each);
+  /** The gateway's own, where the launcher says which they are. */
+  private record GatewayProcess(long pid, Optional<Path> data) {
+    GatewayProcess(Map<String, String> environment) {
+      this(
+          Long.parseLong(environment.getOrDefault("GREP11_GATEWAY_PID", "0")),
+          Optional.ofNullable(environment.get("GREP11_GATEWAY_DATA")).map(Path::of));
     }
   }
 
-  private Visibility visibility(InProcessPeer inProcess) {
+  private Line guards(GatewayProcess gateway, long answered) {
+    var line =
+        new Line()
+            .with("guards", "on")
+            .with("without_certificate", "refused")
+            .with("forged_token", "refused")
+            .with("other_instance", "refused")
+            .with("changed_blob", "refused")
+            .with("calls", answered)
+            .with("judged", judged);
+    gateway
+        .data()
+        .ifPresent(data -> line.with("audited", Guards.audited(data, gateway.pid(), answered)));
+    return line;
+  }
+
+  /** Calls that were answered. */
+  private long measureAll(Target target, GatewayProcess process) {
+    var schedule = quick ? Schedule.QUICK : Schedule.FULL;
+    var token = SoftHsmToken.at(tokenDirectory.orElseGet(target::tokenDirectory), tokenLabel);
+    var meter = new Meter(process.pid());
+    try (var inProcess = TokenPeer.inProcess(token);
+        var gateway = new LeanPeer(target, AccessToken.of(target), connections, meter);
+        var sdk = new SdkPeer(target, connections, meter)) {
+      if (peers) {
+        try (var server = P11KitServer.start(p11Kit, p11KitClient, token);
+            var through = TokenPeer.through(server, token)) {
+          measure(new Field(gateway, sdk, inProcess, Optional.of(through)), schedule, meter);
+        }
+      } else {
+        measure(new Field(gateway, sdk, inProcess, Optional.empty()), schedule, meter);
+      }
+      judged = gateway.verified();
+      return gateway.answered() + sdk.answered();
+    }
+  }
+
+  private void measure(Field field, Schedule schedule, Meter meter) {
+    if (workloads.contains(Workload.GCM_1M)
+        && !workloads.contains(Workload.CBC_1M)
+        && field
+            .p11Kit()
+            .filter(peer -> !peer.offers(Workload.GCM_1M) && peer.offers(Workload.CBC_1M))
+            .isPresent()) {
+      progress("this p11-kit carries no AES-GCM: its AES figure is that of AES-CBC");
+      workloads = Stream.concat(workloads.stream(), Stream.of(Workload.CBC_1M)).toList();
+    }
+    warmUp(field, schedule, meter);
+    for (var workload : workloads) {
+      measure(workload, field, schedule);
+    }
+  }
+
+  /**
+   * So long as the schedule says, and on until the gateway itself has worked that long: on a
+   * machine that others use it gets less of it, and its code is compiled later.
+   */
+  private void warmUp(Field field, Schedule schedule, Meter meter) {
+    long before = meter.read().peer();
+    // The native side has little to compile: most of the time belongs to the gateway.
+    var each = schedule.start().dividedBy(6L * workloads.size());
+    for (int pass = 1; pass <= MOST_WARM_UPS; pass++) {
+      progress("warm-up, " + schedule.start().toSeconds() + " s");
+      for (var workload : workloads) {
+        field.gateway().measure(workload, workload.headline(), Duration.ZERO, each.multipliedBy(4));
+        field.sdk().measure(workload, workload.headline(), Duration.ZERO, each);
+        field.inProcess().measure(workload, visibility(field.inProcess()), 2, Duration.ZERO, each);
+      }
+      long worked = meter.read().peer() - before;
+      if (worked == 0 || worked >= schedule.start().toNanos()) {
+        return;
+      }
+    }
+    progress("the gateway got little of the machine: its figures are those of a cold one");
+  }
+
+  private Visibility visibility(TokenPeer inProcess) {
     return configured.orElseGet(inProcess::usual);
   }
 
-  private void measure(
-      Workload workload, GatewayPeer gateway, InProcessPeer inProcess, Schedule schedule) {
-    var remote = new LinkedHashMap<Integer, Runs>();
-    for (int n : inFlight.isEmpty() ? List.of(workload.headline(), ALONE) : inFlight) {
-      remote.put(n, new Runs());
+  /** The headline concurrency first; what it is beside in all of them, to find its best. */
+  private List<Integer> inFlight(Workload workload, Peer peer) {
+    if (!inFlight.isEmpty()) {
+      return inFlight;
     }
-    var local = new LinkedHashMap<Threads, Runs>();
-    var neighbours = new Neighbours();
-    for (int round = 1; round <= schedule.rounds(); round++) {
-      progress("%s, round %d of %d".formatted(workload, round, schedule.rounds()));
-      remote.forEach((n, runs) ->
-          runs.add(gateway.measure(workload, n, schedule.warmUp(), schedule.gateway())));
-      for (var visibility : Visibility.values()) {
-        for (int count : THREADS) {
-          local
-              .computeIfAbsent(new Threads(visibility, count), _ -> new Runs())
-              .add(
-                  neighbours.watch(() ->
-                      inProcess.measure(
-                          workload, visibility, count, schedule.warmUp(), schedule.inProcess())));
-        }
+    var all = new LinkedHashSet<Integer>();
+    all.add(workload.headline());
+    all.addAll(quick && peer == Peer.GATEWAY ? List.of(ALONE) : MATCHED);
+    return List.copyOf(all);
+  }
+
+  private List<Contestant> contestants(Workload workload, Field field, Schedule schedule) {
+    var used = visibility(field.inProcess());
+    var all = new ArrayList<Contestant>();
+    for (int n : inFlight(workload, Peer.GATEWAY)) {
+      all.add(
+          new Contestant(
+              Peer.GATEWAY,
+              n,
+              used,
+              () -> field.gateway().measure(workload, n, schedule.warmUp(), schedule.remote())));
+    }
+    field
+        .p11Kit()
+        .filter(peer -> peer.offers(workload))
+        .ifPresent(peer -> {
+          for (int n : inFlight(workload, Peer.P11KIT)) {
+            all.add(
+                new Contestant(
+                    Peer.P11KIT,
+                    n,
+                    used,
+                    () ->
+                        peer.measure(workload, used, n, schedule.warmUp(), schedule.inProcess())));
+          }
+        });
+    all.add(
+        new Contestant(
+            Peer.GATEWAY_SDK,
+            workload.headline(),
+            used,
+            () ->
+                field
+                    .sdk()
+                    .measure(workload, workload.headline(), schedule.warmUp(), schedule.remote())));
+    for (var visibility : Visibility.values()) {
+      for (int threads : THREADS) {
+        all.add(
+            new Contestant(
+                Peer.INPROCESS,
+                threads,
+                visibility,
+                () ->
+                    field
+                        .inProcess()
+                        .measure(
+                            workload,
+                            visibility,
+                            threads,
+                            schedule.warmUp(),
+                            schedule.inProcess())));
       }
     }
-    print(workload, remote, local, visibility(inProcess), neighbours.processors());
+    return all;
   }
 
-  private void print(
-      Workload workload,
-      Map<Integer, Runs> remote,
-      Map<Threads, Runs> local,
-      Visibility used,
-      double others) {
-    var best = new EnumMap<Visibility, Map.Entry<Threads, Runs>>(Visibility.class);
-    local
-        .entrySet()
-        .forEach(entry ->
-            best.merge(
-                entry.getKey().visibility(),
-                entry,
-                (old, more) -> more.getValue().rate() > old.getValue().rate() ? more : old));
-    var ceiling = require(best, used).getValue().rate();
-    remote.forEach((n, runs) ->
-        print(line(workload, n, "gateway", runs, ceiling, used).with("others", others, 2)));
-    var visibilities = new ArrayList<>(List.of(Visibility.values()));
-    visibilities.remove(used);
-    visibilities.addFirst(used);
-    for (var visibility : visibilities) {
-      var entry = require(best, visibility);
-      var runs = entry.getValue();
-      int threads = entry.getKey().count();
-      print(
-          line(workload, threads, "inprocess", runs, runs.rate(), visibility)
-              .with("others", others, 2));
+  private void measure(Workload workload, Field field, Schedule schedule) {
+    var all = contestants(workload, field, schedule);
+    for (int round = 1; round <= schedule.rounds(); round++) {
+      progress("%s, round %d of %d".formatted(workload, round, schedule.rounds()));
+      // Back and forth, so that nobody always follows the same one.
+      (round % 2 == 0 ? all.reversed() : all).forEach(Contestant::run);
     }
+    print(workload, all, visibility(field.inProcess()));
   }
 
-  private static Map.Entry<Threads, Runs> require(
-      Map<Visibility, Map.Entry<Threads, Runs>> best, Visibility visibility) {
-    var entry = best.get(visibility);
-    if (entry == null) {
-      throw new IllegalStateException(visibility.name());
+  /** The gateway first, then what its figures are shares of. */
+  private void print(Workload workload, List<Contestant> all, Visibility used) {
+    var ceiling = best(all, used);
+    var other = best(all, used == Visibility.PUBLIC ? Visibility.PRIVATE : Visibility.PUBLIC);
+    var inProcess =
+        of(Peer.INPROCESS, all)
+            .filter(one -> one.visibility() == used || one.equals(other))
+            .sorted(Comparator.comparing(one -> !one.equals(ceiling)));
+    Stream.of(of(Peer.GATEWAY, all), of(Peer.GATEWAY_SDK, all), inProcess, of(Peer.P11KIT, all))
+        .flatMap(group -> group)
+        .forEach(one -> print(line(workload, one, ceiling.runs())));
+  }
+
+  private static double ratio(double value, double of) {
+    return of == 0 ? 0 : value / of;
+  }
+
+  private static Stream<Contestant> of(Peer peer, List<Contestant> all) {
+    return all.stream().filter(one -> one.peer() == peer);
+  }
+
+  private static Contestant best(List<Contestant> all, Visibility visibility) {
+    return of(Peer.INPROCESS, all)
+        .filter(one -> one.visibility() == visibility)
+        .max(Comparator.comparingDouble(one -> one.runs().rate()))
+        .orElseThrow();
+  }
+
+  private static Line line(Workload workload, Contestant one, Runs ceiling) {
+    var line =
+        line(
+                workload,
+                one.inFlight(),
+                one.peer().label(),
+                one.runs(),
+                ceiling.rate(),
+                one.visibility())
+            .with("others", one.runs().others(), 2);
+    double own = one.runs().ownMicroseconds();
+    if (one.peer() == Peer.INPROCESS) {
+      return line.with("cpu_us", own, 1);
     }
-    return entry;
+    double peer = one.runs().peerMicroseconds();
+    return line.with("cpu_us", peer, 1)
+        .with("cpu_ratio", ratio(peer, ceiling.ownMicroseconds()), 2)
+        .with("client_cpu_us", own, 1);
   }
 
   /** The keys of the public interface in their order, and ours after them. */
@@ -224,7 +425,7 @@ public final class Bench implements Callable<Integer> {
             .with("peer", peer)
             .with("rate", runs.rate(), 1)
             .with("inprocess", ceiling, 1)
-            .with("ratio", ceiling == 0 ? 0 : runs.rate() / ceiling, 3);
+            .with("ratio", ratio(runs.rate(), ceiling), 3);
     return runs.latencies()
         .describe(line)
         .with("runs", runs.size())
@@ -238,16 +439,20 @@ public final class Bench implements Callable<Integer> {
     System.out.println(line.as(output));
   }
 
-  private void printTable() {
+  private void report() {
+    var report = new Report(printed);
     switch (output) {
       case TEXT -> {
         System.out.println();
-        Table.of(printed).forEach(System.out::println);
+        report.table().forEach(System.out::println);
+        System.out.println();
+        report.bars().forEach(System.out::println);
       }
       case JSON -> {
         // Programs read it.
       }
     }
+    docs.ifPresent(report::write);
   }
 
   private static void progress(String text) {

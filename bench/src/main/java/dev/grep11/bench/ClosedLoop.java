@@ -60,14 +60,16 @@ final class ClosedLoop {
    *
    * @throws BenchException if an operation failed: a rate with errors in it says nothing
    */
-  Sample sample(Duration warmUp, Duration window) {
+  Sample sample(Duration warmUp, Duration window, Meter meter) {
     try {
       rest(warmUp);
+      var before = meter.read();
       long began = System.nanoTime();
       phase = failure.get() == null ? Phase.MEASURED : Phase.OVER;
       rest(window);
       phase = Phase.OVER;
       long ended = System.nanoTime();
+      var usage = meter.read().since(before);
       if (!lanes.await(LONGEST_TAIL.toSeconds(), TimeUnit.SECONDS)) {
         throw new BenchException("an operation did not end within " + LONGEST_TAIL);
       }
@@ -75,7 +77,7 @@ final class ClosedLoop {
       if (cause != null) {
         throw new BenchException("an operation failed: " + Failures.describe(cause), cause);
       }
-      return new Sample(count.get(), ended - began, latencies);
+      return new Sample(count.get(), ended - began, latencies, usage);
     } catch (InterruptedException e) {
       phase = Phase.OVER;
       Thread.currentThread().interrupt();

@@ -128,7 +128,7 @@ public final class Flood implements Callable<Integer> {
 
   /** A cold gateway is slow alone, which would flatter the flood. */
   private static void warmUp(Target target) {
-    try (var peer = new GatewayPeer(target)) {
+    try (var peer = new SdkPeer(target, 1, Meter.OF_THIS_PROCESS)) {
       var _ = peer.measure(Workload.EC_SIGN, 16, Duration.ZERO, Duration.ofSeconds(15));
     }
   }

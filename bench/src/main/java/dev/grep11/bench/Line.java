@@ -76,6 +76,15 @@ public final class Line {
         : String.valueOf(fields.getOrDefault(key, ""));
   }
 
+  /**
+   * The value of a key that is a number.
+   *
+   * @throws NumberFormatException where there is none
+   */
+  double number(String key) {
+    return Double.parseDouble(text(key));
+  }
+
   @Override
   public String toString() {
     return fields.keySet().stream()

@@ -32,6 +32,30 @@ final class Runs {
     return samples.stream().mapToDouble(Sample::rate).max().orElseThrow();
   }
 
+  private long count() {
+    return samples.stream().mapToLong(Sample::count).sum();
+  }
+
+  private Meter.Usage usage() {
+    return samples.stream().map(Sample::usage).reduce(Meter.Usage.NONE, Meter.Usage::plus);
+  }
+
+  /** Microseconds of the measured process's processor time for one operation. */
+  double peerMicroseconds() {
+    return count() == 0 ? 0 : usage().peer() / 1e3 / count();
+  }
+
+  /** The same of this process: of the load generator, or of the token in process. */
+  double ownMicroseconds() {
+    return count() == 0 ? 0 : usage().own() / 1e3 / count();
+  }
+
+  /** Processors that everybody else used meanwhile, on average. */
+  double others() {
+    long nanos = samples.stream().mapToLong(Sample::nanos).sum();
+    return nanos == 0 ? 0 : (double) usage().others() / nanos;
+  }
+
   /** Those of all runs together. */
   Latencies latencies() {
     var all = new Latencies();

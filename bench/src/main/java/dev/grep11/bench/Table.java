@@ -5,44 +5,38 @@ import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
-/** Results under each other for people, after the lines that programs read. */
+/** Rows under headings, as Markdown that also reads well as it is. */
 final class Table {
-  private static final List<String> COLUMNS =
-      List.of(
-          "op",
-          "peer",
-          "visibility",
-          "inflight",
-          "rate",
-          "inprocess",
-          "ratio",
-          "p50_us",
-          "p99_us",
-          "others");
-
-  /** From here on figures, which stand to the right. */
-  private static final int FIRST_FIGURE = COLUMNS.indexOf("inflight");
-
   private Table() {}
 
-  /** A row of headings and a row for each result. */
-  static List<String> of(List<Line> results) {
-    var rows = new ArrayList<List<String>>();
-    rows.add(COLUMNS);
-    for (var result : results) {
-      rows.add(COLUMNS.stream().map(result::text).toList());
-    }
+  /**
+   * @param headings those of figures, which stand to the right, begin with {@code >}
+   * @param rows as many cells each as there are headings
+   */
+  static List<String> of(List<String> headings, List<List<String>> rows) {
+    var right = headings.stream().map(heading -> heading.startsWith(">")).toList();
+    var all = new ArrayList<List<String>>();
+    all.add(headings.stream().map(heading -> heading.replaceFirst("^>", "")).toList());
+    all.addAll(rows);
+    int columns = headings.size();
     var widths =
-        IntStream.range(0, COLUMNS.size())
-            .map(i -> rows.stream().mapToInt(row -> row.get(i).length()).max().orElse(0))
+        IntStream.range(0, columns)
+            .map(i -> all.stream().mapToInt(row -> row.get(i).length()).max().orElse(0))
+            .map(width -> Math.max(3, width))
             .toArray();
-    return rows.stream()
-        .map(row ->
-            IntStream.range(0, COLUMNS.size())
-                .mapToObj(i -> aligned(row.get(i), widths[i], i >= FIRST_FIGURE))
-                .collect(Collectors.joining("  "))
-                .stripTrailing())
-        .toList();
+    var lines = new ArrayList<String>();
+    for (var row : all) {
+      lines.add(
+          IntStream.range(0, columns)
+              .mapToObj(i -> aligned(row.get(i), widths[i], right.get(i)))
+              .collect(Collectors.joining(" | ", "| ", " |")));
+    }
+    lines.add(
+        1,
+        IntStream.range(0, columns)
+            .mapToObj(i -> right.get(i) ? "-".repeat(widths[i] - 1) + ":" : "-".repeat(widths[i]))
+            .collect(Collectors.joining(" | ", "| ", " |")));
+    return lines;
   }
 
   private static String aligned(String text, int width, boolean right) {

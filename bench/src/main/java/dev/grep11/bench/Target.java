@@ -13,6 +13,7 @@ import java.util.UUID;
  * The gateway that is measured, as its env file describes it.
  *
  * @param tokenDirectory of its SoftHSM token, if that is its HSM
+ * @param client what connections show where the second lock is closed
  */
 public record Target(
     String address,
@@ -20,7 +21,9 @@ public record Target(
     URI iamEndpoint,
     Path ca,
     Optional<UUID> instance,
-    Path tokenDirectory) {
+    Path tokenDirectory,
+    Optional<ClientIdentity> client) {
+  static final String INSTANCE_HEADER = "bluemix-instance";
   private static final String FLOOD_KEY = "GREP11_FLOOD_APIKEY";
 
   /**
@@ -47,7 +50,8 @@ public record Target(
         ca,
         instance.isBlank() ? Optional.empty() : Optional.of(UUID.fromString(instance)),
         // The demo keeps DIR/tls/ca.pem beside DIR/token.
-        token.isBlank() ? ca.resolve("../../token").normalize() : Path.of(token));
+        token.isBlank() ? ca.resolve("../../token").normalize() : Path.of(token),
+        Optional.empty());
   }
 
   /** The same gateway as another subject, if the environment has a key of one. */
@@ -55,18 +59,60 @@ public record Target(
     var key = environment.getOrDefault(FLOOD_KEY, "");
     return key.isBlank()
         ? Optional.empty()
-        : Optional.of(new Target(address, key, iamEndpoint, ca, instance, tokenDirectory));
+        : Optional.of(new Target(address, key, iamEndpoint, ca, instance, tokenDirectory, client));
+  }
+
+  /** The same gateway by connections that show this certificate. */
+  Target showing(ClientIdentity identity) {
+    return new Target(
+        address, apiKey, iamEndpoint, ca, instance, tokenDirectory, Optional.of(identity));
+  }
+
+  /**
+   * Who closes the second lock.
+   *
+   * @param address of the certificate manager
+   * @param apiKey with its role
+   */
+  record Administration(String address, String apiKey, String instance) {
+    /** As the env file tells; empty where it does not. */
+    static Optional<Administration> of(Map<String, String> environment) {
+      var address = environment.getOrDefault("CERTMGR_SERVER", "");
+      var key = environment.getOrDefault("CERTMGR_APIKEY", "");
+      // The eighth segment of the CRN is the instance.
+      var segments = environment.getOrDefault("HPCS_CRN", "").split(":", -1);
+      return address.isBlank() || key.isBlank() || segments.length < 8
+          ? Optional.empty()
+          : Optional.of(new Administration(address, key, segments[7]));
+    }
+
+    /** Without the key. */
+    @Override
+    public String toString() {
+      return address;
+    }
   }
 
   /** A connection of its own. */
   public Grep11Client connect() {
-    var builder =
-        Grep11Client.builder(address)
-            .trustedCa(ca)
-            .apiKey(apiKey.toCharArray(), iamEndpoint)
-            .deadline(Duration.ofSeconds(60));
+    return builder().build();
+  }
+
+  /** What {@link #connect} builds, to be changed. */
+  Grep11Client.Builder builder() {
+    return addressed().apiKey(apiKey.toCharArray(), iamEndpoint);
+  }
+
+  /** The same with another token than the API key gives. */
+  Grep11Client.Builder builderWithToken(String token) {
+    return addressed().token(() -> token);
+  }
+
+  private Grep11Client.Builder addressed() {
+    var builder = Grep11Client.builder(address).trustedCa(ca).deadline(Duration.ofSeconds(60));
     instance.ifPresent(builder::instance);
-    return builder.build();
+    client.ifPresent(own -> builder.clientCertificate(own.certificate(), own.key()));
+    return builder;
   }
 
   /** Without the key. */

@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.gson.JsonParser;
-import dev.grep11.bench.InProcessPeer.Visibility;
+import dev.grep11.bench.TokenPeer.Visibility;
 import java.util.List;
 import java.util.Locale;
 import org.junit.jupiter.api.Test;
@@ -20,7 +20,7 @@ class LineTest {
     for (int count : new int[] {300, 100, 200}) {
       var latencies = new Latencies();
       latencies.record(1_000_000);
-      runs.add(new Sample(count, 1_000_000_000, latencies));
+      runs.add(new Sample(count, 1_000_000_000, latencies, Meter.Usage.NONE));
     }
 
     var line = Bench.line(Workload.EC_SIGN, 64, "gateway", runs, 800, Visibility.PUBLIC);
@@ -35,30 +35,15 @@ class LineTest {
 
   @Test
   void standUnderEachOtherInATable() {
-    var gateway =
-        new Line()
-            .with("op", "ec-sign")
-            .with("bytes", 32)
-            .with("inflight", 64)
-            .with("peer", "gateway")
-            .with("rate", 900.25, 1)
-            .with("inprocess", 1800, 1)
-            .with("ratio", 0.5, 3)
-            .with("p50_us", 70, 1)
-            .with("p99_us", 1200, 1)
-            .with("visibility", "public");
-    var inProcess =
-        new Line()
-            .with("op", "gcm-16k")
-            .with("inflight", 1)
-            .with("peer", "inprocess")
-            .with("rate", 7, 1);
-
-    assertThat(Table.of(List.of(gateway, inProcess)))
+    assertThat(
+            Table.of(
+                List.of("op", ">rate", "peer"),
+                List.of(List.of("ec-sign", "900", "gateway"), List.of("gcm-1m", "17000", ""))))
         .containsExactly(
-            "op       peer       visibility  inflight   rate  inprocess  ratio  p50_us  p99_us  others",
-            "ec-sign  gateway    public            64  900.3     1800.0  0.500    70.0  1200.0",
-            "gcm-16k  inprocess                     1    7.0");
+            "| op      |  rate | peer    |",
+            "| ------- | ----: | ------- |",
+            "| ec-sign |   900 | gateway |",
+            "| gcm-1m  | 17000 |         |");
   }
 
   @Test

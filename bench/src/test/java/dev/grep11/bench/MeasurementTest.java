@@ -47,7 +47,7 @@ class MeasurementTest {
     for (long nanos : new long[] {1_000, 2_000, 3_000}) {
       var latencies = new Latencies();
       latencies.record(nanos);
-      runs.add(new Sample(1, 1, latencies));
+      runs.add(new Sample(1, 1, latencies, Meter.Usage.NONE));
     }
 
     assertThat(runs.latencies().count()).isEqualTo(3);
@@ -59,7 +59,7 @@ class MeasurementTest {
   void takesTheMedianOfTheRates(String counts, double median) {
     var runs = new Runs();
     for (var count : counts.split(" ", -1)) {
-      runs.add(new Sample(Long.parseLong(count), 1_000_000_000, new Latencies()));
+      runs.add(new Sample(Long.parseLong(count), 1_000_000_000, new Latencies(), Meter.Usage.NONE));
     }
 
     assertThat(runs.rate()).isEqualTo(median);
@@ -102,7 +102,7 @@ class MeasurementTest {
   @Test
   void countsAsBusyNeitherIdleTimeNorWaitingNorGuestsTwice() {
     // user nice system idle iowait irq softirq steal guest guest_nice, in hundredths of a second
-    assertThat(Neighbours.busy("cpu  1 20 300 4000 50000 600000 7000000 80000000 9 9"))
+    assertThat(Meter.busy("cpu  1 20 300 4000 50000 600000 7000000 80000000 9 9"))
         .isEqualTo(87_600_321 * 10_000_000L);
   }
 

@@ -12,24 +12,38 @@ import dev.grep11.proto.EncryptSingleRequest;
 import dev.grep11.proto.SignSingleRequest;
 import io.grpc.stub.StreamObserver;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.List;
 import java.util.Map;
-import java.util.function.Consumer;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.BiConsumer;
 
 /**
- * The gateway under test: one TLS connection, the generated asynchronous stub, one key per
- * workload. Answers arrive on the connection's own thread, which sends the next call.
+ * The gateway under test as our SDK drives it: the generated asynchronous stub over some
+ * connections, one key per workload. Answers arrive on the connection's own thread, which sends the
+ * next call.
  */
-final class GatewayPeer implements AutoCloseable {
-  private final Grep11Client client;
-  private final CryptoStub stub;
-  private final Map<Workload, Consumer<StreamObserver<Object>>> calls =
+final class SdkPeer implements AutoCloseable {
+  private final List<Grep11Client> clients = new ArrayList<>();
+  private final List<CryptoStub> stubs = new ArrayList<>();
+  private final Meter meter;
+  private final Map<Workload, BiConsumer<CryptoStub, StreamObserver<Object>>> calls =
       new EnumMap<>(Workload.class);
+  private final AtomicLong answered = new AtomicLong();
 
-  GatewayPeer(Target target) {
-    client = target.connect();
-    stub =
-        CryptoGrpc.newStub(client.stub().getChannel()).withExecutor(MoreExecutors.directExecutor());
+  /**
+   * @param meter of the gateway's process
+   */
+  SdkPeer(Target target, int connections, Meter meter) {
+    this.meter = meter;
+    for (int i = 0; i < connections; i++) {
+      var client = target.connect();
+      clients.add(client);
+      stubs.add(
+          CryptoGrpc.newStub(client.stub().getChannel())
+              .withExecutor(MoreExecutors.directExecutor()));
+    }
   }
 
   /** Makes the workload's key in the gateway. */
@@ -37,31 +51,33 @@ final class GatewayPeer implements AutoCloseable {
     calls.computeIfAbsent(workload, this::call);
   }
 
-  private Consumer<StreamObserver<Object>> call(Workload workload) {
+  private BiConsumer<CryptoStub, StreamObserver<Object>> call(Workload workload) {
+    var client = clients.getFirst();
     return switch (workload) {
       case EC_SIGN ->
           sign(workload, client.generateKeyPair(Templates.ecPair(Curve.P256)).privateKey());
       case RSA_SIGN -> sign(workload, client.generateKeyPair(Templates.rsaPair(2048)).privateKey());
-      case GCM_16K, GCM_1M -> {
+      case GCM_16K, GCM_1M, CBC_1M -> {
         var request =
             EncryptSingleRequest.newBuilder()
                 .setMech(workload.mechanism())
                 .setKey(client.generateKey(Mechanisms.aesKeyGen(), Templates.aes(256)).toMessage())
                 .setPlain(ByteString.copyFrom(workload.input()))
                 .build();
-        yield observer -> stub.encryptSingle(request, narrow(observer));
+        yield (stub, observer) -> stub.encryptSingle(request, narrow(observer));
       }
     };
   }
 
-  private Consumer<StreamObserver<Object>> sign(Workload workload, dev.grep11.client.KeyBlob key) {
+  private static BiConsumer<CryptoStub, StreamObserver<Object>> sign(
+      Workload workload, dev.grep11.client.KeyBlob key) {
     var request =
         SignSingleRequest.newBuilder()
             .setMech(workload.mechanism())
             .setPrivKey(key.toMessage())
             .setData(ByteString.copyFrom(workload.input()))
             .build();
-    return observer -> stub.signSingle(request, narrow(observer));
+    return (stub, observer) -> stub.signSingle(request, narrow(observer));
   }
 
   /** An observer of anything observes this as well. */
@@ -82,30 +98,41 @@ final class GatewayPeer implements AutoCloseable {
     }
     var loop = new ClosedLoop(inFlight);
     for (int i = 0; i < inFlight; i++) {
-      new Lane(loop, call).next();
+      new Lane(loop, stubs.get(i % stubs.size()), call).next();
     }
-    return loop.sample(warmUp, window);
+    return loop.sample(warmUp, window, meter);
+  }
+
+  /** Calls answered so far, those of warm-ups included. */
+  long answered() {
+    return answered.get();
+  }
+
+  int connections() {
+    return clients.size();
   }
 
   @Override
   public void close() {
-    client.close();
+    clients.forEach(Grep11Client::close);
   }
 
   /** One call at a time; gRPC serialises its callbacks. */
-  private static final class Lane implements StreamObserver<Object> {
+  private final class Lane implements StreamObserver<Object> {
     private final ClosedLoop loop;
-    private final Consumer<StreamObserver<Object>> call;
+    private final CryptoStub stub;
+    private final BiConsumer<CryptoStub, StreamObserver<Object>> call;
     private long began;
 
-    Lane(ClosedLoop loop, Consumer<StreamObserver<Object>> call) {
+    Lane(ClosedLoop loop, CryptoStub stub, BiConsumer<CryptoStub, StreamObserver<Object>> call) {
       this.loop = loop;
+      this.stub = stub;
       this.call = call;
     }
 
     void next() {
       began = System.nanoTime();
-      call.accept(this);
+      call.accept(stub, this);
     }
 
     @Override
@@ -113,6 +140,7 @@ final class GatewayPeer implements AutoCloseable {
 
     @Override
     public void onCompleted() {
+      answered.incrementAndGet();
       loop.done(System.nanoTime() - began);
       if (loop.running()) {
         next();

@@ -8,6 +8,7 @@ import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.hsm.PinSource;
 import dev.grep11.gateway.hsm.Session;
 import dev.grep11.gateway.pkcs11.Mechanism;
+import dev.grep11.gateway.pkcs11.MechanismParameters;
 import dev.grep11.gateway.pkcs11.MechanismParameters.AesGcm;
 import dev.grep11.gateway.pkcs11.NamedCurve;
 import dev.grep11.gateway.pkcs11.Template;
@@ -16,12 +17,15 @@ import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.Function;
 
 /**
- * The ceiling: the same token, opened by this process, with a session per thread and nothing in
- * between. The gateway idles meanwhile, and this idles while the gateway is measured.
+ * The token of the run through a PKCS #11 module, with a session per thread. Through its own module
+ * it is the ceiling, with nothing in between; through a client module it is what stands behind that
+ * one. The gateway idles meanwhile, and this idles while the gateway is measured.
  */
-final class InProcessPeer implements AutoCloseable {
+final class TokenPeer implements AutoCloseable {
   /** CKA_PRIVATE of the keys, which decides whether SoftHSM decrypts them on every use. */
   enum Visibility {
     PUBLIC,
@@ -35,19 +39,51 @@ final class InProcessPeer implements AutoCloseable {
   private record Key(Workload workload, Visibility visibility) {}
 
   private final Hsm hsm;
+  private final Meter meter;
+  private final Function<Session, byte[]> ivs;
   private final Map<Key, Long> handles = new HashMap<>();
 
   /**
    * @throws dev.grep11.gateway.hsm.HsmOpenException when the token cannot be opened
    */
-  InProcessPeer(SoftHsmToken token) {
-    hsm =
-        Hsm.open(
-            HsmSettings.of(
-                token.module(),
-                token.label(),
-                PinSource.file(token.pinFile()),
-                token.environment()));
+  private TokenPeer(HsmSettings settings, Meter meter, Function<Session, byte[]> ivs) {
+    this.ivs = ivs;
+    hsm = Hsm.open(settings);
+    this.meter = meter;
+  }
+
+  static TokenPeer inProcess(SoftHsmToken token) {
+    return new TokenPeer(
+        HsmSettings.of(
+            token.module(), token.label(), PinSource.file(token.pinFile()), token.environment()),
+        Meter.OF_THIS_PROCESS,
+        session -> session.random(IV_LENGTH));
+  }
+
+  /** A client draws its IVs itself, and saves the way to the token. */
+  static TokenPeer through(P11KitServer server, SoftHsmToken token) {
+    return new TokenPeer(
+        server.settings(token),
+        new Meter(server.pid()),
+        _ -> {
+          var iv = new byte[IV_LENGTH];
+          ThreadLocalRandom.current().nextBytes(iv);
+          return iv;
+        });
+  }
+
+  /** Whether the module carries the operation at all. */
+  boolean offers(Workload workload) {
+    return hsm.mechanisms().containsKey(mechanism(workload));
+  }
+
+  private static long mechanism(Workload workload) {
+    return switch (workload) {
+      case EC_SIGN -> CKM_ECDSA;
+      case RSA_SIGN -> CKM_SHA256_RSA_PKCS;
+      case GCM_16K, GCM_1M -> CKM_AES_GCM;
+      case CBC_1M -> CKM_AES_CBC;
+    };
   }
 
   /** What the gateway does with a token of this kind unless it is configured otherwise. */
@@ -68,7 +104,7 @@ final class InProcessPeer implements AutoCloseable {
     for (int i = 0; i < threads; i++) {
       Thread.ofPlatform().daemon().name("in-process-" + i).start(() -> repeat(loop, workload, key));
     }
-    return loop.sample(warmUp, window);
+    return loop.sample(warmUp, window, meter);
   }
 
   private void repeat(ClosedLoop loop, Workload workload, long key) {
@@ -94,7 +130,7 @@ final class InProcessPeer implements AutoCloseable {
     }
   }
 
-  private static void operate(
+  private void operate(
       Session session, Workload workload, long key, ByteBuffer input, ByteBuffer output) {
     switch (workload) {
       case EC_SIGN -> {
@@ -104,8 +140,12 @@ final class InProcessPeer implements AutoCloseable {
         var _ = session.sign(Mechanism.of(CKM_SHA256_RSA_PKCS), key, input);
       }
       case GCM_16K, GCM_1M -> {
-        var gcm = new AesGcm(session.random(IV_LENGTH), new byte[0], TAG_BITS);
+        var gcm = new AesGcm(ivs.apply(session), new byte[0], TAG_BITS);
         var _ = session.encrypt(new Mechanism(CKM_AES_GCM, gcm), key, input, output);
+      }
+      case CBC_1M -> {
+        var iv = new MechanismParameters.Bytes(Workload.IV);
+        var _ = session.encrypt(new Mechanism(CKM_AES_CBC, iv), key, input, output);
       }
     }
   }
@@ -133,7 +173,7 @@ final class InProcessPeer implements AutoCloseable {
                   open.put(CKA_MODULUS_BITS, 2048).put(CKA_PUBLIC_EXPONENT, F4).build(),
                   kept.put(CKA_SIGN, true).build())
               .privateKey();
-      case GCM_16K, GCM_1M ->
+      case GCM_16K, GCM_1M, CBC_1M ->
           session.generateKey(
               Mechanism.of(CKM_AES_KEY_GEN),
               kept.put(CKA_VALUE_LEN, 32).put(CKA_ENCRYPT, true).build());
