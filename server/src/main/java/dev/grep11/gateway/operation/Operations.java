@@ -25,7 +25,6 @@ import dev.grep11.gateway.pkcs11.ServedBy;
 import dev.grep11.gateway.pkcs11.Template;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
@@ -206,10 +205,15 @@ public final class Operations {
       try {
         return ciphers.encrypt(by, encryption, encryptionKey, plain.duplicate(), memory);
       } finally {
-        if (plain.hasArray()) {
-          Arrays.fill(plain.array(), (byte) 0);
-        }
+        wipe(plain);
       }
+    }
+  }
+
+  /** A short text lies on the heap, where the end of the memory does not wipe it. */
+  private static void wipe(ByteBuffer text) {
+    for (int i = text.position(); i < text.limit(); i++) {
+      text.put(i, (byte) 0);
     }
   }
 

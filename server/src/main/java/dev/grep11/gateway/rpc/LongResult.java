@@ -1,15 +1,18 @@
 package dev.grep11.gateway.rpc;
 
 import com.google.protobuf.CodedOutputStream;
+import com.google.protobuf.WireFormat;
 import io.grpc.Drainable;
 import io.grpc.KnownLength;
 import io.grpc.MethodDescriptor;
+import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,7 +20,7 @@ import org.jspecify.annotations.Nullable;
  * arrays only, so they pass through a small one.
  */
 final class LongResult extends InputStream implements KnownLength, Drainable {
-  private static final int PASSAGE = 16 << 10;
+  private static final int PASSAGE = 8 << 10;
 
   private final byte[] head;
   private final ByteBuffer bytes;
@@ -52,12 +55,12 @@ final class LongResult extends InputStream implements KnownLength, Drainable {
     var head = new byte[CodedOutputStream.computeTagSize(field) + 5];
     var out = CodedOutputStream.newInstance(head);
     try {
-      out.writeTag(field, com.google.protobuf.WireFormat.WIRETYPE_LENGTH_DELIMITED);
+      out.writeTag(field, WireFormat.WIRETYPE_LENGTH_DELIMITED);
       out.writeUInt32NoTag(length);
     } catch (IOException e) {
       throw new UncheckedIOException("writing to memory", e);
     }
-    return java.util.Arrays.copyOf(head, out.getTotalBytesWritten());
+    return Arrays.copyOf(head, out.getTotalBytesWritten());
   }
 
   @Override
@@ -89,7 +92,7 @@ final class LongResult extends InputStream implements KnownLength, Drainable {
     if (read == null) {
       var all = new ByteArrayOutputStream(available());
       var _ = drainTo(all);
-      read = new java.io.ByteArrayInputStream(all.toByteArray());
+      read = new ByteArrayInputStream(all.toByteArray());
     }
     return read.read();
   }

@@ -6,11 +6,12 @@ import io.grpc.KnownLength;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The bytes of a message in the pieces in which the transport has them, read from front to end. A
  * piece that was read goes back to the transport at once. Where the transport shows no buffers, the
- * whole is copied into one array first.
+ * bytes pass through an array.
  */
 final class Pieces {
   private static final ByteBuffer NONE = ByteBuffer.allocate(0);
@@ -18,21 +19,25 @@ final class Pieces {
   /** The longest a varint can be. */
   private static final int VARINT_BITS = 70;
 
+  private static final int PASSAGE = 8 << 10;
+
   private final InputStream stream;
-  private final boolean shown;
+
+  /** Null where the transport shows its buffers. */
+  private final byte @Nullable [] passage;
+
   private ByteBuffer here = NONE;
   private int length;
   private int left;
 
   Pieces(InputStream stream) throws IOException {
     this.stream = stream;
-    shown =
-        stream instanceof KnownLength
-            && stream instanceof HasByteBuffer buffers
-            && buffers.byteBufferSupported();
-    if (shown) {
+    if (stream instanceof KnownLength) {
+      boolean shown = stream instanceof HasByteBuffer buffers && buffers.byteBufferSupported();
+      passage = shown ? null : new byte[PASSAGE];
       left = stream.available();
     } else {
+      passage = new byte[0];
       here = ByteBuffer.wrap(stream.readAllBytes());
       left = here.remaining();
     }
@@ -56,15 +61,27 @@ final class Pieces {
   /** The next piece that has bytes; there must be some left. */
   private ByteBuffer piece() throws IOException {
     while (!here.hasRemaining()) {
-      stream.skipNBytes(length);
-      var next = shown ? ((HasByteBuffer) stream).getByteBuffer() : null;
-      if (next == null) {
-        throw new IOException("the transport has less than it said");
-      }
-      here = next;
-      length = next.remaining();
+      here = passage == null ? shown() : passed(passage);
     }
     return here;
+  }
+
+  private ByteBuffer shown() throws IOException {
+    stream.skipNBytes(length);
+    var next = ((HasByteBuffer) stream).getByteBuffer();
+    if (next == null) {
+      throw new IOException("the transport has less than it said");
+    }
+    length = next.remaining();
+    return next;
+  }
+
+  private ByteBuffer passed(byte[] through) throws IOException {
+    int n = stream.read(through);
+    if (n <= 0) {
+      throw new IOException("the transport has less than it said");
+    }
+    return ByteBuffer.wrap(through, 0, n);
   }
 
   long varint() throws IOException {
@@ -87,7 +104,8 @@ final class Pieces {
     for (int missing = bytes; missing > 0; ) {
       var from = piece();
       int n = Math.min(missing, from.remaining());
-      to.put(from.slice(from.position(), n));
+      to.put(to.position(), from, from.position(), n);
+      to.position(to.position() + n);
       from.position(from.position() + n);
       missing -= n;
       left -= n;

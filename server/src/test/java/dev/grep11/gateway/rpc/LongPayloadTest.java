@@ -84,6 +84,13 @@ class LongPayloadTest {
     }
   }
 
+  /** A transport that knows the length and shows no buffers. */
+  private static final class Unshown extends ByteArrayInputStream implements KnownLength {
+    Unshown(byte[] message) {
+      super(message);
+    }
+  }
+
   private static byte[] random(int length) {
     var bytes = new byte[length];
     new Random(length).nextBytes(bytes);
@@ -157,6 +164,7 @@ class LongPayloadTest {
             new Shown(encoding, 16 << 10),
             new Shown(encoding, 7),
             new Shown(encoding, encoding.length),
+            new Unshown(encoding),
             new ByteArrayInputStream(encoding));
     for (var stream : streams) {
       try (var memory = new CallMemory()) {
