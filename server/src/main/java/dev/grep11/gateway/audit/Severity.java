@@ -1,13 +1,12 @@
 package dev.grep11.gateway.audit;
 
-import java.util.Locale;
 import java.util.Set;
 
 /** How much attention an event deserves, in rising order. */
 public enum Severity {
-  NORMAL,
-  WARNING,
-  CRITICAL;
+  NORMAL("normal"),
+  WARNING("warning"),
+  CRITICAL("critical");
 
   private static final Set<String> CRITICAL_ACTIONS =
       Set.of(
@@ -16,6 +15,12 @@ public enum Severity {
           "hs-crypto.keystore.deletekey",
           "hs-crypto.keystore.deletekeystore",
           "hs-crypto.keystore.updatekey");
+
+  private final String text;
+
+  Severity(String text) {
+    this.text = text;
+  }
 
   static Severity ofAction(String action) {
     return AdministrativeAction.named(action)
@@ -32,6 +37,6 @@ public enum Severity {
   }
 
   String text() {
-    return name().toLowerCase(Locale.ROOT);
+    return text;
   }
 }
