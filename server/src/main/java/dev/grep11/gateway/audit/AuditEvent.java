@@ -92,8 +92,18 @@ public record AuditEvent(
   }
 
   public enum Outcome {
-    SUCCESS,
-    FAILURE
+    SUCCESS("success"),
+    FAILURE("failure");
+
+    private final String text;
+
+    Outcome(String text) {
+      this.text = text;
+    }
+
+    String text() {
+      return text;
+    }
   }
 
   /** The higher of what the action and what the status deserve. */

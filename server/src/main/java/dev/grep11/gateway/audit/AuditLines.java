@@ -13,7 +13,6 @@ import java.nio.ByteBuffer;
 import java.time.Instant;
 import java.time.format.DateTimeFormatter;
 import java.util.Base64;
-import java.util.Locale;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.UUID;
@@ -200,7 +199,7 @@ final class AuditLines {
     optional(json, "id", event.id().map(Object::toString));
     json.writeStringField("action", event.action());
     json.writeStringField("eventTime", DateTimeFormatter.ISO_INSTANT.format(event.eventTime()));
-    json.writeStringField("outcome", event.outcome().name().toLowerCase(Locale.ROOT));
+    json.writeStringField("outcome", event.outcome().text());
     json.writeObjectFieldStart("reason");
     json.writeNumberField("reasonCode", event.reason().code());
     json.writeStringField("reasonType", event.reason().type());

@@ -1,13 +1,12 @@
 package dev.grep11.gateway.audit;
 
-import java.util.Locale;
 import java.util.Set;
 
 /** How much attention an event deserves, in rising order. */
 public enum Severity {
-  NORMAL,
-  WARNING,
-  CRITICAL;
+  NORMAL("normal"),
+  WARNING("warning"),
+  CRITICAL("critical");
 
   private static final Set<String> CRITICAL_ACTIONS =
       Set.of(
@@ -18,6 +17,12 @@ public enum Severity {
           "hs-crypto.keystore.updatekey");
 
   private static final Set<String> WARNING_ACTIONS = Set.of("grep11.certificate.expiry");
+
+  private final String text;
+
+  Severity(String text) {
+    this.text = text;
+  }
 
   static Severity ofAction(String action) {
     var administrative = AdministrativeAction.named(action);
@@ -39,6 +44,6 @@ public enum Severity {
   }
 
   String text() {
-    return name().toLowerCase(Locale.ROOT);
+    return text;
   }
 }

@@ -12,7 +12,7 @@ import java.util.stream.Stream;
  * two. Shared by all sessions; what it hands out was wiped.
  */
 final class NativeBuffers {
-  private static final int SMALLEST_SHIFT = 16;
+  private static final int SMALLEST_SHIFT = 12;
   private static final int LARGEST_SHIFT = 25;
 
   /** Beyond it a buffer is left to the collector. */

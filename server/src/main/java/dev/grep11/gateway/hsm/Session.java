@@ -376,27 +376,19 @@ public final class Session {
    * @throws Pkcs11Exception CKR_BUFFER_TOO_SMALL also if the result has too little room
    */
   public int encrypt(Mechanism mechanism, long key, ByteBuffer data, ByteBuffer result) {
-    if (!result.isDirect() || !result.hasRemaining()) {
-      throw new IllegalArgumentException("the result needs room outside the heap");
-    }
-    try (var _ = call.begin()) {
-      start(encryption, mechanism, key);
-      long address = scratch.address(data);
-      var length = scratch.ulong(result.remaining());
-      long returnValue =
-          cryptoki.C_Encrypt(
-              handle, address, data.remaining(), scratch.address(result), length.address());
-      if (returnValue != CKR_OK) {
-        drain(encryption);
-        check("C_Encrypt", returnValue);
-      }
-      return Math.toIntExact(length.get(JAVA_LONG, 0));
-    }
+    return operate(encryption, mechanism, key, data, result);
   }
 
   /** What an authenticated mechanism does not accept is CKR_ENCRYPTED_DATA_INVALID. */
   public byte[] decrypt(Mechanism mechanism, long key, ByteBuffer data) {
     return operate(decryption, mechanism, key, data, data.remaining() + RESULT_GUESS);
+  }
+
+  /**
+   * The same from memory to memory, as {@link #encrypt(Mechanism, long, ByteBuffer, ByteBuffer)}.
+   */
+  public int decrypt(Mechanism mechanism, long key, ByteBuffer data, ByteBuffer result) {
+    return operate(decryption, mechanism, key, data, result);
   }
 
   /** {@link #decrypt} into memory outside the Java heap. */
@@ -525,6 +517,26 @@ public final class Session {
         check(operation.function, returnValue, meaning(mechanism));
       }
       return toArray(result, length.get(JAVA_LONG, 0));
+    }
+  }
+
+  private int operate(
+      Operation operation, Mechanism mechanism, long key, ByteBuffer data, ByteBuffer result) {
+    if (!result.isDirect() || !result.hasRemaining()) {
+      throw new IllegalArgumentException("the result needs room outside the heap");
+    }
+    try (var _ = call.begin()) {
+      start(operation, mechanism, key);
+      long address = scratch.address(data);
+      var length = scratch.ulong(result.remaining());
+      long returnValue =
+          operation.single.call(
+              handle, address, data.remaining(), scratch.address(result), length.address());
+      if (returnValue != CKR_OK) {
+        drain(operation);
+        check(operation.function, returnValue, meaning(mechanism));
+      }
+      return Math.toIntExact(length.get(JAVA_LONG, 0));
     }
   }
 

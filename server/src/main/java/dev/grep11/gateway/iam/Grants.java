@@ -8,12 +8,14 @@ import dev.grep11.gateway.store.StoreFollower;
 import dev.grep11.gateway.store.Subject;
 import java.security.MessageDigest;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 
 /**
@@ -22,15 +24,35 @@ import java.util.stream.Collectors;
  * by several threads.
  */
 public final class Grants {
+  /** Beyond it rights are worked out for each call: more askers than tokens are remembered. */
+  private static final int MAX_KNOWN = 20_000;
+
   private final StoreFollower follower;
   private final Roles roles;
   private volatile State state = State.of(Snapshot.EMPTY);
 
+  /**
+   * What is asked on every call, so that its answer is worked out once.
+   *
+   * @param roles of the token
+   */
+  private record Question(
+      Subject subject, UUID instance, Set<String> roles, Optional<String> resource) {}
+
+  /**
+   * @param joinSeparateDuties whether nobody may hold them together (security rules 6.2)
+   */
+  private record Rights(Set<String> actions, boolean joinSeparateDuties) {}
+
+  /**
+   * @param rights found so far, of those who have any; they go with the state they were found in
+   */
   private record State(
       long generation,
       Set<UUID> instances,
       Map<Subject, List<Grant>> grants,
-      Map<UUID, ApiKeyRecord> apiKeys) {
+      Map<UUID, ApiKeyRecord> apiKeys,
+      Map<Question, Rights> rights) {
     static State of(Snapshot snapshot) {
       Map<UUID, ApiKeyRecord> apiKeys = new HashMap<>();
       snapshot.apiKeys().forEach(apiKey -> apiKeys.put(apiKey.id(), apiKey));
@@ -40,7 +62,8 @@ public final class Grants {
               .map(InstanceRecord::id)
               .collect(Collectors.toUnmodifiableSet()),
           snapshot.grants().stream().collect(Collectors.groupingBy(Grant::subject)),
-          apiKeys);
+          apiKeys,
+          new ConcurrentHashMap<>());
     }
   }
 
@@ -85,27 +108,17 @@ public final class Grants {
             Decision.Reason.API_KEY_DELETED, "API key " + token.apiKey().get() + " was deleted");
       }
     }
-    Set<String> granted = new TreeSet<>();
-    if (now.instances().contains(instance)) {
-      for (Grant grant : now.grants().getOrDefault(subject, List.of())) {
-        if (grant.instance().equals(instance) && covers(grant.resource(), resource)) {
-          granted.addAll(roles.actions(grant.entitlement()));
-        }
-      }
-      // The verifier lets roles through only where they count, in the instance that the token
-      // names.
-      token.roles().forEach(role -> granted.addAll(roles.actions(role)));
-    }
-    if (granted.isEmpty()) {
+    Rights rights = rights(now, new Question(subject, instance, token.roles(), resource));
+    if (rights.actions().isEmpty()) {
       return new Decision.Denied(Decision.Reason.NO_GRANT, "no grant in instance " + instance);
     }
-    if (Actions.joinSeparateDuties(granted)) {
+    if (rights.joinSeparateDuties()) {
       return new Decision.Denied(
           Decision.Reason.SEPARATION_OF_DUTIES, "both manages certificates and uses keys");
     }
-    if (!granted.containsAll(actions)) {
+    if (!rights.actions().containsAll(actions)) {
       Set<String> missing = new TreeSet<>(actions);
-      missing.removeAll(granted);
+      missing.removeAll(rights.actions());
       return new Decision.Denied(
           Decision.Reason.MISSING_ACTION, "not granted: " + String.join(", ", missing));
     }
@@ -114,10 +127,35 @@ public final class Grants {
             subject,
             token.name(),
             instance,
-            Set.copyOf(granted),
+            rights.actions(),
             token.expires(),
             token.certificateThumbprint(),
             now.generation()));
+  }
+
+  private Rights rights(State now, Question question) {
+    Rights known = now.rights().get(question);
+    if (known != null) {
+      return known;
+    }
+    Set<String> granted = new HashSet<>();
+    if (now.instances().contains(question.instance())) {
+      for (Grant grant : now.grants().getOrDefault(question.subject(), List.of())) {
+        if (grant.instance().equals(question.instance())
+            && covers(grant.resource(), question.resource())) {
+          granted.addAll(roles.actions(grant.entitlement()));
+        }
+      }
+      // The verifier lets roles through only where they count, in the instance that the token
+      // names.
+      question.roles().forEach(role -> granted.addAll(roles.actions(role)));
+    }
+    Rights found = new Rights(Set.copyOf(granted), Actions.joinSeparateDuties(granted));
+    // Nobody without a grant takes up memory, however many instances they ask for.
+    if (!granted.isEmpty() && now.rights().size() < MAX_KNOWN) {
+      now.rights().put(question, found);
+    }
+    return found;
   }
 
   /** A grant on all keystores covers each. */

@@ -31,8 +31,6 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
 import java.util.function.LongSupplier;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
@@ -47,9 +45,7 @@ public final class TokenVerifier {
   private static final int MAX_TOKEN_LENGTH = 16 * 1024;
   private static final int MAX_CACHED = 20_000;
   private static final Duration MAX_LEEWAY = Duration.ofSeconds(60);
-  private static final Pattern BEARER = Pattern.compile("bearer +(\\S+)", Pattern.CASE_INSENSITIVE);
-  private static final Pattern COMPACT =
-      Pattern.compile("[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]*");
+  private static final String SCHEME = "bearer";
   private static final Set<String> TYPES = Set.of("jwt", "at+jwt", "application/at+jwt");
   // Keycloak's typ, Cognito's token_use; the hashes and the nonce are of OpenID Connect Core,
   // 3.1.3.6 and 3.3.2.11.
@@ -129,16 +125,53 @@ public final class TokenVerifier {
     if (value.length() > MAX_TOKEN_LENGTH) {
       throw new TokenRejectedException(Reason.MALFORMED, "token too long");
     }
-    Matcher bearer = BEARER.matcher(value);
-    String token = bearer.matches() ? bearer.group(1) : value;
+    String token = withoutScheme(value);
     // A failed fetch leaves "Bearer " in one client's header.
-    if (token.toLowerCase(Locale.ROOT).equals("bearer")) {
+    if (token.equalsIgnoreCase(SCHEME)) {
       throw new TokenRejectedException(Reason.MISSING, "no token");
     }
-    if (!COMPACT.matcher(token).matches()) {
+    if (!isCompact(token)) {
       throw new TokenRejectedException(Reason.MALFORMED, "not a bearer token");
     }
     return token;
+  }
+
+  private static String withoutScheme(String value) {
+    boolean named =
+        value.regionMatches(true, 0, SCHEME, 0, SCHEME.length())
+            && value.length() > SCHEME.length()
+            && value.charAt(SCHEME.length()) == ' ';
+    return named ? value.substring(SCHEME.length()).strip() : value;
+  }
+
+  /**
+   * Three parts in base64url, of which the last may be empty (RFC 7515, 7.1). By hand, since it is
+   * asked of every call: a regular expression took a tenth of the time of a whole one.
+   */
+  private static boolean isCompact(String token) {
+    int dots = 0;
+    int begin = 0;
+    for (int i = 0; i < token.length(); i++) {
+      char c = token.charAt(i);
+      if (c == '.') {
+        dots++;
+        if (i == begin || dots > 2) {
+          return false;
+        }
+        begin = i + 1;
+      } else if (!isBase64Url(c)) {
+        return false;
+      }
+    }
+    return dots == 2;
+  }
+
+  private static boolean isBase64Url(char c) {
+    return (c >= 'a' && c <= 'z')
+        || (c >= 'A' && c <= 'Z')
+        || (c >= '0' && c <= '9')
+        || c == '-'
+        || c == '_';
   }
 
   /** A token that was verified before and still holds. Never waits. */
@@ -173,7 +206,7 @@ public final class TokenVerifier {
     if (known.isPresent()) {
       return known.get();
     }
-    if (token.length() > MAX_TOKEN_LENGTH || !COMPACT.matcher(token).matches()) {
+    if (token.length() > MAX_TOKEN_LENGTH || !isCompact(token)) {
       throw new TokenRejectedException(Reason.MALFORMED, "not a token");
     }
     SignedJWT jwt;

@@ -1,6 +1,7 @@
 package dev.grep11.gateway.operation;
 
 import static dev.grep11.gateway.pkcs11.Cka.*;
+import static java.nio.ByteBuffer.wrap;
 
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.key.KeyForm;
@@ -22,11 +23,16 @@ import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Policy;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.function.Supplier;
 
 /** Encryption and decryption in one part. */
 final class Ciphers {
   private static final Mechanism RAW_RSA = Mechanism.of(Ckm.CKM_RSA_X_509);
   private static final int GCM_IV_LENGTH = 12;
+  private static final byte[] NO_PREFIX = {};
+
+  /** A block of padding, or a tag: what a ciphertext has more than its plaintext. */
+  private static final int MOST_ADDED = 16;
 
   private final Hsm hsm;
   private final MechanismCatalog catalog;
@@ -41,20 +47,30 @@ final class Ciphers {
   }
 
   byte[] encrypt(Requester by, Mechanism mechanism, byte[] blob, ByteBuffer plain) {
+    try (var memory = new CallMemory()) {
+      return toArray(encrypt(by, mechanism, blob, plain, memory));
+    }
+  }
+
+  /**
+   * @param memory for a long result, which is valid until its end
+   */
+  ByteBuffer encrypt(
+      Requester by, Mechanism mechanism, byte[] blob, ByteBuffer plain, CallMemory memory) {
     var row = catalog.require(mechanism, CryptoFunction.ENCRYPT);
     return switch (row.family()) {
       case RSA_PKCS -> {
         Parameters.requireNone(mechanism);
         try (var key = publicKey(by, blob, row)) {
           requireLength(plain, RsaPadding.pkcs1Limit(modulusLength(key)));
-          yield hsm.session().encrypt(Mechanism.of(row.token()), key.handle(), plain);
+          yield wrap(hsm.session().encrypt(Mechanism.of(row.token()), key.handle(), plain));
         }
       }
       case RSA_OAEP -> {
         var oaep = Parameters.oaep(mechanism);
         try (var key = publicKey(by, blob, row)) {
           requireLength(plain, RsaPadding.oaepLimit(modulusLength(key), oaep));
-          yield encryptOaep(key, oaep, plain);
+          yield wrap(encryptOaep(key, oaep, plain));
         }
       }
       case ECB, CBC, CBC_PAD -> {
@@ -63,21 +79,21 @@ final class Ciphers {
           requireBlocks(plain, row, Ckr.CKR_DATA_LEN_RANGE);
         }
         try (var key = secretKey(by, blob, row, CKA_ENCRYPT)) {
-          yield hsm.session().encrypt(cipher, key.handle(), plain);
+          yield encrypt(cipher, key, plain, NO_PREFIX, memory);
         }
       }
       case CTR -> {
         Parameters.ctr(mechanism);
         try (var key = secretKey(by, blob, row, CKA_ENCRYPT)) {
           yield plain.hasRemaining()
-              ? hsm.session().encrypt(mechanism, key.handle(), plain)
-              : new byte[0];
+              ? encrypt(mechanism, key, plain, NO_PREFIX, memory)
+              : ByteBuffer.allocate(0);
         }
       }
       case GCM -> {
         var gcm = gcmEncryption(mechanism);
         try (var key = secretKey(by, blob, row, CKA_ENCRYPT)) {
-          yield encryptGcm(row, gcm, key, plain);
+          yield encryptGcm(row, gcm, key, plain, memory);
         }
       }
       default -> throw unserved(row);
@@ -137,6 +153,16 @@ final class Ciphers {
   }
 
   byte[] decrypt(Requester by, Mechanism mechanism, byte[] blob, ByteBuffer ciphered) {
+    try (var memory = new CallMemory()) {
+      return toArray(decrypt(by, mechanism, blob, ciphered, memory));
+    }
+  }
+
+  /**
+   * @param memory for a long result, which is valid until its end
+   */
+  ByteBuffer decrypt(
+      Requester by, Mechanism mechanism, byte[] blob, ByteBuffer ciphered, CallMemory memory) {
     var row = catalog.require(mechanism, CryptoFunction.DECRYPT);
     return switch (row.family()) {
       case RSA_PKCS -> {
@@ -146,7 +172,7 @@ final class Ciphers {
           requireResidue(key, ciphered, Ckr.CKR_ENCRYPTED_DATA_INVALID);
           var seed = rejectionSeed(by, key, ciphered);
           try (var encoded = hsm.session().decryptSecret(RAW_RSA, key.handle(), ciphered)) {
-            yield RsaPadding.pkcs1Decode(encoded.readOnly(), seed);
+            yield wrap(RsaPadding.pkcs1Decode(encoded.readOnly(), seed));
           }
         }
       }
@@ -155,12 +181,12 @@ final class Ciphers {
         try (var key = privateKey(by, blob, row)) {
           requireModulusLength(key, ciphered);
           if (isNative(oaep)) {
-            yield decrypt(mechanism, key, ciphered);
+            yield decrypt(mechanism, key, ciphered, memory);
           }
           requireResidue(key, ciphered, Ckr.CKR_ENCRYPTED_DATA_INVALID);
           try (var encoded = hsm.session().decryptSecret(RAW_RSA, key.handle(), ciphered)) {
-            yield RsaPadding.oaepDecode(oaep, encoded.readOnly())
-                .orElseThrow(Ciphers::wrongPadding);
+            yield wrap(
+                RsaPadding.oaepDecode(oaep, encoded.readOnly()).orElseThrow(Ciphers::wrongPadding));
           }
         }
       }
@@ -168,21 +194,21 @@ final class Ciphers {
         var cipher = Parameters.blockCipher(row, mechanism);
         requireBlocks(ciphered, row, Ckr.CKR_ENCRYPTED_DATA_LEN_RANGE);
         try (var key = secretKey(by, blob, row, CKA_DECRYPT)) {
-          yield decrypt(cipher, key, ciphered);
+          yield decrypt(cipher, key, ciphered, memory);
         }
       }
       case CTR -> {
         Parameters.ctr(mechanism);
         try (var key = secretKey(by, blob, row, CKA_DECRYPT)) {
           yield ciphered.hasRemaining()
-              ? hsm.session().decrypt(mechanism, key.handle(), ciphered)
-              : new byte[0];
+              ? decrypt(mechanism, key, ciphered, memory)
+              : ByteBuffer.allocate(0);
         }
       }
       case GCM -> {
         var gcm = Parameters.gcm(mechanism);
         try (var key = secretKey(by, blob, row, CKA_DECRYPT)) {
-          yield decryptGcm(row, gcm, key, ciphered);
+          yield decryptGcm(row, gcm, key, ciphered, memory);
         }
       }
       default -> throw unserved(row);
@@ -198,7 +224,7 @@ final class Ciphers {
     var seed = session.random(Hash.ofMechanism(oaep.hash()).orElseThrow().length());
     var encoded = RsaPadding.oaepEncode(modulusLength(key), oaep, message, seed);
     try {
-      return session.encrypt(RAW_RSA, key.handle(), ByteBuffer.wrap(encoded));
+      return session.encrypt(RAW_RSA, key.handle(), wrap(encoded));
     } finally {
       Arrays.fill(encoded, (byte) 0);
     }
@@ -236,23 +262,20 @@ final class Ciphers {
         : (int) key.attributes().ulong(CKA_MODULUS_BITS).orElseThrow();
   }
 
-  private byte[] encryptGcm(MechanismRow row, AesGcm gcm, WorkingKey key, ByteBuffer plain) {
-    var session = hsm.session();
-    if (gcm.iv().length > 0) {
-      return session.encrypt(new Mechanism(row.token(), gcm), key.handle(), plain);
-    }
-    var iv = session.random(GCM_IV_LENGTH);
-    var ciphered =
-        session.encrypt(
-            new Mechanism(row.token(), new AesGcm(iv, gcm.aad(), gcm.tagBits())),
-            key.handle(),
-            plain);
-    var answer = Arrays.copyOf(iv, iv.length + ciphered.length);
-    System.arraycopy(ciphered, 0, answer, iv.length, ciphered.length);
-    return answer;
+  private ByteBuffer encryptGcm(
+      MechanismRow row, AesGcm gcm, WorkingKey key, ByteBuffer plain, CallMemory memory) {
+    boolean drawn = gcm.iv().length == 0;
+    var iv = drawn ? hsm.session().random(GCM_IV_LENGTH) : gcm.iv();
+    return encrypt(
+        new Mechanism(row.token(), new AesGcm(iv, gcm.aad(), gcm.tagBits())),
+        key,
+        plain,
+        drawn ? iv : NO_PREFIX,
+        memory);
   }
 
-  private byte[] decryptGcm(MechanismRow row, AesGcm gcm, WorkingKey key, ByteBuffer ciphered) {
+  private ByteBuffer decryptGcm(
+      MechanismRow row, AesGcm gcm, WorkingKey key, ByteBuffer ciphered, CallMemory memory) {
     var iv = gcm.iv();
     var rest = ciphered;
     if (iv.length == 0) {
@@ -263,13 +286,48 @@ final class Ciphers {
       rest = rest.slice();
     }
     requireAtLeast(rest, gcm.tagBits() / 8);
-    return decrypt(new Mechanism(row.token(), new AesGcm(iv, gcm.aad(), gcm.tagBits())), key, rest);
+    return decrypt(
+        new Mechanism(row.token(), new AesGcm(iv, gcm.aad(), gcm.tagBits())), key, rest, memory);
+  }
+
+  private static byte[] toArray(ByteBuffer result) {
+    var array = new byte[result.remaining()];
+    result.get(array);
+    return array;
+  }
+
+  /** The prefix and then the ciphertext, which the token writes to where it stays. */
+  private ByteBuffer encrypt(
+      Mechanism mechanism, WorkingKey key, ByteBuffer plain, byte[] prefix, CallMemory memory) {
+    if (plain.remaining() < CallMemory.WORTHWHILE) {
+      var ciphered = hsm.session().encrypt(mechanism, key.handle(), plain);
+      return prefix.length == 0
+          ? wrap(ciphered)
+          : ByteBuffer.allocate(prefix.length + ciphered.length).put(prefix).put(ciphered).flip();
+    }
+    var result = memory.take(prefix.length + plain.remaining() + MOST_ADDED).put(prefix);
+    int length = hsm.session().encrypt(mechanism, key.handle(), plain, result);
+    return result.position(0).limit(prefix.length + length);
+  }
+
+  private byte[] decrypt(Mechanism mechanism, WorkingKey key, ByteBuffer ciphered) {
+    return sayingNoMore(() -> hsm.session().decrypt(mechanism, key.handle(), ciphered));
+  }
+
+  private ByteBuffer decrypt(
+      Mechanism mechanism, WorkingKey key, ByteBuffer ciphered, CallMemory memory) {
+    if (ciphered.remaining() < CallMemory.WORTHWHILE) {
+      return wrap(decrypt(mechanism, key, ciphered));
+    }
+    var plain = memory.take(ciphered.remaining());
+    return plain.limit(
+        sayingNoMore(() -> hsm.session().decrypt(mechanism, key.handle(), ciphered, plain)));
   }
 
   /** Tokens disagree on how they say that padding or tag are wrong: one answer for all. */
-  private byte[] decrypt(Mechanism mechanism, WorkingKey key, ByteBuffer ciphered) {
+  private static <T> T sayingNoMore(Supplier<T> decryption) {
     try {
-      return hsm.session().decrypt(mechanism, key.handle(), ciphered);
+      return decryption.get();
     } catch (Pkcs11Exception e) {
       if (e.returnValue() == Ckr.CKR_GENERAL_ERROR
           || e.returnValue() == Ckr.CKR_ENCRYPTED_DATA_INVALID

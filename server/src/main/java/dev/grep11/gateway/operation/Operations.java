@@ -25,7 +25,6 @@ import dev.grep11.gateway.pkcs11.ServedBy;
 import dev.grep11.gateway.pkcs11.Template;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
@@ -162,25 +161,59 @@ public final class Operations {
     return ciphers.encrypt(by, mechanism, key, plain);
   }
 
+  /**
+   * The same.
+   *
+   * @param memory for a long result, which is valid until its end
+   */
+  public ByteBuffer encryptSingle(
+      Requester by, Mechanism mechanism, byte[] key, ByteBuffer plain, CallMemory memory) {
+    return ciphers.encrypt(by, mechanism, key, plain, memory);
+  }
+
   public byte[] decryptSingle(Requester by, Mechanism mechanism, byte[] key, ByteBuffer ciphered) {
     return ciphers.decrypt(by, mechanism, key, ciphered);
   }
 
-  /** Decrypts under one key and encrypts under another; the clear text is wiped. */
-  public byte[] reencryptSingle(
+  /**
+   * The same.
+   *
+   * @param memory for a long result, which is valid until its end
+   */
+  public ByteBuffer decryptSingle(
+      Requester by, Mechanism mechanism, byte[] key, ByteBuffer ciphered, CallMemory memory) {
+    return ciphers.decrypt(by, mechanism, key, ciphered, memory);
+  }
+
+  /**
+   * Decrypts under one key and encrypts under another; the clear text is wiped.
+   *
+   * @param memory for a long result, which is valid until its end
+   */
+  public ByteBuffer reencryptSingle(
       Requester by,
       Mechanism decryption,
       byte[] decryptionKey,
       Mechanism encryption,
       byte[] encryptionKey,
-      ByteBuffer ciphered) {
+      ByteBuffer ciphered,
+      CallMemory memory) {
     // The second half first: a key that cannot encrypt must not cost a decryption.
     catalog.require(encryption, CryptoFunction.ENCRYPT);
-    var plain = ciphers.decrypt(by, decryption, decryptionKey, ciphered);
-    try {
-      return ciphers.encrypt(by, encryption, encryptionKey, ByteBuffer.wrap(plain));
-    } finally {
-      Arrays.fill(plain, (byte) 0);
+    try (var clear = new CallMemory()) {
+      var plain = ciphers.decrypt(by, decryption, decryptionKey, ciphered, clear);
+      try {
+        return ciphers.encrypt(by, encryption, encryptionKey, plain.duplicate(), memory);
+      } finally {
+        wipe(plain);
+      }
+    }
+  }
+
+  /** A short text lies on the heap, where the end of the memory does not wipe it. */
+  private static void wipe(ByteBuffer text) {
+    for (int i = text.position(); i < text.limit(); i++) {
+      text.put(i, (byte) 0);
     }
   }
 

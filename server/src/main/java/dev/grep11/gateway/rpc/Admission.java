@@ -13,13 +13,13 @@ import dev.grep11.gateway.tls.Refusal;
 import io.grpc.Metadata;
 import io.grpc.ServerCall;
 import java.security.MessageDigest;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
-import java.util.stream.StreamSupport;
 
 /**
  * Decides on a call's headers whether its body is read at all: client certificate, token, instance,
@@ -110,10 +110,13 @@ final class Admission {
   }
 
   private static String token(Metadata headers) {
-    var values = headers.getAll(AUTHORIZATION);
+    var values = new ArrayList<String>(1);
+    var given = headers.getAll(AUTHORIZATION);
+    if (given != null) {
+      given.forEach(values::add);
+    }
     try {
-      return TokenVerifier.bearer(
-          values == null ? List.of() : StreamSupport.stream(values.spliterator(), false).toList());
+      return TokenVerifier.bearer(values);
     } catch (TokenRejectedException e) {
       throw RefusedException.badToken(e.reason(), String.valueOf(e.getMessage()));
     }

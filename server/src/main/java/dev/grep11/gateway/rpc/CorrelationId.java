@@ -2,6 +2,7 @@ package dev.grep11.gateway.rpc;
 
 import io.grpc.Metadata;
 import java.util.UUID;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.regex.Pattern;
 
 /** What ties a call, its answer, its audit event and its log lines together. */
@@ -12,10 +13,24 @@ final class CorrelationId {
   /** It goes into logs as it is: no separators, no control characters, no novels. */
   private static final Pattern SANE = Pattern.compile("[A-Za-z0-9._:-]{1,128}");
 
+  private static final long VERSION_BITS = 0xf000L;
+  private static final long VERSION_4 = 0x4000L;
+  private static final long VARIANT_BITS = 0xc000_0000_0000_0000L;
+  private static final long VARIANT_RFC = 0x8000_0000_0000_0000L;
+
   private CorrelationId() {}
 
   static String of(Metadata headers) {
     var given = headers.get(HEADER);
-    return given != null && SANE.matcher(given).matches() ? given : UUID.randomUUID().toString();
+    return given != null && SANE.matcher(given).matches() ? given : drawn();
+  }
+
+  /** In the form of a random UUID (RFC 9562, 5.4). It must be unique, and is no secret. */
+  private static String drawn() {
+    var random = ThreadLocalRandom.current();
+    return new UUID(
+            (random.nextLong() & ~VERSION_BITS) | VERSION_4,
+            (random.nextLong() & ~VARIANT_BITS) | VARIANT_RFC)
+        .toString();
   }
 }

@@ -23,7 +23,6 @@ import static dev.grep11.gateway.rpc.Codec.required;
 import static dev.grep11.gateway.rpc.Codec.template;
 import static dev.grep11.gateway.rpc.Codec.types;
 
-import com.google.protobuf.ByteString;
 import dev.grep11.gateway.iam.Actions;
 import dev.grep11.gateway.key.BlobDigest;
 import dev.grep11.gateway.operation.Operations;
@@ -32,9 +31,12 @@ import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.proto.CryptoGrpc;
+import dev.grep11.proto.DecryptSingleRequest;
 import dev.grep11.proto.DecryptSingleResponse;
 import dev.grep11.proto.DeriveKeyResponse;
+import dev.grep11.proto.DigestSingleRequest;
 import dev.grep11.proto.DigestSingleResponse;
+import dev.grep11.proto.EncryptSingleRequest;
 import dev.grep11.proto.EncryptSingleResponse;
 import dev.grep11.proto.GenerateKeyPairResponse;
 import dev.grep11.proto.GenerateKeyResponse;
@@ -50,11 +52,14 @@ import dev.grep11.proto.ReencryptSingleRequest;
 import dev.grep11.proto.ReencryptSingleResponse;
 import dev.grep11.proto.RewrapKeyBlobResponse;
 import dev.grep11.proto.SetAttributeValueResponse;
+import dev.grep11.proto.SignSingleRequest;
 import dev.grep11.proto.SignSingleResponse;
 import dev.grep11.proto.UnwrapKeyResponse;
+import dev.grep11.proto.VerifySingleRequest;
 import dev.grep11.proto.VerifySingleResponse;
 import dev.grep11.proto.WrapKeyResponse;
 import io.grpc.ServerServiceDefinition;
+import java.nio.ByteBuffer;
 import java.util.HashSet;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -79,82 +84,78 @@ final class CryptoService {
                 .setRnd(bytes(operations.generateRandom(r.getLen())))
                 .build());
 
-    routes.unary(
+    routes.taking(
         CryptoGrpc.getDigestSingleMethod(),
-        r -> load(DIGEST, r.hasMech(), r.getMech(), NO_KEY, r.getData()),
-        (_, r) ->
+        DigestSingleRequest.DATA_FIELD_NUMBER,
+        (r, data) -> load(DIGEST, r.hasMech(), r.getMech(), NO_KEY, data.remaining()),
+        (_, r, data) ->
             DigestSingleResponse.newBuilder()
                 .setDigest(
-                    bytes(
-                        operations.digestSingle(
-                            mechanism(r.hasMech(), r.getMech()),
-                            r.getData().asReadOnlyByteBuffer())))
+                    bytes(operations.digestSingle(mechanism(r.hasMech(), r.getMech()), data)))
                 .build());
 
-    routes.unary(
+    routes.transforming(
         CryptoGrpc.getEncryptSingleMethod(),
-        r ->
+        EncryptSingleRequest.PLAIN_FIELD_NUMBER,
+        EncryptSingleResponse.CIPHERED_FIELD_NUMBER,
+        (r, data) ->
             load(
                 ENCRYPT,
                 r.hasMech(),
                 r.getMech(),
                 key("Key", r.getKeyBytes(), r.getKey()),
-                r.getPlain()),
-        (by, r) ->
-            EncryptSingleResponse.newBuilder()
-                .setCiphered(
-                    bytes(
-                        operations.encryptSingle(
-                            by,
-                            mechanism(r.hasMech(), r.getMech()),
-                            requiredKey("Key", key("Key", r.getKeyBytes(), r.getKey())),
-                            r.getPlain().asReadOnlyByteBuffer())))
-                .build());
-    routes.unary(
+                data.remaining()),
+        (by, r, data, memory) ->
+            operations.encryptSingle(
+                by,
+                mechanism(r.hasMech(), r.getMech()),
+                requiredKey("Key", key("Key", r.getKeyBytes(), r.getKey())),
+                data,
+                memory));
+    routes.transforming(
         CryptoGrpc.getDecryptSingleMethod(),
-        r ->
+        DecryptSingleRequest.CIPHERED_FIELD_NUMBER,
+        DecryptSingleResponse.PLAIN_FIELD_NUMBER,
+        (r, data) ->
             load(
                 DECRYPT,
                 r.hasMech(),
                 r.getMech(),
                 key("Key", r.getKeyBytes(), r.getKey()),
-                r.getCiphered()),
-        (by, r) ->
-            DecryptSingleResponse.newBuilder()
-                .setPlain(
-                    bytes(
-                        operations.decryptSingle(
-                            by,
-                            mechanism(r.hasMech(), r.getMech()),
-                            requiredKey("Key", key("Key", r.getKeyBytes(), r.getKey())),
-                            r.getCiphered().asReadOnlyByteBuffer())))
-                .build());
-    routes.unary(
+                data.remaining()),
+        (by, r, data, memory) ->
+            operations.decryptSingle(
+                by,
+                mechanism(r.hasMech(), r.getMech()),
+                requiredKey("Key", key("Key", r.getKeyBytes(), r.getKey())),
+                data,
+                memory));
+    routes.transforming(
         CryptoGrpc.getReencryptSingleMethod(),
+        ReencryptSingleRequest.CIPHERED_FIELD_NUMBER,
+        ReencryptSingleResponse.RECIPHERED_FIELD_NUMBER,
         CryptoService::reencryption,
-        (by, r) ->
-            ReencryptSingleResponse.newBuilder()
-                .setReciphered(
-                    bytes(
-                        operations.reencryptSingle(
-                            by,
-                            mechanism(r.hasDecMech(), r.getDecMech()),
-                            requiredKey("DecKey", key("DecKey", r.getDecKeyBytes(), r.getDecKey())),
-                            mechanism(r.hasEncMech(), r.getEncMech()),
-                            requiredKey("EncKey", key("EncKey", r.getEncKeyBytes(), r.getEncKey())),
-                            r.getCiphered().asReadOnlyByteBuffer())))
-                .build());
+        (by, r, data, memory) ->
+            operations.reencryptSingle(
+                by,
+                mechanism(r.hasDecMech(), r.getDecMech()),
+                requiredKey("DecKey", key("DecKey", r.getDecKeyBytes(), r.getDecKey())),
+                mechanism(r.hasEncMech(), r.getEncMech()),
+                requiredKey("EncKey", key("EncKey", r.getEncKeyBytes(), r.getEncKey())),
+                data,
+                memory));
 
-    routes.unary(
+    routes.taking(
         CryptoGrpc.getSignSingleMethod(),
-        r ->
+        SignSingleRequest.DATA_FIELD_NUMBER,
+        (r, data) ->
             load(
                 SIGN,
                 r.hasMech(),
                 r.getMech(),
                 key("PrivKey", r.getPrivKeyBytes(), r.getPrivKey()),
-                r.getData()),
-        (by, r) ->
+                data.remaining()),
+        (by, r, data) ->
             SignSingleResponse.newBuilder()
                 .setSignature(
                     bytes(
@@ -165,30 +166,31 @@ final class CryptoService {
                                 r.getMech(),
                                 "PrivKey",
                                 key("PrivKey", r.getPrivKeyBytes(), r.getPrivKey())),
-                            r.getData().asReadOnlyByteBuffer())))
+                            data)))
                 .build());
-    routes.unary(
+    routes.taking(
         CryptoGrpc.getVerifySingleMethod(),
-        r ->
+        VerifySingleRequest.DATA_FIELD_NUMBER,
+        (r, data) ->
             load(
                 VERIFY,
                 r.hasMech(),
                 r.getMech(),
                 key("PubKey", r.getPubKeyBytes(), r.getPubKey()),
-                r.getData()),
-        (by, r) -> {
+                data.remaining()),
+        (by, r, data) -> {
           operations.verifySingle(
               by,
               mechanism(r.hasMech(), r.getMech()),
               requiredKey("PubKey", key("PubKey", r.getPubKeyBytes(), r.getPubKey())),
-              r.getData().asReadOnlyByteBuffer(),
+              data,
               r.getSignature().toByteArray());
           return VerifySingleResponse.getDefaultInstance();
         });
 
     routes.unary(
         CryptoGrpc.getGenerateKeyMethod(),
-        r -> load(GENERATE, r.hasMech(), r.getMech(), NO_KEY, ByteString.EMPTY),
+        r -> load(GENERATE, r.hasMech(), r.getMech(), NO_KEY, 0),
         (by, r) -> {
           var made =
               operations.generateKey(
@@ -201,7 +203,7 @@ final class CryptoService {
         });
     routes.unary(
         CryptoGrpc.getGenerateKeyPairMethod(),
-        r -> load(GENERATE_KEY_PAIR, r.hasMech(), r.getMech(), NO_KEY, ByteString.EMPTY),
+        r -> load(GENERATE_KEY_PAIR, r.hasMech(), r.getMech(), NO_KEY, 0),
         (by, r) -> {
           var made =
               operations.generateKeyPair(
@@ -218,13 +220,7 @@ final class CryptoService {
         });
     routes.unary(
         CryptoGrpc.getWrapKeyMethod(),
-        r ->
-            load(
-                WRAP,
-                r.hasMech(),
-                r.getMech(),
-                key("KeK", r.getKeKBytes(), r.getKeK()),
-                ByteString.EMPTY),
+        r -> load(WRAP, r.hasMech(), r.getMech(), key("KeK", r.getKeKBytes(), r.getKeK()), 0),
         (by, r) ->
             WrapKeyResponse.newBuilder()
                 .setWrapped(
@@ -247,7 +243,7 @@ final class CryptoService {
                 r.hasMech(),
                 r.getMech(),
                 key("KeK", r.getKeKBytes(), r.getKeK()),
-                r.getWrapped()),
+                r.getWrapped().size()),
         (by, r) -> {
           var kek = key("KeK", r.getKeKBytes(), r.getKeK());
           // The import of a public key has no key-encrypting key; samples send one all the same.
@@ -274,7 +270,7 @@ final class CryptoService {
                 r.hasMech(),
                 r.getMech(),
                 key("BaseKey", r.getBaseKeyBytes(), r.getBaseKey()),
-                r.getData()),
+                r.getData().size()),
         (by, r) -> {
           var made =
               operations.deriveKey(
@@ -392,24 +388,24 @@ final class CryptoService {
       boolean present,
       Mechanism mechanism,
       byte[] key,
-      ByteString payload) {
+      int payloadLength) {
     return new Workload(
         Optional.of(function),
         present ? OptionalLong.of(mechanism.getMechanism()) : OptionalLong.empty(),
         BlobDigest.of(key),
-        payload.size(),
+        payloadLength,
         false);
   }
 
   /**
    * Two keys, of which either may have to be unwrapped: never cheap, whatever the mechanisms are.
    */
-  static Workload reencryption(ReencryptSingleRequest r) {
+  static Workload reencryption(ReencryptSingleRequest r, ByteBuffer data) {
     return new Workload(
         Optional.empty(),
         r.hasDecMech() ? OptionalLong.of(r.getDecMech().getMechanism()) : OptionalLong.empty(),
         Optional.empty(),
-        r.getCiphered().size(),
+        data.remaining(),
         false);
   }
 

@@ -18,6 +18,9 @@ final class InstanceSelection {
   private static final Pattern UUID_FORM =
       Pattern.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", Pattern.CASE_INSENSITIVE);
 
+  private static final int UUID_LENGTH = 36;
+  private static final String SERVICE = ".ep11.";
+
   private final Optional<UUID> ofListener;
 
   InstanceSelection(Optional<UUID> ofListener) {
@@ -46,7 +49,7 @@ final class InstanceSelection {
   }
 
   private static Optional<UUID> ofHost(@Nullable String host) {
-    if (host == null) {
+    if (host == null || !host.regionMatches(true, UUID_LENGTH, SERVICE, 0, SERVICE.length())) {
       return Optional.empty();
     }
     var matcher = HOST.matcher(host.toLowerCase(Locale.ROOT));

@@ -52,7 +52,7 @@ final class PartedRoutes {
   static void bind(Routes routes, PartedOperations parts) {
     routes.unary(
         CryptoGrpc.getDigestInitMethod(),
-        r -> load(DIGEST, r.hasMech(), r.getMech(), NO_KEY, ByteString.EMPTY),
+        r -> load(DIGEST, r.hasMech(), r.getMech(), NO_KEY, 0),
         (by, r) ->
             DigestInitResponse.newBuilder()
                 .setState(
@@ -97,13 +97,7 @@ final class PartedRoutes {
                 .build());
     routes.unary(
         CryptoGrpc.getEncryptInitMethod(),
-        r ->
-            load(
-                ENCRYPT,
-                r.hasMech(),
-                r.getMech(),
-                key("Key", r.getKeyBytes(), r.getKey()),
-                ByteString.EMPTY),
+        r -> load(ENCRYPT, r.hasMech(), r.getMech(), key("Key", r.getKeyBytes(), r.getKey()), 0),
         (by, r) ->
             EncryptInitResponse.newBuilder()
                 .setState(
@@ -144,13 +138,7 @@ final class PartedRoutes {
                 .build());
     routes.unary(
         CryptoGrpc.getDecryptInitMethod(),
-        r ->
-            load(
-                DECRYPT,
-                r.hasMech(),
-                r.getMech(),
-                key("Key", r.getKeyBytes(), r.getKey()),
-                ByteString.EMPTY),
+        r -> load(DECRYPT, r.hasMech(), r.getMech(), key("Key", r.getKeyBytes(), r.getKey()), 0),
         (by, r) ->
             DecryptInitResponse.newBuilder()
                 .setState(
@@ -201,7 +189,7 @@ final class PartedRoutes {
                 r.hasMech(),
                 r.getMech(),
                 key("PrivKey", r.getPrivKeyBytes(), r.getPrivKey()),
-                ByteString.EMPTY),
+                0),
         (by, r) ->
             SignInitResponse.newBuilder()
                 .setState(
@@ -246,7 +234,7 @@ final class PartedRoutes {
                 r.hasMech(),
                 r.getMech(),
                 key("PubKey", r.getPubKeyBytes(), r.getPubKey()),
-                ByteString.EMPTY),
+                0),
         (by, r) ->
             VerifyInitResponse.newBuilder()
                 .setState(

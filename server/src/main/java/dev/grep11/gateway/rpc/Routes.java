@@ -2,11 +2,13 @@ package dev.grep11.gateway.rpc;
 
 import com.google.protobuf.Message;
 import dev.grep11.gateway.iam.Actions;
+import dev.grep11.gateway.operation.CallMemory;
 import dev.grep11.gateway.operation.Requester;
 import dev.grep11.gateway.operation.Workload;
 import io.grpc.MethodDescriptor;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.ServiceDescriptor;
+import java.nio.ByteBuffer;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
@@ -55,26 +57,88 @@ final class Routes {
     return bind(
         method,
         Parsed::marshaller,
-        workload,
+        method.getResponseMarshaller(),
+        (message, _) -> workload.apply(message),
         (context, message) -> work.apply(context.requester(), message));
+  }
+
+  /** Work on a payload. */
+  @FunctionalInterface
+  interface PayloadWork<Q, P> {
+    P apply(Requester by, Q message, ByteBuffer payload);
+  }
+
+  /**
+   * Binds an rpc that works on a payload, which may lie outside the heap and beside the message.
+   *
+   * @param payload number of its field in the request
+   */
+  <Q extends Message, P> Routes taking(
+      MethodDescriptor<Q, P> method,
+      int payload,
+      BiFunction<Q, ByteBuffer, Workload> workload,
+      PayloadWork<Q, P> work) {
+    return bind(
+        method,
+        prototype -> Parsed.marshaller(prototype, payload),
+        method.getResponseMarshaller(),
+        workload,
+        (context, message) -> work.apply(context.requester(), message, context.payload()));
+  }
+
+  /** Work on a payload whose result is as long, and may lie in the memory of the call. */
+  @FunctionalInterface
+  interface PayloadTransformation<Q> {
+    ByteBuffer apply(Requester by, Q message, ByteBuffer payload, CallMemory memory);
+  }
+
+  /**
+   * As {@link #taking}, for an rpc that answers with a payload and nothing else.
+   *
+   * @param result number of its field in the response
+   */
+  <Q extends Message> Routes transforming(
+      MethodDescriptor<Q, ?> method,
+      int payload,
+      int result,
+      BiFunction<Q, ByteBuffer, Workload> workload,
+      PayloadTransformation<Q> work) {
+    return bind(
+        method,
+        prototype -> Parsed.marshaller(prototype, payload),
+        LongResult.marshaller(result),
+        workload,
+        (context, message) ->
+            work.apply(context.requester(), message, context.payload(), context.memory()));
   }
 
   /** Binds an rpc that touches no key, and whose work wants to know more of the call. */
   <Q extends Message, P> Routes administrative(
       MethodDescriptor<Q, P> method, BiFunction<CallContext, Q, P> work) {
-    return bind(method, Parsed::marshaller, _ -> Workload.INFORMATION, work);
+    return bind(
+        method,
+        Parsed::marshaller,
+        method.getResponseMarshaller(),
+        (_, _) -> Workload.INFORMATION,
+        work);
   }
 
   /** As {@link #administrative}, for a request that counts only in its one encoding. */
   <Q extends Message, P> Routes administrativeExactly(
       MethodDescriptor<Q, P> method, BiFunction<CallContext, Q, P> work) {
-    return bind(method, Parsed::exactMarshaller, _ -> Workload.INFORMATION, work);
+    return bind(
+        method,
+        Parsed::exactMarshaller,
+        method.getResponseMarshaller(),
+        (_, _) -> Workload.INFORMATION,
+        work);
   }
 
   private <Q extends Message, P> Routes bind(
-      MethodDescriptor<Q, P> method,
+      MethodDescriptor<Q, ?> method,
       Function<Q, MethodDescriptor.Marshaller<Parsed<Q>>> requestMarshaller,
-      Function<Q, Workload> workload,
+      MethodDescriptor.Marshaller<P> responseMarshaller,
+      BiFunction<Q, ByteBuffer, Workload> workload,
       BiFunction<CallContext, Q, P> work) {
     var name = method.getBareMethodName();
     if (name == null
@@ -87,9 +151,7 @@ final class Routes {
     var route =
         new Route<>(
             name, prototype.getDescriptorForType().getName(), actions.apply(name), workload, work);
-    var parsed =
-        method.toBuilder(requestMarshaller.apply(prototype), method.getResponseMarshaller())
-            .build();
+    var parsed = method.toBuilder(requestMarshaller.apply(prototype), responseMarshaller).build();
     var earlier =
         bindings.put(
             name,

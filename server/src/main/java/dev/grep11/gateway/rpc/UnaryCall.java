@@ -117,60 +117,86 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   public void onMessage(Parsed<Q> message) {
     if (request != null) {
       fail(new Pkcs11Exception(CKR_ARGUMENTS_BAD, "more than one message"));
+      drop();
     }
     request = message;
+  }
+
+  /** Of a request that no work begins with. */
+  private void drop() {
+    var unused = request;
+    request = null;
+    if (unused != null) {
+      unused.close();
+    }
   }
 
   @Override
   public void onHalfClose() {
     var received = request;
+    var message = received == null ? null : received.message();
     var who = admitted;
-    // Messages are kept no longer than the work needs them.
-    request = null;
     if (answered.get()) {
+      drop();
       return;
     }
-    if (received == null || received.message() == null || who == null) {
+    if (received == null || message == null || who == null) {
       fail(new Pkcs11Exception(CKR_IBM_GREP11_CANNOT_UNMARSHAL, "not a " + route.requestType()));
+      drop();
       return;
     }
+    CompletableFuture<P> result;
     try {
-      dispatch(received.message(), who);
+      result = dispatch(received, message, who);
     } catch (RuntimeException e) {
       fail(e);
+      drop();
+      return;
     }
+    // Messages are kept no longer than the work needs them: a future that fails or is never begun
+    // ends here too, and so does that of a call that was cancelled meanwhile.
+    request = null;
+    var _ =
+        result.whenComplete((answer, failure) -> {
+          try (received) {
+            if (answer == null) {
+              fail(failure);
+            } else {
+              succeed(answer);
+            }
+          }
+        });
   }
 
-  private void dispatch(Q message, Admitted who) {
+  private CompletableFuture<P> dispatch(Parsed<Q> received, Q message, Admitted who) {
     if (!services.audit().mayProceed()) {
       throw unrecorded();
     }
-    var load = route.workload().apply(message);
+    var load = route.workload().apply(message, received.payload());
     workload = load;
-    CompletableFuture<P> result =
-        services
-            .dispatcher()
-            .submit(
-                who.requester(),
-                load,
-                System.nanoTime() + remainingNanos(),
-                () -> {
-                  if (answered.get() || (deadline != null && deadline.isExpired())) {
-                    throw new TimeoutException();
-                  }
-                  services.admission().confirm(who);
-                  return route
-                      .work()
-                      .apply(new CallContext(who, correlationId, remote(), userAgent), message);
-                });
-    var _ =
-        result.whenComplete((answer, failure) -> {
-          if (answer == null) {
-            fail(failure);
-          } else {
-            succeed(answer);
-          }
-        });
+    return services
+        .dispatcher()
+        .submit(
+            who.requester(),
+            load,
+            System.nanoTime() + remainingNanos(),
+            () -> {
+              if (answered.get() || (deadline != null && deadline.isExpired())) {
+                throw new TimeoutException();
+              }
+              services.admission().confirm(who);
+              return route
+                  .work()
+                  .apply(
+                      new CallContext(
+                          who,
+                          correlationId,
+                          remote(),
+                          userAgent,
+                          received.payload(),
+                          received.memory()),
+                      message);
+            });
   }
 
   private long remainingNanos() {
@@ -180,7 +206,13 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   }
 
   @Override
+  public void onComplete() {
+    drop();
+  }
+
+  @Override
   public void onCancel() {
+    drop();
     // The client is gone; work that has begun ends by itself and its result is dropped.
     if (answered.compareAndSet(false, true)) {
       try {

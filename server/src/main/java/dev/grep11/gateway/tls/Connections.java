@@ -16,6 +16,7 @@ import io.netty.channel.epoll.EpollServerSocketChannel;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.handler.ssl.SslHandler;
+import io.netty.util.concurrent.FastThreadLocalThread;
 import java.net.SocketAddress;
 import java.security.cert.X509Certificate;
 import java.util.ArrayList;
@@ -25,7 +26,9 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import javax.net.ssl.ExtendedSSLSession;
 import javax.net.ssl.SNIHostName;
@@ -58,16 +61,25 @@ public final class Connections extends ServerTransportFilter implements AutoClos
    */
   public Connections(int threads, Consumer<FailedHandshake> onFailure) {
     this.onFailure = onFailure;
-    var named = Thread.ofPlatform().daemon();
-    acceptors = new MultiThreadIoEventLoopGroup(1, named.name("accept-", 0).factory(), handlers());
+    acceptors = new MultiThreadIoEventLoopGroup(1, threads("accept-"), handlers());
     eventLoops =
-        new MultiThreadIoEventLoopGroup(threads, named.name("loop-", 0).factory(), handlers()) {
+        new MultiThreadIoEventLoopGroup(threads, threads("loop-"), handlers()) {
           @Override
           public ChannelFuture register(Channel channel) {
             remember(channel);
             return super.register(channel).addListener(_ -> watchHandshake(channel));
           }
         };
+  }
+
+  /** Of the kind to which Netty gives its pools of buffers without a search for them. */
+  private static ThreadFactory threads(String prefix) {
+    var number = new AtomicInteger();
+    return task -> {
+      var thread = new FastThreadLocalThread(task, prefix + number.getAndIncrement());
+      thread.setDaemon(true);
+      return thread;
+    };
   }
 
   private static IoHandlerFactory handlers() {

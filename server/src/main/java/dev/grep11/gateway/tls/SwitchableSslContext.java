@@ -11,6 +11,10 @@ import javax.net.ssl.SSLSessionContext;
 /**
  * Every new handshake uses the context that is current when its connection arrives; open
  * connections go on with theirs. Safe for use by several threads.
+ *
+ * <p>Engines are those that Netty makes for handlers of its own: they open all the records that one
+ * read brought, where an engine for strangers, which grpc asks for, opens one and builds its result
+ * as the JDK wants it.
  */
 final class SwitchableSslContext extends SslContext {
   private final AtomicReference<SslContext> current;
@@ -45,12 +49,12 @@ final class SwitchableSslContext extends SslContext {
 
   @Override
   public SSLEngine newEngine(ByteBufAllocator allocator) {
-    return now().newEngine(allocator);
+    return now().newHandler(allocator).engine();
   }
 
   @Override
   public SSLEngine newEngine(ByteBufAllocator allocator, String peerHost, int peerPort) {
-    return now().newEngine(allocator, peerHost, peerPort);
+    return now().newHandler(allocator, peerHost, peerPort).engine();
   }
 
   @Override

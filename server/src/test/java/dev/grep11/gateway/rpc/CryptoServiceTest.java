@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.proto.Mechanism;
 import dev.grep11.proto.ReencryptSingleRequest;
+import java.nio.ByteBuffer;
 import org.junit.jupiter.api.Test;
 
 class CryptoServiceTest {
@@ -16,7 +17,7 @@ class CryptoServiceTest {
         ReencryptSingleRequest.newBuilder()
             .setDecMech(Mechanism.newBuilder().setMechanism(Ckm.CKM_AES_CBC))
             .build();
-    var workload = CryptoService.reencryption(request);
+    var workload = CryptoService.reencryption(request, ByteBuffer.allocate(16));
     assertThat(workload.function()).isEmpty();
     assertThat(workload.mechanism()).hasValue(Ckm.CKM_AES_CBC);
   }

@@ -1,0 +1,57 @@
+package dev.grep11.gateway.hsm;
+
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Pooled memory outside the Java heap, for data on its way to or from the token. It is wiped and
+ * given back by {@link #close}, after which no view of it may be used: unlike those of a {@link
+ * SecretBuffer} they do not notice, because the memory lives on and serves another call.
+ */
+public final class LentBuffer implements AutoCloseable {
+  private static final AtomicLong LENT = new AtomicLong();
+
+  private final long size;
+  private final ByteBuffer bytes;
+  private @Nullable MemorySegment memory;
+
+  private LentBuffer(MemorySegment memory, int size) {
+    this.memory = memory;
+    this.size = size;
+    this.bytes = memory.asSlice(0, size).asByteBuffer();
+  }
+
+  /** So many zero bytes. */
+  public static LentBuffer of(int size) {
+    var lent = new LentBuffer(NativeBuffers.borrow(Math.max(1, size)), size);
+    LENT.addAndGet(size);
+    return lent;
+  }
+
+  /** Bytes that are lent out now in this process, for tests and metrics. */
+  public static long lent() {
+    return LENT.get();
+  }
+
+  /** The bytes, direct and writable; always the same view. */
+  public ByteBuffer bytes() {
+    return bytes;
+  }
+
+  @Override
+  public void close() {
+    var mine = memory;
+    if (mine != null) {
+      memory = null;
+      LENT.addAndGet(-size);
+      NativeBuffers.giveBack(mine, Math.max(1, size));
+    }
+  }
+
+  @Override
+  public String toString() {
+    return "LentBuffer[" + size + "]";
+  }
+}
