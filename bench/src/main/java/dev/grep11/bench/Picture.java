@@ -102,8 +102,8 @@ final class Picture {
       all.addAll(points(operation, peer));
     }
     double most = all.stream().mapToDouble(line -> line.number("rate")).max().orElse(1);
-    double unit = Math.pow(10, Math.floor(Math.log10(Math.max(most, 1))));
-    double end = Math.ceil(most / unit * 2) / 2 * unit;
+    double step = step(most / 4);
+    double end = Math.ceil(most / step) * step;
     double low = all.stream().mapToDouble(line -> line.number("p50_us")).min().orElse(1);
     double high = all.stream().mapToDouble(line -> line.number("p99_us")).max().orElse(10);
     int first = (int) Math.floor(Math.log10(Math.max(low, 1)));
@@ -119,8 +119,7 @@ final class Picture {
           "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>%n",
           x + LEFT - 6, at + 4, duration(decade));
     }
-    for (int tick = 0; tick <= 4; tick++) {
-      double rate = end * tick / 4;
+    for (double rate = 0; rate <= end; rate += step) {
       out.format(
           "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%,.0f</text>%n",
           axes.x(rate), y + HEIGHT - BOTTOM + 16, rate);
@@ -163,6 +162,13 @@ final class Picture {
             x + 4, y + 11, colour, point.text("inflight"));
       }
     }
+  }
+
+  /** The next of 1, 2, 5, 10, 20, ... */
+  private static double step(double atLeast) {
+    double unit = Math.pow(10, Math.floor(Math.log10(Math.max(atLeast, 1))));
+    double units = atLeast / unit;
+    return unit * (units <= 1 ? 1 : units <= 2 ? 2 : units <= 5 ? 5 : 10);
   }
 
   private static String duration(int decade) {
