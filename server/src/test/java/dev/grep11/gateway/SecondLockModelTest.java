@@ -54,6 +54,7 @@ class SecondLockModelTest {
    * machine kept from the store for as long as its lease refuses until it was there again.
    */
   private static final Duration ACCEPTED_WITHIN = Duration.ofSeconds(30);
+
   private static final int CAS = 3;
 
   /** A client without a certificate; the others are those of the CA of their number. */
@@ -418,7 +419,10 @@ class SecondLockModelTest {
           "client %d, %s connection, registered %s"
               .formatted(client, anew ? "new" : "kept", registered);
       if (expected) {
-        await(what).atMost(ACCEPTED_WITHIN).pollInterval(Duration.ofMillis(20)).until(() -> calls(channel));
+        await(what)
+            .atMost(ACCEPTED_WITHIN)
+            .pollInterval(Duration.ofMillis(20))
+            .until(() -> calls(channel));
       } else {
         assertThat(calls(channel)).as(what).isFalse();
         assertThat(running.calls.generated()).as("keys made: " + what).isEqualTo(before);

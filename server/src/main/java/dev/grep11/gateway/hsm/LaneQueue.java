@@ -13,8 +13,14 @@ import org.jspecify.annotations.Nullable;
 /**
  * Work waiting for the threads of one lane. Callers take turns: each has a queue of its own, and
  * the queues are served round robin, so a caller that floods waits behind itself only.
+ *
+ * <p>Work that would wait beyond its deadline, by how long work took of late, is refused at once:
+ * what is let in is done, and nobody waits for a refusal.
  */
 final class LaneQueue {
+  /** One part in so many of what is known is what was learnt last. */
+  private static final int MEMORY = 16;
+
   private final String name;
   private final LaneSettings settings;
   private final ReentrantLock lock = new ReentrantLock();
@@ -22,6 +28,7 @@ final class LaneQueue {
   private final Map<String, Caller> callers = new HashMap<>();
   private final ArrayDeque<Caller> turns = new ArrayDeque<>();
   private int queued;
+  private long usualNanos;
   private boolean closed;
 
   /** Queued and running work of one caller; forgotten when it has neither. */
@@ -77,6 +84,10 @@ final class LaneQueue {
       if (caller != null && caller.waiting.size() + caller.running >= settings.perCaller()) {
         return refused(future, "too much work of this caller in the " + name + " lane");
       }
+      if (deadlineNanos - System.nanoTime()
+          < waitNanos(caller == null ? 0 : caller.waiting.size())) {
+        return refused(future, "it would not begin before its deadline in the " + name + " lane");
+      }
       if (caller == null) {
         caller = new Caller(callerName);
         callers.put(callerName, caller);
@@ -93,6 +104,17 @@ final class LaneQueue {
     return future;
   }
 
+  /**
+   * How long work waits that comes now: every other caller has a turn before each of the caller's
+   * own.
+   *
+   * @param own work of its caller that waits
+   */
+  private long waitNanos(int own) {
+    long before = Math.min(queued, (own + 1L) * turns.size());
+    return before * usualNanos / settings.threads();
+  }
+
   private static <T> CompletableFuture<T> refused(CompletableFuture<T> future, String why) {
     future.completeExceptionally(new OverloadedException(why));
     return future;
@@ -102,10 +124,12 @@ final class LaneQueue {
   void serve() {
     Task<?> task;
     while ((task = take()) != null) {
+      long begin = System.nanoTime();
       var answer = task.run();
+      long took = System.nanoTime() - begin;
       // First the place, then the answer: a caller who works one call after the other would be
       // refused for the one that he has the answer of.
-      done(task.caller());
+      done(task.caller(), took);
       answer.run();
     }
   }
@@ -132,9 +156,10 @@ final class LaneQueue {
     }
   }
 
-  private void done(Caller caller) {
+  private void done(Caller caller, long took) {
     lock.lock();
     try {
+      usualNanos += (took - usualNanos) / MEMORY;
       caller.running--;
       if (caller.running == 0 && caller.waiting.isEmpty()) {
         callers.remove(caller.name);

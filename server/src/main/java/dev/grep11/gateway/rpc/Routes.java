@@ -20,7 +20,15 @@ final class Routes {
 
   /** What every call passes through. */
   record Services(
-      Admission admission, Dispatcher dispatcher, CallAudit audit, FailureAnswers failures) {
+      Admission admission,
+      Dispatcher dispatcher,
+      CallAudit audit,
+      FailureAnswers failures,
+      RefusalPace refusals) {
+    Services(Admission admission, Dispatcher dispatcher, CallAudit audit, FailureAnswers failures) {
+      this(admission, dispatcher, audit, failures, new RefusalPace(System.nanoTime()));
+    }
+
     /** Of the crypto service. */
     Services(Admission admission, Dispatcher dispatcher, CallAudit audit) {
       this(admission, dispatcher, audit, Failures::of);

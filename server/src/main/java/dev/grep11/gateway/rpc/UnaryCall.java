@@ -24,7 +24,6 @@ import java.time.Duration;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -38,13 +37,6 @@ import org.jspecify.annotations.Nullable;
 final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   private static final Metadata.Key<String> USER_AGENT =
       Metadata.Key.of("user-agent", Metadata.ASCII_STRING_MARSHALLER);
-
-  /**
-   * A client that asks again at once after an overload would keep an event loop busy with refusals;
-   * waiting here, it is held by its own limit on concurrent calls.
-   */
-  private static final Executor LATER =
-      CompletableFuture.delayedExecutor(250, TimeUnit.MILLISECONDS);
 
   /** Nobody waits longer than this for an answer, whatever the client says. */
   private static final Duration LONGEST = Duration.ofMinutes(10);
@@ -258,7 +250,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
       }
       // Not where bytes on their way in were too many: these are given back at once.
       if (failure.status().getCode() == Status.Code.RESOURCE_EXHAUSTED && workload != null) {
-        LATER.execute(() -> send(failure));
+        services.refusals().answer(() -> send(failure));
       } else {
         send(failure);
       }

@@ -112,6 +112,41 @@ class LaneQueueTest {
   }
 
   @Test
+  void refusesAtOnceWhatWouldWaitBeyondItsDeadlineAndLearnsWhatWorkTakes() throws Exception {
+    gate.countDown();
+    for (int i = 0; i < 5; i++) {
+      queue.submit("slow", inSeconds(10), () -> sleep(100)).get(10, SECONDS);
+    }
+    // By now it knows of some 25 ms.
+    var inHand = new CountDownLatch(1);
+    var release = new CountDownLatch(1);
+    queue.submit(
+        "slow",
+        inSeconds(10),
+        () -> {
+          inHand.countDown();
+          return release.await(10, SECONDS);
+        });
+    assertThat(inHand.await(10, SECONDS)).isTrue();
+    submit("slow", "1");
+    submit("slow", "2");
+
+    assertOverloaded(
+        queue.submit("hasty", System.nanoTime() + 1_000_000, () -> done.add("hasty")),
+        "would not begin before its deadline");
+    var patient = submit("patient", "patient");
+    assertThat(patient).isNotDone();
+    release.countDown();
+    patient.get(10, SECONDS);
+    assertThat(done).doesNotContain("hasty");
+  }
+
+  private static boolean sleep(long millis) throws InterruptedException {
+    Thread.sleep(millis);
+    return true;
+  }
+
+  @Test
   void survivesWorkThatThrows() throws Exception {
     var failing =
         queue.submit(
