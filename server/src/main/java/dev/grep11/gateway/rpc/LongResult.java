@@ -77,6 +77,8 @@ final class LongResult extends InputStream implements KnownLength, Drainable {
         bytes.get(passage, 0, n);
         target.write(passage, 0, n);
       }
+      // It may be clear text, and unlike the memory of the call nobody wipes it.
+      Arrays.fill(passage, (byte) 0);
     }
     return length;
   }
