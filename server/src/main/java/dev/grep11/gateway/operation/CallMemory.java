@@ -23,20 +23,14 @@ public final class CallMemory implements AutoCloseable {
     return buffer.bytes();
   }
 
-  /** Ends the loan of what {@link #take} gave. */
-  public void giveBack(ByteBuffer taken) {
-    lent.removeIf(buffer -> {
-      boolean found = buffer.bytes() == taken;
-      if (found) {
-        buffer.close();
-      }
-      return found;
-    });
+  /** Wipes and gives back all that was taken; more may be taken afterwards. */
+  public void clear() {
+    lent.forEach(LentBuffer::close);
+    lent.clear();
   }
 
   @Override
   public void close() {
-    lent.forEach(LentBuffer::close);
-    lent.clear();
+    clear();
   }
 }

@@ -81,9 +81,8 @@ final class LongPayload {
   /** Of several values of a field the last one counts, whatever their lengths. */
   private void delimited(int tag, int length) throws IOException {
     boolean isPayload = WireFormat.getTagFieldNumber(tag) == field.getNumber();
-    var before = payload;
-    if (isPayload && before != null) {
-      memory.giveBack(before);
+    if (isPayload && payload != null) {
+      memory.clear();
       payload = null;
     }
     if (isPayload && length >= CallMemory.WORTHWHILE) {

@@ -77,6 +77,8 @@ final class LongResult extends InputStream implements KnownLength, Drainable {
         bytes.get(passage, 0, n);
         target.write(passage, 0, n);
       }
+      // It may be clear text, and unlike the memory of the call nobody wipes it.
+      Arrays.fill(passage, (byte) 0);
     }
     return length;
   }
@@ -86,14 +88,26 @@ final class LongResult extends InputStream implements KnownLength, Drainable {
     return head.length + bytes.remaining();
   }
 
-  /** The transport drains; this is for whoever does not. */
+  // The transport drains; what follows is for whoever does not.
+
   @Override
   public int read() throws IOException {
-    if (read == null) {
+    return undrained().read();
+  }
+
+  @Override
+  public int read(byte[] into, int from, int most) throws IOException {
+    return undrained().read(into, from, most);
+  }
+
+  private InputStream undrained() throws IOException {
+    var whole = read;
+    if (whole == null) {
       var all = new ByteArrayOutputStream(available());
       var _ = drainTo(all);
-      read = new ByteArrayInputStream(all.toByteArray());
+      whole = new ByteArrayInputStream(all.toByteArray());
+      read = whole;
     }
-    return read.read();
+    return whole;
   }
 }
