@@ -33,6 +33,7 @@ import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -58,7 +59,7 @@ class LongPayloadTest {
     }
 
     @Override
-    public ByteBuffer getByteBuffer() {
+    public @Nullable ByteBuffer getByteBuffer() {
       return pieces.isEmpty() ? null : pieces.getFirst().asReadOnlyBuffer();
     }
 
@@ -80,6 +81,11 @@ class LongPayloadTest {
 
     @Override
     public int read() {
+      throw new UnsupportedOperationException("its buffers are shown");
+    }
+
+    @Override
+    public int read(byte[] into, int from, int most) {
       throw new UnsupportedOperationException("its buffers are shown");
     }
   }
