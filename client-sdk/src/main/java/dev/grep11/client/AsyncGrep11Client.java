@@ -181,10 +181,17 @@ public final class AsyncGrep11Client {
     }
 
     void next() {
+      if (outcome.isDone()) {
+        return;
+      }
       attempt++;
-      var rpc = connection.channel().newCall(call.method(), options.withDeadline(end));
-      running = rpc;
-      ClientCalls.asyncUnaryCall(rpc, call.request(), new Answer());
+      try {
+        var rpc = connection.channel().newCall(call.method(), options.withDeadline(end));
+        running = rpc;
+        ClientCalls.asyncUnaryCall(rpc, call.request(), new Answer());
+      } catch (RuntimeException e) {
+        outcome.completeExceptionally(e);
+      }
       if (outcome.isDone()) {
         // Cancelled in the moment in which this attempt began.
         cancelRunning();
@@ -210,7 +217,7 @@ public final class AsyncGrep11Client {
         outcome.completeExceptionally(failure);
         return;
       }
-      CompletableFuture.delayedExecutor(pause.getAsLong(), TimeUnit.MILLISECONDS, Runnable::run)
+      CompletableFuture.delayedExecutor(pause.getAsLong(), TimeUnit.MILLISECONDS)
           .execute(this::next);
     }
 

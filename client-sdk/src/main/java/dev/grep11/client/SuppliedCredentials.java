@@ -5,10 +5,19 @@ import io.grpc.Metadata;
 import io.grpc.SecurityLevel;
 import io.grpc.Status;
 import java.util.concurrent.Executor;
+import java.util.concurrent.Executors;
 import java.util.function.Supplier;
 
 /** Puts a bearer token on each call that the application supplies. */
 final class SuppliedCredentials extends CallCredentials {
+  /** Never the call's own, which may be one that must not wait. */
+  private static final Executor WAITING =
+      Executors.newCachedThreadPool(task -> {
+        var thread = new Thread(task, "grep11-token");
+        thread.setDaemon(true);
+        return thread;
+      });
+
   private final Supplier<String> token;
 
   SuppliedCredentials(Supplier<String> token) {
@@ -23,7 +32,7 @@ final class SuppliedCredentials extends CallCredentials {
           Status.UNAUTHENTICATED.withDescription("a token is not sent over an open connection"));
       return;
     }
-    executor.execute(() -> {
+    WAITING.execute(() -> {
       var headers = new Metadata();
       try {
         headers.put(ApiKeyCredentials.AUTHORIZATION, "Bearer " + token.get());

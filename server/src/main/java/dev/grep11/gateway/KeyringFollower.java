@@ -379,6 +379,10 @@ final class KeyringFollower implements AutoCloseable {
     if (!confirmed) {
       return false;
     }
+    if (closed) {
+      // By somebody who did not wait for this look.
+      return true;
+    }
     if (said == null) {
       reportOtherRules(snapshot, saying.seen());
     }

@@ -1,5 +1,6 @@
 package dev.grep11.gateway.hsm;
 
+import dev.grep11.gateway.pkcs11.OverloadedException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.util.concurrent.atomic.AtomicLong;
@@ -12,6 +13,13 @@ import org.jspecify.annotations.Nullable;
  */
 public final class LentBuffer implements AutoCloseable {
   private static final AtomicLong LENT = new AtomicLong();
+  private static final AtomicLong ROOM = new AtomicLong();
+
+  /**
+   * Memory outside the heap is limited to the size of the heap unless it is set; at its limit the
+   * JDK would collect and wait, on an event loop too.
+   */
+  private static final long MOST_ROOM = Runtime.getRuntime().maxMemory() / 2;
 
   private final long size;
   private final ByteBuffer bytes;
@@ -23,11 +31,26 @@ public final class LentBuffer implements AutoCloseable {
     this.bytes = memory.asSlice(0, size).asByteBuffer();
   }
 
-  /** So many zero bytes. */
+  /**
+   * So many zero bytes.
+   *
+   * @throws OverloadedException when half as much as the heap may have is lent
+   */
   public static LentBuffer of(int size) {
-    var lent = new LentBuffer(NativeBuffers.borrow(Math.max(1, size)), size);
+    long room = NativeBuffers.room(Math.max(1, size));
+    if (ROOM.addAndGet(room) > MOST_ROOM) {
+      ROOM.addAndGet(-room);
+      throw new OverloadedException("too much data is being worked on");
+    }
+    MemorySegment memory;
+    try {
+      memory = NativeBuffers.borrow(Math.max(1, size));
+    } catch (RuntimeException | Error e) {
+      ROOM.addAndGet(-room);
+      throw e;
+    }
     LENT.addAndGet(size);
-    return lent;
+    return new LentBuffer(memory, size);
   }
 
   /** Bytes that are lent out now in this process, for tests and metrics. */
@@ -46,6 +69,7 @@ public final class LentBuffer implements AutoCloseable {
     if (mine != null) {
       memory = null;
       LENT.addAndGet(-size);
+      ROOM.addAndGet(-NativeBuffers.room(Math.max(1, size)));
       NativeBuffers.giveBack(mine, Math.max(1, size));
     }
   }

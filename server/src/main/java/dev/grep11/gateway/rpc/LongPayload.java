@@ -17,10 +17,14 @@ import org.jspecify.annotations.Nullable;
  * message, since protobuf copies whatever becomes a field. A PKCS #11 function wants its data in
  * one piece, and a long message arrives in many: so one copy there must be.
  *
- * <p>What is accepted is what the generated parser accepts of the whole.
+ * <p>What is accepted is what the generated parser accepts of the whole, unless what is not payload
+ * is longer than gRPC's default for a whole message.
  */
 final class LongPayload {
   private static final int REST = 512;
+
+  /** Key blobs and templates have some kibibytes, data to authenticate may have more. */
+  private static final int MOST_REST = 4 << 20;
 
   private final FieldDescriptor field;
   private final Pieces pieces;
@@ -91,6 +95,9 @@ final class LongPayload {
       pieces.copy(length, place);
       payload = place.flip();
     } else {
+      if (out.getTotalBytesWritten() + (long) length > MOST_REST) {
+        throw new IOException("too long beside its payload");
+      }
       out.writeUInt32NoTag(tag);
       out.writeUInt32NoTag(length);
       pieces.copy(length, out);

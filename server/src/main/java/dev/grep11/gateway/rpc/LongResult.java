@@ -72,13 +72,16 @@ final class LongResult extends InputStream implements KnownLength, Drainable {
       bytes.position(bytes.limit());
     } else {
       var passage = new byte[Math.min(PASSAGE, bytes.remaining())];
-      while (bytes.hasRemaining()) {
-        int n = Math.min(passage.length, bytes.remaining());
-        bytes.get(passage, 0, n);
-        target.write(passage, 0, n);
+      try {
+        while (bytes.hasRemaining()) {
+          int n = Math.min(passage.length, bytes.remaining());
+          bytes.get(passage, 0, n);
+          target.write(passage, 0, n);
+        }
+      } finally {
+        // It may be clear text, and unlike the memory of the call nobody wipes it.
+        Arrays.fill(passage, (byte) 0);
       }
-      // It may be clear text, and unlike the memory of the call nobody wipes it.
-      Arrays.fill(passage, (byte) 0);
     }
     return length;
   }

@@ -5,6 +5,7 @@ import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Message;
 import com.google.protobuf.Parser;
 import dev.grep11.gateway.operation.CallMemory;
+import dev.grep11.gateway.pkcs11.OverloadedException;
 import io.grpc.KnownLength;
 import io.grpc.MethodDescriptor;
 import java.io.IOException;
@@ -20,10 +21,19 @@ import org.jspecify.annotations.Nullable;
  * @param message null when the bytes could not be parsed; without its payload when that is long
  * @param payload the bytes that the call works on, of an rpc that has such
  * @param memory where a long payload lies; whoever drops the request closes it
+ * @param overload why the bytes were not looked at; null when they were
  */
-record Parsed<T>(@Nullable T message, ByteBuffer payload, CallMemory memory)
+record Parsed<T>(
+    @Nullable T message,
+    ByteBuffer payload,
+    CallMemory memory,
+    @Nullable OverloadedException overload)
     implements AutoCloseable {
   private static final ByteBuffer NO_PAYLOAD = ByteBuffer.allocate(0).asReadOnlyBuffer();
+
+  Parsed(@Nullable T message, ByteBuffer payload, CallMemory memory) {
+    this(message, payload, memory, null);
+  }
 
   /** Of any encoding of the message. */
   static <T extends Message> MethodDescriptor.Marshaller<Parsed<T>> marshaller(T prototype) {
@@ -107,6 +117,9 @@ record Parsed<T>(@Nullable T message, ByteBuffer payload, CallMemory memory)
         } catch (IOException e) {
           memory.close();
           return nothing(memory);
+        } catch (OverloadedException e) {
+          memory.close();
+          return new Parsed<>(null, NO_PAYLOAD, memory, e);
         } catch (RuntimeException | Error e) {
           memory.close();
           throw e;

@@ -2,16 +2,17 @@ package dev.grep11.gateway.rpc;
 
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicLongArray;
 
 /**
  * When calls are answered that were too many. A client that asks again at once would keep event
  * loops busy with refusals, which cost them as much as a short call; one that waits for its answer
  * is held by its own limit on concurrent calls.
  *
- * <p>A refusal waits a quarter of a second, and as many more as it takes for no more than {@value
- * #A_SECOND} of them to leave in a second, but never longer than two seconds. Safe for use by
- * several threads.
+ * <p>A refusal waits a quarter of a second, and longer where more than {@value #A_SECOND} a second
+ * would leave; never longer than two seconds, so that beyond twice as many that wait they leave as
+ * fast as they came. Callers do not wait for each other, but for the few that share a place. Safe
+ * for use by several threads.
  */
 final class RefusalPace {
   static final long EARLIEST_NANOS = TimeUnit.MILLISECONDS.toNanos(250);
@@ -21,30 +22,36 @@ final class RefusalPace {
   private static final int A_SECOND = 1000;
 
   private static final long BETWEEN_NANOS = TimeUnit.SECONDS.toNanos(1) / A_SECOND;
+  private static final int PLACES = 256;
 
-  private final AtomicLong last;
+  /** When the last refusal of each place leaves. */
+  private final AtomicLongArray last = new AtomicLongArray(PLACES);
 
   /**
    * @param now by {@link System#nanoTime}
    */
   RefusalPace(long now) {
-    last = new AtomicLong(now);
+    for (int i = 0; i < PLACES; i++) {
+      last.set(i, now);
+    }
   }
 
   /** Answers in its turn, on a thread that must not wait. */
-  void answer(Runnable answer) {
-    CompletableFuture.delayedExecutor(delayNanos(System.nanoTime()), TimeUnit.NANOSECONDS)
+  void answer(String caller, Runnable answer) {
+    CompletableFuture.delayedExecutor(delayNanos(caller, System.nanoTime()), TimeUnit.NANOSECONDS)
         .execute(answer);
   }
 
-  /** How long the next one waits. */
-  long delayNanos(long now) {
+  /** How long the next one of a caller waits. */
+  long delayNanos(String caller, long now) {
     long turn =
-        last.updateAndGet(before -> {
-          // Differences, since the clock may pass the end of its range.
-          long after = before - now + BETWEEN_NANOS;
-          return now + Math.clamp(after, EARLIEST_NANOS, LATEST_NANOS);
-        });
+        last.updateAndGet(
+            Math.floorMod(caller.hashCode(), PLACES),
+            before -> {
+              // Differences, since the clock may pass the end of its range.
+              long after = before - now + BETWEEN_NANOS;
+              return now + Math.clamp(after, EARLIEST_NANOS, LATEST_NANOS);
+            });
     return turn - now;
   }
 }

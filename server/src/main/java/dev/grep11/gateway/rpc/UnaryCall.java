@@ -13,6 +13,7 @@ import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.OverloadedException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.rpc.Admission.Admitted;
+import dev.grep11.gateway.store.Subject;
 import io.grpc.Context;
 import io.grpc.Deadline;
 import io.grpc.Grpc;
@@ -27,6 +28,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -55,6 +57,9 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   private volatile @Nullable Admitted admitted;
   private volatile @Nullable Workload workload;
   private @Nullable Parsed<Q> request;
+
+  /** What work has been submitted for and not begun: whoever takes it uses it or drops it. */
+  private final AtomicReference<@Nullable Parsed<Q>> waiting = new AtomicReference<>();
 
   private UnaryCall(
       ServerCall<Parsed<Q>, P> call,
@@ -132,25 +137,35 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
       drop();
       return;
     }
+    var overload = received == null ? null : received.overload();
+    if (overload != null) {
+      fail(overload);
+      drop();
+      return;
+    }
     if (received == null || message == null || who == null) {
       fail(new Pkcs11Exception(CKR_IBM_GREP11_CANNOT_UNMARSHAL, "not a " + route.requestType()));
       drop();
       return;
     }
     CompletableFuture<P> result;
+    // Messages are kept no longer than the work needs them: that of a call which is cancelled while
+    // it waits for its turn goes at once, with its share of the budget.
+    waiting.set(received);
     try {
       result = dispatch(received, message, who);
     } catch (RuntimeException e) {
+      waiting.set(null);
       fail(e);
       drop();
       return;
     }
-    // Messages are kept no longer than the work needs them: a future that fails or is never begun
-    // ends here too, and so does that of a call that was cancelled meanwhile.
     request = null;
+    var memory = received.memory();
     var _ =
         result.whenComplete((answer, failure) -> {
-          try (received) {
+          waiting.set(null);
+          try (memory) {
             if (answer == null) {
               fail(failure);
             } else {
@@ -166,6 +181,10 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
     }
     var load = route.workload().apply(message, received.payload());
     workload = load;
+    return submit(load, who);
+  }
+
+  private CompletableFuture<P> submit(Workload load, Admitted who) {
     return services
         .dispatcher()
         .submit(
@@ -173,7 +192,12 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
             load,
             System.nanoTime() + remainingNanos(),
             () -> {
-              if (answered.get() || (deadline != null && deadline.isExpired())) {
+              var begun = waiting.getAndSet(null);
+              var message = begun == null ? null : begun.message();
+              if (begun == null
+                  || message == null
+                  || answered.get()
+                  || (deadline != null && deadline.isExpired())) {
                 throw new TimeoutException();
               }
               services.admission().confirm(who);
@@ -181,12 +205,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
                   .work()
                   .apply(
                       new CallContext(
-                          who,
-                          correlationId,
-                          remote(),
-                          userAgent,
-                          received.payload(),
-                          received.memory()),
+                          who, correlationId, remote(), userAgent, begun.payload(), begun.memory()),
                       message);
             });
   }
@@ -205,6 +224,10 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   @Override
   public void onCancel() {
     drop();
+    var unbegun = waiting.getAndSet(null);
+    if (unbegun != null) {
+      unbegun.close();
+    }
     // The client is gone; work that has begun ends by itself and its result is dropped.
     if (answered.compareAndSet(false, true)) {
       try {
@@ -250,7 +273,8 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
       }
       // Not where bytes on their way in were too many: these are given back at once.
       if (failure.status().getCode() == Status.Code.RESOURCE_EXHAUSTED && workload != null) {
-        services.refusals().answer(() -> send(failure));
+        var caller = Optional.ofNullable(token).map(VerifiedToken::subject).map(Subject::id);
+        services.refusals().answer(caller.orElse(""), () -> send(failure));
       } else {
         send(failure);
       }

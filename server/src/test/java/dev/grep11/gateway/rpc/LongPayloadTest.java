@@ -3,6 +3,7 @@ package dev.grep11.gateway.rpc;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.CodedOutputStream;
@@ -18,6 +19,8 @@ import io.grpc.CallOptions;
 import io.grpc.ClientInterceptors;
 import io.grpc.HasByteBuffer;
 import io.grpc.KnownLength;
+import io.grpc.internal.CompositeReadableBuffer;
+import io.grpc.internal.ReadableBuffers;
 import io.grpc.stub.ClientCalls;
 import io.grpc.stub.StreamObserver;
 import java.io.ByteArrayInputStream;
@@ -26,6 +29,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -184,6 +188,49 @@ class LongPayloadTest {
       }
     }
     assertThat(LentBuffer.lent()).isZero();
+  }
+
+  /** Empty DATA frames of a client come as empty buffers; these streams are grpc's own. */
+  @ParameterizedTest
+  @MethodSource("encodings")
+  void stepsOverEmptyBuffersOfTheTransport(byte[] encoding) throws IOException {
+    var expected = EncryptSingleRequest.parseFrom(encoding);
+    try (var memory = new CallMemory()) {
+      var composite = new CompositeReadableBuffer();
+      var empty = ByteBuffer.allocateDirect(0);
+      int half = encoding.length / 2;
+      for (var part :
+          List.of(
+              empty,
+              empty,
+              ByteBuffer.wrap(encoding, 0, half).slice(),
+              empty,
+              empty,
+              empty,
+              ByteBuffer.wrap(encoding, half, encoding.length - half).slice(),
+              empty)) {
+        composite.addBuffer(ReadableBuffers.wrap(part));
+      }
+      var read =
+          assertTimeoutPreemptively(
+              Duration.ofSeconds(10),
+              () -> read(ReadableBuffers.openStream(composite, true), memory));
+      assertThat(ByteString.copyFrom(read.payload().duplicate())).isEqualTo(expected.getPlain());
+    }
+    assertThat(LentBuffer.lent()).isZero();
+  }
+
+  @Test
+  void refusesWhatIsLongerBesideItsPayloadThanAnyCallNeeds() throws IOException {
+    var encoding =
+        EncryptSingleRequest.newBuilder()
+            .setKeyBytes(ByteString.copyFrom(new byte[(4 << 20) + 1]))
+            .build()
+            .toByteArray();
+    try (var memory = new CallMemory()) {
+      assertThatThrownBy(() -> read(new Shown(encoding, 16 << 10), memory))
+          .isInstanceOf(IOException.class);
+    }
   }
 
   @Test

@@ -3,6 +3,7 @@ package dev.grep11.gateway.rpc;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.time.Duration;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -33,7 +34,17 @@ class RefusalPaceTest {
     assertThat(delay(pace, Duration.ofSeconds(2).toNanos())).isEqualTo(Duration.ofMillis(250));
   }
 
+  @Test
+  void aFloodIsNotForOthersToWaitFor() {
+    var pace = new RefusalPace(0);
+    for (int i = 0; i < 3_000; i++) {
+      delay(pace, 0);
+    }
+    assertThat(Duration.ofNanos(pace.delayNanos("somebody else", 0)))
+        .isEqualTo(Duration.ofMillis(250));
+  }
+
   private static Duration delay(RefusalPace pace, long now) {
-    return Duration.ofNanos(pace.delayNanos(now));
+    return Duration.ofNanos(pace.delayNanos("flooder", now));
   }
 }
