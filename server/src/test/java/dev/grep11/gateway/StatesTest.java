@@ -7,6 +7,7 @@ import static dev.grep11.gateway.RunningGateway.mechanism;
 import static dev.grep11.gateway.RunningGateway.number;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.ByteString;
 import dev.grep11.gateway.key.StateSealer;
@@ -41,6 +42,7 @@ import io.grpc.StatusRuntimeException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.concurrent.Callable;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -379,7 +381,8 @@ class StatesTest {
     var sessions = running.calls.openSessions();
     var objects = running.calls.objects();
     long heap = heap();
-    long outside = outsideHeap();
+    // As small as it gets within a second: from more it would be easier to stay within the bound.
+    long outside = settledOutsideHeap();
 
     try (var threads = Executors.newVirtualThreadPerTaskExecutor()) {
       var digest = threads.submit(ofParts(Function.DIGEST, parts));
@@ -391,7 +394,13 @@ class StatesTest {
     assertThat(running.calls.openSessions()).isEqualTo(sessions);
     assertThat(running.calls.objects()).isEqualTo(objects);
     assertThat(heap() - heap).as("bytes of heap more").isLessThan(16L * MIB);
-    assertThat(outsideHeap() - outside).as("bytes outside of the heap more").isLessThan(96L * MIB);
+    // What a collection takes from the heap goes back to the system some time after it.
+    await()
+        .atMost(Duration.ofSeconds(30))
+        .untilAsserted(() ->
+            assertThat(outsideHeap() - outside)
+                .as("bytes outside of the heap more")
+                .isLessThan(96L * MIB));
   }
 
   private Callable<ByteString> ofParts(Function function, int parts) throws IOException {
@@ -412,6 +421,15 @@ class StatesTest {
       step.output().writeTo(output);
     }
     return output.toByteString().concat(function.finish(stub, state));
+  }
+
+  private static long settledOutsideHeap() throws IOException, InterruptedException {
+    long least = outsideHeap();
+    for (int i = 0; i < 20; i++) {
+      Thread.sleep(50);
+      least = Math.min(least, outsideHeap());
+    }
+    return least;
   }
 
   private static long heap() {
