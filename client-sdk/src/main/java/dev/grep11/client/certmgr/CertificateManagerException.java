@@ -139,7 +139,7 @@ public final class CertificateManagerException extends RuntimeException {
     if (failure.getStatus().getCode() == Status.Code.UNIMPLEMENTED) {
       return "a gRPC server without it, such as the crypto port of a gateway";
     }
-    for (Throwable cause = failure.getCause(); cause != null; cause = cause.getCause()) {
+    for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
       var said = String.valueOf(cause.getMessage()).toLowerCase(Locale.ROOT);
       // A certificate manager never asks for a client certificate.
       if (said.contains("certificate_required") || said.contains("certificate required")) {
