@@ -1,5 +1,7 @@
 package dev.grep11.bench;
 
+import static dev.grep11.bench.Results.progress;
+
 import dev.grep11.bench.TokenPeer.Visibility;
 import dev.grep11.softhsm.SoftHsmToken;
 import java.nio.file.Path;
@@ -16,6 +18,7 @@ import java.util.function.Supplier;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /**
@@ -93,18 +96,7 @@ public final class Bench implements Callable<Integer> {
       description = "of the load generator to the gateway; ${DEFAULT-VALUE}")
   private int connections;
 
-  @Option(
-      names = "--output",
-      defaultValue = "text",
-      description = "text or json (an object per line)")
-  private Line.Format output = Line.Format.TEXT;
-
-  @Option(
-      names = "--write-docs",
-      description = "writes the results into performance.md and its picture in this directory")
-  private Optional<Path> docs = Optional.empty();
-
-  private final List<Line> printed = new ArrayList<>();
+  @Mixin private Results results = new Results();
   private long judged;
 
   static final class WorkloadName implements ITypeConverter<Workload> {
@@ -177,9 +169,14 @@ public final class Bench implements Callable<Integer> {
     var environment = System.getenv();
     var open = Target.of(environment);
     var gateway = new GatewayProcess(environment);
-    print(Machine.line().with("connections", connections));
+    results.add(Machine.line().with("connections", connections));
     var administration = Target.Administration.of(environment);
     if (administration.isEmpty()) {
+      if (results.arePublished()) {
+        throw new BenchException(
+            "no certificate manager in the environment: figures with the second lock open are not"
+                + " written down");
+      }
       progress("no certificate manager in the environment: the second lock stays open");
       measureAll(open, gateway);
     } else {
@@ -189,10 +186,10 @@ public final class Bench implements Callable<Integer> {
         Guards.challenge(open, target);
         long answered = measureAll(target, gateway);
         Guards.challenge(open, target);
-        print(guards(gateway, answered));
+        results.add(guards(gateway, answered));
       }
     }
-    report();
+    results.finish(List.of(Report::table, Report::bars), Report::write);
     return 0;
   }
 
@@ -371,7 +368,7 @@ public final class Bench implements Callable<Integer> {
             .sorted(Comparator.comparing(one -> !one.equals(ceiling)));
     Stream.of(of(Peer.GATEWAY, all), of(Peer.GATEWAY_SDK, all), inProcess, of(Peer.P11KIT, all))
         .flatMap(group -> group)
-        .forEach(one -> print(line(workload, one, ceiling.runs())));
+        .forEach(one -> results.add(line(workload, one, ceiling.runs())));
   }
 
   private static double ratio(double value, double of) {
@@ -432,30 +429,5 @@ public final class Bench implements Callable<Integer> {
         .with("rate_min", runs.slowest(), 1)
         .with("rate_max", runs.fastest(), 1)
         .with("visibility", visibility == Visibility.PRIVATE ? "private" : "public");
-  }
-
-  private void print(Line line) {
-    printed.add(line);
-    System.out.println(line.as(output));
-  }
-
-  private void report() {
-    var report = new Report(printed);
-    switch (output) {
-      case TEXT -> {
-        System.out.println();
-        report.table().forEach(System.out::println);
-        System.out.println();
-        report.bars().forEach(System.out::println);
-      }
-      case JSON -> {
-        // Programs read it.
-      }
-    }
-    docs.ifPresent(report::write);
-  }
-
-  private static void progress(String text) {
-    System.err.println("bench: " + text);
   }
 }

@@ -1,5 +1,7 @@
 package dev.grep11.bench;
 
+import static dev.grep11.bench.Results.progress;
+
 import com.google.protobuf.ByteString;
 import dev.grep11.client.Curve;
 import dev.grep11.client.Grep11Client;
@@ -15,12 +17,12 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /**
@@ -54,18 +56,7 @@ public final class Extremes implements Callable<Integer> {
       description = "only these of start, memory, heap, keys, connections, overload")
   private List<Row> rows = List.of(Row.values());
 
-  @Option(
-      names = "--output",
-      defaultValue = "text",
-      description = "text or json (an object per line)")
-  private Line.Format output = Line.Format.TEXT;
-
-  @Option(
-      names = "--write-docs",
-      description = "writes the results into performance.md in this directory")
-  private Optional<Path> docs = Optional.empty();
-
-  private final List<Line> printed = new ArrayList<>();
+  @Mixin private Results results = new Results();
 
   /** What is measured. */
   enum Row {
@@ -156,22 +147,12 @@ public final class Extremes implements Callable<Integer> {
     var schedule = quick ? Schedule.QUICK : Schedule.FULL;
     var directory = Files.createTempDirectory("grep11-bench-");
     try (var identity = ClientIdentity.create()) {
-      print(Machine.line());
+      results.add(Machine.line());
       run(Path.of(launcher), directory.resolve("gateway"), identity, schedule);
     } finally {
       delete(directory);
     }
-    var report = new Report(printed);
-    switch (output) {
-      case TEXT -> {
-        System.out.println();
-        report.extremes().forEach(System.out::println);
-      }
-      case JSON -> {
-        // Programs read it.
-      }
-    }
-    docs.ifPresent(report::writeExtremes);
+    results.finish(List.of(Report::extremes), Report::writeExtremes);
     return 0;
   }
 
@@ -213,7 +194,7 @@ public final class Extremes implements Callable<Integer> {
       }
     }
     took.sort(null);
-    print(
+    results.add(
         new Line()
             .with("row", Row.START.toString())
             .with("runs", took.size())
@@ -240,7 +221,7 @@ public final class Extremes implements Callable<Integer> {
         }
         long calls = peer.answered() - before;
         long bytes = gc.position() < position + 4 ? 0 : gc.allocatedSince(position);
-        print(
+        results.add(
             new Line()
                 .with("row", Row.HEAP.toString())
                 .with("op", workload.label())
@@ -280,7 +261,7 @@ public final class Extremes implements Callable<Integer> {
         }
       }
       if (rows.contains(Row.MEMORY)) {
-        print(
+        results.add(
             new Line()
                 .with("row", Row.MEMORY.toString())
                 .with("idle_mib", idle / MIB, 0)
@@ -365,7 +346,7 @@ public final class Extremes implements Callable<Integer> {
           .with("client_cpu_us", of.ownMicroseconds(), 1)
           .with("others", of.others(), 2);
       var each = opened.get(count);
-      print(each == null ? line : line.with("connect_ms", each, 2));
+      results.add(each == null ? line : line.with("connect_ms", each, 2));
     });
   }
 
@@ -421,7 +402,7 @@ public final class Extremes implements Callable<Integer> {
           .with("cpu_cores", accepted.usage().peer() / (double) accepted.nanos(), 2)
           .with("client_cores", accepted.usage().own() / (double) accepted.nanos(), 2)
           .with("others", accepted.usage().others() / (double) accepted.nanos(), 2);
-      print(line);
+      results.add(line);
     }
   }
 
@@ -431,14 +412,5 @@ public final class Extremes implements Callable<Integer> {
         Files.delete(file);
       }
     }
-  }
-
-  private void print(Line line) {
-    printed.add(line);
-    System.out.println(line.as(output));
-  }
-
-  private static void progress(String text) {
-    System.err.println("bench: " + text);
   }
 }

@@ -6,7 +6,6 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.grpc.Status;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -15,34 +14,10 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** Calls without a thread that waits, against a gateway over real TLS that fails on purpose. */
-class AsyncGrep11ClientTest {
-  private static final byte[] MESSAGE = {1, 2, 3};
-
-  @TempDir Path directory;
-  private TestAuthority authority;
-  private FakeGateway gateway;
-
-  @BeforeEach
-  void start() throws Exception {
-    authority = new TestAuthority(directory, "gateway");
-    gateway = new FakeGateway(authority.issue("server"), null);
-  }
-
-  @AfterEach
-  void stop() {
-    gateway.close();
-  }
-
-  private Grep11Client.Builder builder() {
-    return Grep11Client.builder(gateway.address()).trustedCa(authority.ca()).token(() -> "t");
-  }
-
+class AsyncGrep11ClientTest extends AgainstFakeGateway {
   private static <T> T soon(CompletableFuture<T> future) throws Exception {
     return future.get(10, TimeUnit.SECONDS);
   }

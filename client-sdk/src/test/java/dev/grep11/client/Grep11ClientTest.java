@@ -13,43 +13,18 @@ import java.io.IOException;
 import java.net.ServerSocket;
 import java.net.URI;
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
 import java.util.regex.Pattern;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The client against a gateway over real TLS that fails on purpose. */
-class Grep11ClientTest {
-  private static final byte[] MESSAGE = {1, 2, 3};
-
-  @TempDir Path directory;
-  private TestAuthority authority;
-  private FakeGateway gateway;
-
-  @BeforeEach
-  void start() throws Exception {
-    authority = new TestAuthority(directory, "gateway");
-    gateway = new FakeGateway(authority.issue("server"), null);
-  }
-
-  @AfterEach
-  void stop() {
-    gateway.close();
-  }
-
-  private Grep11Client.Builder builder() {
-    return Grep11Client.builder(gateway.address()).trustedCa(authority.ca()).token(() -> "t");
-  }
-
+class Grep11ClientTest extends AgainstFakeGateway {
   @Test
   void runsTheExampleWithATokenForTheApiKey() throws Exception {
     try (var tokens = new FakeTokenService(authority.issue("iam"));

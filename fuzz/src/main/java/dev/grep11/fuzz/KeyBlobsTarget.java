@@ -3,6 +3,7 @@ package dev.grep11.fuzz;
 import static dev.grep11.gateway.pkcs11.Ckm.*;
 
 import dev.grep11.gateway.key.KeySealer.OpenedPublicKey;
+import dev.grep11.gateway.operation.CallMemory;
 import dev.grep11.gateway.pkcs11.Cka;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import java.nio.ByteBuffer;
@@ -54,12 +55,8 @@ public final class KeyBlobsTarget {
     }
     var operations = gateway.operations;
     var iv = new byte[16];
-    Property.refused(
-        "encryption",
-        () -> operations.encryptSingle(by, Mechanism.of(CKM_AES_CBC_PAD, iv), blob, DATA));
-    Property.refused(
-        "RSA encryption",
-        () -> operations.encryptSingle(by, Mechanism.of(CKM_RSA_PKCS), blob, DATA));
+    Property.refused("encryption", () -> encrypted(Mechanism.of(CKM_AES_CBC_PAD, iv), blob));
+    Property.refused("RSA encryption", () -> encrypted(Mechanism.of(CKM_RSA_PKCS), blob));
     Property.refused(
         "a signature", () -> operations.signSingle(by, Mechanism.of(CKM_ECDSA), blob, DATA));
     Property.refused(
@@ -82,4 +79,14 @@ public final class KeyBlobsTarget {
   }
 
   private KeyBlobsTarget() {}
+
+  private static int encrypted(Mechanism mechanism, byte[] blob) {
+    var gateway = Inside.GATEWAY;
+    try (var memory = new CallMemory()) {
+      return gateway
+          .operations
+          .encryptSingle(gateway.by, mechanism, blob, DATA, memory)
+          .remaining();
+    }
+  }
 }

@@ -3,6 +3,7 @@ package dev.grep11.fuzz;
 import static dev.grep11.gateway.pkcs11.Cka.*;
 
 import com.google.protobuf.InvalidProtocolBufferException;
+import dev.grep11.gateway.operation.CallMemory;
 import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.CryptoFunction;
 import dev.grep11.gateway.pkcs11.Mechanism;
@@ -34,17 +35,24 @@ public final class MechanismsTarget {
   }
 
   private static void use(byte call, Mechanism mechanism) {
+    try (var memory = new CallMemory()) {
+      use(call, mechanism, memory);
+    }
+  }
+
+  private static void use(byte call, Mechanism mechanism, CallMemory memory) {
     var gateway = Inside.GATEWAY;
     var by = gateway.by;
     var operations = gateway.operations;
     var data = ByteBuffer.wrap(DATA);
     switch (Byte.toUnsignedInt(call) % 14) {
-      case 0 -> operations.encryptSingle(by, mechanism, gateway.aes, data);
-      case 1 -> operations.decryptSingle(by, mechanism, gateway.aes, data);
-      case 2 -> operations.encryptSingle(by, mechanism, gateway.rsa.publicKey().blob(), data);
+      case 0 -> operations.encryptSingle(by, mechanism, gateway.aes, data, memory);
+      case 1 -> operations.decryptSingle(by, mechanism, gateway.aes, data, memory);
+      case 2 ->
+          operations.encryptSingle(by, mechanism, gateway.rsa.publicKey().blob(), data, memory);
       case 3 ->
           operations.decryptSingle(
-              by, mechanism, gateway.rsa.privateKey().blob(), ByteBuffer.allocate(128));
+              by, mechanism, gateway.rsa.privateKey().blob(), ByteBuffer.allocate(128), memory);
       case 4 -> operations.signSingle(by, mechanism, gateway.ec.privateKey().blob(), data);
       case 5 -> operations.signSingle(by, mechanism, gateway.rsa.privateKey().blob(), data);
       case 6 -> operations.signSingle(by, mechanism, gateway.generic, data);

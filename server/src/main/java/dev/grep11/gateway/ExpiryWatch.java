@@ -5,22 +5,20 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.audit.AuditUnavailableException;
 import dev.grep11.gateway.certmgr.AdministrativeEvents;
+import dev.grep11.gateway.certmgr.ClientCas;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.RegistryRecord;
 import dev.grep11.gateway.store.Snapshot;
 import dev.grep11.gateway.store.StoreFollower;
-import java.io.ByteArrayInputStream;
+import dev.grep11.gateway.trust.Fingerprint;
 import java.nio.file.Path;
-import java.security.GeneralSecurityException;
-import java.security.MessageDigest;
-import java.security.cert.CertificateFactory;
+import java.security.cert.CertificateException;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -229,7 +227,7 @@ final class ExpiryWatch implements AutoCloseable {
     return new Watched(
         "the server's certificate \"%s\" in %s".formatted(name, serverFile),
         "clients refuse to connect from then on: put a new pair in its place",
-        fingerprint(certificate),
+        Fingerprint.of(certificate),
         certificate.getNotAfter().toInstant(),
         new AuditEvent.Target(
             serverFile.toString(), Optional.of(name), "grep11/server-certificate"),
@@ -243,7 +241,7 @@ final class ExpiryWatch implements AutoCloseable {
         "client CA \"%s\" of %s in instance %s"
             .formatted(entry.id(), entry.owner().id(), instance.id()),
         "its clients are refused from then on and the lock stays closed: register its successor, then delete it",
-        fingerprint(certificate),
+        Fingerprint.of(certificate),
         certificate.getNotAfter().toInstant(),
         new AuditEvent.Target(
             instance.crn(), Optional.of("mtlscert-cert"), "hs-crypto/mtlscert-cert"),
@@ -256,21 +254,9 @@ final class ExpiryWatch implements AutoCloseable {
   /** Empty for what is no certificate: that every call is refused then is told elsewhere. */
   private static Optional<X509Certificate> parsed(RegistryRecord.Entry entry) {
     try {
-      return Optional.of(
-          (X509Certificate)
-              CertificateFactory.getInstance("X.509")
-                  .generateCertificate(new ByteArrayInputStream(entry.certificate())));
-    } catch (GeneralSecurityException e) {
+      return Optional.of(ClientCas.certificate(entry));
+    } catch (CertificateException e) {
       return Optional.empty();
-    }
-  }
-
-  private static String fingerprint(X509Certificate certificate) {
-    try {
-      return HexFormat.of()
-          .formatHex(MessageDigest.getInstance("SHA-256").digest(certificate.getEncoded()));
-    } catch (GeneralSecurityException e) {
-      throw new IllegalStateException("a certificate that was parsed has an encoding", e);
     }
   }
 

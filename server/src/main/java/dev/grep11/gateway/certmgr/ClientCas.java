@@ -139,14 +139,23 @@ public final class ClientCas {
     }
   }
 
+  /**
+   * A client CA as it was registered.
+   *
+   * @throws CertificateException when the registry holds something else
+   */
+  public static X509Certificate certificate(RegistryRecord.Entry entry)
+      throws CertificateException {
+    return (X509Certificate)
+        CertificateFactory.getInstance("X.509")
+            .generateCertificate(new ByteArrayInputStream(entry.certificate()));
+  }
+
   private void parse(RegistryRecord registry, Map<UUID, Registered> into) {
     try {
-      var factory = CertificateFactory.getInstance("X.509");
       var certificates = new ArrayList<X509Certificate>();
       for (var entry : registry.entries()) {
-        certificates.add(
-            (X509Certificate)
-                factory.generateCertificate(new ByteArrayInputStream(entry.certificate())));
+        certificates.add(certificate(entry));
       }
       into.put(
           registry.instance(),

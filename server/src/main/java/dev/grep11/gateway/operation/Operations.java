@@ -157,12 +157,8 @@ public final class Operations {
     return hsm.session().digest(Mechanism.of(row.token()), data);
   }
 
-  public byte[] encryptSingle(Requester by, Mechanism mechanism, byte[] key, ByteBuffer plain) {
-    return ciphers.encrypt(by, mechanism, key, plain);
-  }
-
   /**
-   * The same.
+   * Encrypts the data in one part.
    *
    * @param memory for a long result, which is valid until its end
    */
@@ -171,12 +167,8 @@ public final class Operations {
     return ciphers.encrypt(by, mechanism, key, plain, memory);
   }
 
-  public byte[] decryptSingle(Requester by, Mechanism mechanism, byte[] key, ByteBuffer ciphered) {
-    return ciphers.decrypt(by, mechanism, key, ciphered);
-  }
-
   /**
-   * The same.
+   * Decrypts the data in one part.
    *
    * @param memory for a long result, which is valid until its end
    */

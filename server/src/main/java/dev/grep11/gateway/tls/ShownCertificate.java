@@ -1,9 +1,7 @@
 package dev.grep11.gateway.tls;
 
-import java.security.GeneralSecurityException;
-import java.security.MessageDigest;
+import dev.grep11.gateway.trust.Fingerprint;
 import java.security.cert.X509Certificate;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.regex.Pattern;
 
@@ -28,8 +26,8 @@ record ShownCertificate(String subject, String issuer, String fingerprint) {
       return new ShownCertificate(
           bounded(leaf.getSubjectX500Principal().getName()),
           bounded(leaf.getIssuerX500Principal().getName()),
-          HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(leaf.getEncoded())));
-    } catch (GeneralSecurityException | RuntimeException e) {
+          Fingerprint.of(leaf));
+    } catch (RuntimeException e) {
       // tcnative parses what it was sent when it is asked, not before.
       return new ShownCertificate("not X.509", "not X.509", "none");
     }

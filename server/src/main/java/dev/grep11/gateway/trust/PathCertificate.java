@@ -3,13 +3,10 @@ package dev.grep11.gateway.trust;
 import java.io.IOException;
 import java.math.BigInteger;
 import java.security.GeneralSecurityException;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.security.cert.CertificateEncodingException;
 import java.security.cert.X509Certificate;
 import java.time.Instant;
 import java.util.Arrays;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -98,7 +95,7 @@ final class PathCertificate {
     var structure = structure(der);
     var signed = structure.getTBSCertificate();
     this.certificate = certificate;
-    fingerprint = sha256(der);
+    fingerprint = Fingerprint.of(der);
     subject = principal(signed.getSubject());
     issuer = principal(signed.getIssuer());
     directoryName = signed.getSubject();
@@ -175,14 +172,6 @@ final class PathCertificate {
             .filter(oid -> !HEEDED.contains(oid))
             .map(ASN1ObjectIdentifier::getId)
             .findFirst();
-  }
-
-  static String sha256(byte[] bytes) {
-    try {
-      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java has SHA-256", e);
-    }
   }
 
   X509Certificate certificate() {

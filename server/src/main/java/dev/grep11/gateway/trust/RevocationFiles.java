@@ -89,7 +89,7 @@ public final class RevocationFiles {
 
     default String digest() {
       return switch (this) {
-        case Bytes(var bytes) -> PathCertificate.sha256(bytes);
+        case Bytes(var bytes) -> Fingerprint.of(bytes);
         case Missing(var why) -> why;
       };
     }

@@ -65,7 +65,7 @@ record SubjectKey(String id, Kind kind, int work, Optional<Verdict.Refused> prob
    */
   static SubjectKey of(SubjectPublicKeyInfo info) {
     var kind = kind(info.getAlgorithm().getAlgorithm());
-    var id = PathCertificate.sha256(encoded(info));
+    var id = Fingerprint.of(encoded(info));
     return switch (kind) {
       case RSA, RSA_PSS -> rsa(id, kind, info);
       case EC -> new SubjectKey(id, kind, curveWork(info), curveProblem(info));

@@ -96,11 +96,22 @@ final class Client {
   // Use
 
   byte[] encrypt(Mechanism mechanism, byte[] key, byte[] plain) {
-    return operations.encryptSingle(by, mechanism, key, ByteBuffer.wrap(plain));
+    try (var memory = new CallMemory()) {
+      return bytes(operations.encryptSingle(by, mechanism, key, ByteBuffer.wrap(plain), memory));
+    }
   }
 
   byte[] decrypt(Mechanism mechanism, byte[] key, byte[] ciphered) {
-    return operations.decryptSingle(by, mechanism, key, ByteBuffer.wrap(ciphered));
+    try (var memory = new CallMemory()) {
+      return bytes(operations.decryptSingle(by, mechanism, key, ByteBuffer.wrap(ciphered), memory));
+    }
+  }
+
+  /** A copy, since what lies in the memory of a call ends with it. */
+  private static byte[] bytes(ByteBuffer result) {
+    var copy = new byte[result.remaining()];
+    result.get(copy);
+    return copy;
   }
 
   byte[] sign(Mechanism mechanism, byte[] key, byte[] data) {

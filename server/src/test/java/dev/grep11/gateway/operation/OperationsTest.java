@@ -49,6 +49,10 @@ class OperationsTest {
     core.close();
   }
 
+  private static Client client() {
+    return new Client(operations, Core.A);
+  }
+
   private static ByteBuffer message() {
     return ByteBuffer.wrap(MESSAGE);
   }
@@ -86,12 +90,11 @@ class OperationsTest {
   void encryptsAndDecryptsUnderCbcPadAndGcm() {
     var key = aes(Template.builder()).blob();
     var cbc = Mechanism.of(CKM_AES_CBC_PAD, new byte[16]);
-    var ciphered = operations.encryptSingle(BY, cbc, key, message());
-    assertThat(operations.decryptSingle(BY, cbc, key, ByteBuffer.wrap(ciphered)))
-        .isEqualTo(MESSAGE);
+    var ciphered = client().encrypt(cbc, key, MESSAGE);
+    assertThat(client().decrypt(cbc, key, ciphered)).isEqualTo(MESSAGE);
     var gcm = new Mechanism(CKM_AES_GCM, new AesGcm(new byte[0], new byte[] {1}, 128));
-    var sealed = operations.encryptSingle(BY, gcm, key, message());
-    assertThat(operations.decryptSingle(BY, gcm, key, ByteBuffer.wrap(sealed))).isEqualTo(MESSAGE);
+    var sealed = client().encrypt(gcm, key, MESSAGE);
+    assertThat(client().decrypt(gcm, key, sealed)).isEqualTo(MESSAGE);
   }
 
   @ParameterizedTest
@@ -236,10 +239,8 @@ class OperationsTest {
               CKM_RSA_PKCS_OAEP,
               new RsaOaep(Hash.SHA384.mechanism(), Hash.SHA256.mgf(), new byte[] {1, 2}))
         }) {
-      var ciphered = operations.encryptSingle(BY, mechanism, pair.publicKey().blob(), message());
-      assertThat(
-              operations.decryptSingle(
-                  BY, mechanism, pair.privateKey().blob(), ByteBuffer.wrap(ciphered)))
+      var ciphered = client().encrypt(mechanism, pair.publicKey().blob(), MESSAGE);
+      assertThat(client().decrypt(mechanism, pair.privateKey().blob(), ciphered))
           .isEqualTo(MESSAGE);
     }
   }
@@ -304,9 +305,8 @@ class OperationsTest {
     assertThat(operations.attributes(BY, narrowed, java.util.Set.of(CKA_EXTRACTABLE, CKA_DECRYPT)))
         .isEqualTo(Template.builder().put(CKA_EXTRACTABLE, false).put(CKA_DECRYPT, false).build());
     var cbc = Mechanism.of(CKM_AES_CBC_PAD, new byte[16]);
-    var ciphered = operations.encryptSingle(BY, cbc, narrowed, message());
-    assertThat(operations.decryptSingle(BY, cbc, key.blob(), ByteBuffer.wrap(ciphered)))
-        .isEqualTo(MESSAGE);
+    var ciphered = client().encrypt(cbc, narrowed, MESSAGE);
+    assertThat(client().decrypt(cbc, key.blob(), ciphered)).isEqualTo(MESSAGE);
   }
 
   @ParameterizedTest

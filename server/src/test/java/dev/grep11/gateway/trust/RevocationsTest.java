@@ -271,7 +271,7 @@ class RevocationsTest {
 
   @Test
   void theDenyListNamesCertificatesByFingerprintOrNumber() throws IOException {
-    var print = PathCertificate.sha256(BAD.der());
+    var print = Fingerprint.of(BAD.der());
     var serial = GOOD.certificate().getSerialNumber().toString(16);
     var files =
         denyList(
@@ -288,7 +288,7 @@ class RevocationsTest {
 
   @Test
   void theDenyListNamesCasToo() throws IOException {
-    var files = denyList("sha256:" + PathCertificate.sha256(ROOT.der()));
+    var files = denyList("sha256:" + Fingerprint.of(ROOT.der()));
 
     assertThat(reason(judge(files, GOOD))).contains(Reason.REVOKED);
   }
