@@ -203,7 +203,7 @@ public final class Gateway implements AutoCloseable {
                         new CryptoListener.Collaborators(
                             operations,
                             config.policy(),
-                            new LaneDispatcher(hsm, operations, inline),
+                            new LaneDispatcher(hsm, operations, new InlineWatch(inline)),
                             access,
                             lock::refusal,
                             new CallAuditLog(audit)))));

@@ -11,17 +11,17 @@ import java.util.concurrent.CompletableFuture;
 
 /**
  * Calls run where {@link Operations#lane} says: on the event loop that read them, when they are
- * cheap and the token is local, else on a worker of the token.
+ * cheap and the token answers as a local one does, else on a worker of the token.
  */
 final class LaneDispatcher implements Dispatcher {
   private final Hsm hsm;
   private final Operations operations;
-  private final boolean inline;
+  private final InlineWatch inline;
 
   /**
    * @param inline whether event loops, which must own sessions then, may run cheap calls
    */
-  LaneDispatcher(Hsm hsm, Operations operations, boolean inline) {
+  LaneDispatcher(Hsm hsm, Operations operations, InlineWatch inline) {
     this.hsm = hsm;
     this.operations = operations;
     this.inline = inline;
@@ -31,8 +31,13 @@ final class LaneDispatcher implements Dispatcher {
   public <T> CompletableFuture<T> submit(
       Requester by, Workload workload, long deadlineNanos, Callable<T> work) {
     var lane = operations.lane(by.instance(), workload);
-    if (lane.isEmpty() && inline && hsm.ownsSession()) {
-      return here(work);
+    if (lane.isEmpty() && hsm.ownsSession()) {
+      var begin = System.nanoTime();
+      if (inline.allows(begin)) {
+        var result = here(work);
+        inline.took(begin, System.nanoTime());
+        return result;
+      }
     }
     return hsm.submit(lane.orElse(Lane.USE), by.subject(), deadlineNanos, work);
   }

@@ -2,8 +2,6 @@ package dev.grep11.gateway.rpc;
 
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
-import dev.grep11.gateway.iam.TokenRejectedException;
-import dev.grep11.gateway.iam.TokenVerifier;
 import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.operation.Requester;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
@@ -55,11 +53,8 @@ final class Admission {
   /** The instance of a call; needs no token, so that refusals are recorded with it. */
   UUID instance(ServerCall<?, ?> call, Metadata headers) {
     var connection = connection(call);
-    var header = headers.getAll(INSTANCE);
     return instances.select(
-        connection.serverName().orElse(null),
-        call.getAuthority(),
-        header == null ? List.of() : header);
+        connection.serverName().orElse(null), call.getAuthority(), values(headers, INSTANCE));
   }
 
   /**
@@ -76,7 +71,7 @@ final class Admission {
     var connection = connection(call);
     judgeCertificate(connection, instance);
     return accessControl
-        .authenticate(token(headers))
+        .authenticate(values(headers, AUTHORIZATION))
         .thenApply(principal -> {
           known.accept(principal);
           authorize(principal, instance, actions, connection);
@@ -109,17 +104,14 @@ final class Admission {
         });
   }
 
-  private static String token(Metadata headers) {
+  private static List<String> values(Metadata headers, Metadata.Key<String> key) {
+    var given = headers.getAll(key);
+    if (given == null) {
+      return List.of();
+    }
     var values = new ArrayList<String>(1);
-    var given = headers.getAll(AUTHORIZATION);
-    if (given != null) {
-      given.forEach(values::add);
-    }
-    try {
-      return TokenVerifier.bearer(values);
-    } catch (TokenRejectedException e) {
-      throw RefusedException.badToken(e.reason(), String.valueOf(e.getMessage()));
-    }
+    given.forEach(values::add);
+    return values;
   }
 
   private void authorize(

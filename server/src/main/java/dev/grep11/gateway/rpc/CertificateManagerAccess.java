@@ -4,6 +4,7 @@ import dev.grep11.gateway.iam.CallBudget;
 import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.pkcs11.OverloadedException;
 import java.net.InetSocketAddress;
+import java.util.List;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
@@ -34,8 +35,8 @@ final class CertificateManagerAccess implements AccessControl {
   }
 
   @Override
-  public CompletableFuture<VerifiedToken> authenticate(String token) {
-    return tokens.authenticate(token);
+  public CompletableFuture<VerifiedToken> authenticate(List<String> authorization) {
+    return tokens.authenticate(authorization);
   }
 
   @Override

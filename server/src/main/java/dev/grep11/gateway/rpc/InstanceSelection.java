@@ -15,9 +15,6 @@ final class InstanceSelection {
   private static final Pattern HOST =
       Pattern.compile("([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\\.ep11\\..*");
 
-  private static final Pattern UUID_FORM =
-      Pattern.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", Pattern.CASE_INSENSITIVE);
-
   private static final int UUID_LENGTH = 36;
   private static final String SERVICE = ".ep11.";
 
@@ -39,13 +36,23 @@ final class InstanceSelection {
     selected = agree(selected, ofHost(serverName));
     selected = agree(selected, ofHost(authority));
     for (var value : header) {
-      if (!UUID_FORM.matcher(value).matches()) {
-        throw RefusedException.permissionDenied("bluemix-instance is not a UUID");
-      }
-      selected = agree(selected, Optional.of(UUID.fromString(value)));
+      selected = agree(selected, Optional.of(ofHeader(value)));
     }
     return selected.orElseThrow(
         () -> RefusedException.permissionDenied("neither host name nor header names an instance"));
+  }
+
+  /** The class UUID also takes groups of other lengths, so that one UUID has many texts. */
+  private static UUID ofHeader(String value) {
+    try {
+      var named = UUID.fromString(value);
+      if (value.length() == UUID_LENGTH && named.toString().equalsIgnoreCase(value)) {
+        return named;
+      }
+    } catch (IllegalArgumentException e) {
+      // As for another text.
+    }
+    throw RefusedException.permissionDenied("bluemix-instance is not a UUID");
   }
 
   private static Optional<UUID> ofHost(@Nullable String host) {

@@ -7,6 +7,7 @@ import dev.grep11.gateway.iam.TokenVerifier;
 import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.OverloadedException;
+import java.util.List;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.ArrayBlockingQueue;
@@ -43,22 +44,40 @@ public final class TokenAccess implements AccessControl, AutoCloseable {
   }
 
   @Override
-  public CompletableFuture<VerifiedToken> authenticate(String token) {
-    var known = verifier.cached(token);
-    if (known.isPresent()) {
-      return CompletableFuture.completedFuture(known.get());
+  public CompletableFuture<VerifiedToken> authenticate(List<String> authorization) {
+    if (authorization.size() == 1) {
+      // What is known has the right form, which is looked at byte by byte.
+      var known = verifier.cached(authorization.getFirst());
+      if (known.isPresent()) {
+        return CompletableFuture.completedFuture(known.get());
+      }
     }
+    // Not on the threads that may wait: what is no token at all costs nobody a turn.
+    bearer(authorization);
     try {
-      return CompletableFuture.supplyAsync(() -> verify(token), mayBlock);
+      return CompletableFuture.supplyAsync(() -> verify(authorization.getFirst()), mayBlock);
     } catch (RejectedExecutionException e) {
       return CompletableFuture.failedFuture(
           new OverloadedException("too many tokens wait to be verified"));
     }
   }
 
-  private VerifiedToken verify(String token) {
+  /**
+   * The one bearer token.
+   *
+   * @throws RefusedException when there is none, or something else
+   */
+  static String bearer(List<String> authorization) {
     try {
-      return verifier.verify(token);
+      return TokenVerifier.bearer(authorization);
+    } catch (TokenRejectedException e) {
+      throw RefusedException.badToken(e.reason(), String.valueOf(e.getMessage()));
+    }
+  }
+
+  private VerifiedToken verify(String authorization) {
+    try {
+      return verifier.verify(authorization);
     } catch (TokenRejectedException e) {
       // Until a token is good, its bearer is told no more than that it is not (security rules 6.5).
       LOG.debug("token refused: {}", e.getMessage());

@@ -280,9 +280,25 @@ class TokenVerifierTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"", "a", "a.b", "a.b.c", "....", "e30.e30.e30", "é.é.é", "a.b.c.d.e"})
+  @ValueSource(strings = {"a", "a.b", "a.b.c", "....", "e30.e30.e30", "é.é.é", "a.b.c.d.e"})
   void refusesWhatIsNoToken(String token) {
     assertThat(refusal(verifier(), token)).isIn(Reason.MALFORMED, Reason.ALGORITHM);
+  }
+
+  @Test
+  void sameTokenOfAnotherSpellingIsVerifiedAnew() throws Exception {
+    String token = signed(ec, claims().build());
+    TokenVerifier verifier = verifier();
+    verifier.verify("Bearer " + token);
+    assertThat(verifier.cached("Bearer " + token)).isPresent();
+    assertThat(verifier.cached(token)).isEmpty();
+    assertThat(verifier.cached("Bearer " + token + "é")).isEmpty();
+    assertThat(verifier.verify(token)).isEqualTo(verifier.verify("bearer  " + token));
+  }
+
+  @Test
+  void anEmptyHeaderIsNoToken() throws Exception {
+    assertThat(refusal(verifier(), "")).isEqualTo(Reason.MISSING);
   }
 
   @Test

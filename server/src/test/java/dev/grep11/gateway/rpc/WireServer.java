@@ -109,7 +109,8 @@ final class WireServer implements AutoCloseable {
 
   private final class Access implements AccessControl {
     @Override
-    public CompletableFuture<VerifiedToken> authenticate(String token) {
+    public CompletableFuture<VerifiedToken> authenticate(List<String> authorization) {
+      var token = TokenAccess.bearer(authorization);
       var known = Set.of(GOOD, WITHOUT_SIGN).contains(token);
       var gate = authenticationGate;
       authentications.incrementAndGet();
