@@ -11,6 +11,12 @@ import picocli.CommandLine.Model.CommandSpec;
 
 /** Runs a gateway until the process is told to end. */
 final class Foreground {
+  /**
+   * The launcher's training run. What the JVM learned in it (JEP 483, 515) it writes when it halts,
+   * which {@link Hsm#endProcess} does not let it.
+   */
+  private static final boolean TRAINING = Boolean.getBoolean("grep11.training");
+
   private Foreground() {}
 
   /**
@@ -31,6 +37,9 @@ final class Foreground {
                   gateway.drain();
                 }
               } finally {
+                if (TRAINING) {
+                  Runtime.getRuntime().halt(0);
+                }
                 // The JVM's own exit code for a signal is 128 + its number.
                 Hsm.endProcess(0);
               }

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.sqlite.SQLiteJDBCLoader;
+import org.sqlite.util.LibraryLoaderUtil;
 
 /**
  * Loads the native part of sqlite-jdbc from a directory of our own, which is removed at once; below
@@ -13,6 +14,10 @@ import org.sqlite.SQLiteJDBCLoader;
  */
 final class SqliteLibrary {
   private static final String DIRECTORY_PROPERTY = "org.sqlite.tmpdir";
+
+  /** Where sqlite-jdbc looks before it unpacks: its own copy it compares with the jar bytewise. */
+  private static final String LIBRARY_PROPERTY = "org.sqlite.lib.path";
+
   private static boolean loaded;
 
   private SqliteLibrary() {}
@@ -29,14 +34,28 @@ final class SqliteLibrary {
       Path directory = Files.createTempDirectory(Path.of(chosen), "grep11-sqlite");
       try {
         System.setProperty(DIRECTORY_PROPERTY, directory.toString());
+        unpack(directory);
+        System.setProperty(LIBRARY_PROPERTY, directory.toString());
         SQLiteJDBCLoader.initialize();
         loaded = true;
       } finally {
         System.setProperty(DIRECTORY_PROPERTY, chosen);
+        System.clearProperty(LIBRARY_PROPERTY);
         remove(directory);
       }
     } catch (Exception e) {
       throw new StoreException("the SQLite library cannot be loaded: " + e.getMessage(), e);
+    }
+  }
+
+  private static void unpack(Path directory) throws IOException {
+    var name = LibraryLoaderUtil.getNativeLibName();
+    var resource = LibraryLoaderUtil.getNativeLibResourcePath() + "/" + name;
+    try (var library = SQLiteJDBCLoader.class.getResourceAsStream(resource)) {
+      if (library == null) {
+        throw new IOException("there is none for this platform, no " + resource);
+      }
+      Files.copy(library, directory.resolve(name));
     }
   }
 

@@ -61,7 +61,7 @@ class CommandsTest {
     var out = new StringWriter();
     var err = new StringWriter();
     int code =
-        Main.commandLine()
+        Main.commandLine(arguments)
             .setOut(new PrintWriter(out))
             .setErr(new PrintWriter(err, true))
             .execute(arguments);
