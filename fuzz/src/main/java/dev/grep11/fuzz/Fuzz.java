@@ -31,7 +31,8 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     description = {
       "Fuzzes what reads bytes of a client.",
-      "Targets: mechanisms, templates, key-blobs, state-blobs, public-keys; all when none is named."
+      "Targets: mechanisms, templates, key-blobs, state-blobs, public-keys, payloads; all when none",
+      "is named."
     })
 public final class Fuzz implements Callable<Integer> {
   /** Bytes; nothing that a client sends to these readers may be longer and still be taken. */

@@ -35,6 +35,7 @@ final class Seeds {
           case KEY_BLOBS -> edits(7);
           case STATE_BLOBS -> edits(13);
           case PUBLIC_KEYS -> publicKeys();
+          case PAYLOADS -> payloads();
         };
     for (int i = 0; i < seeds.size(); i++) {
       Files.write(directory.resolve("seed-%03d".formatted(i)), seeds.get(i));
@@ -171,6 +172,25 @@ final class Seeds {
             "3082014830819c06092a864886f70d0103013082008c" + group + "020102")) {
       for (int mechanism = 0; mechanism < 5; mechanism++) {
         seeds.add(after(mechanism, HexFormat.of().parseHex(spki)));
+      }
+    }
+    return seeds;
+  }
+
+  /** Each way to write a field between a key and a long payload, in three sizes of pieces. */
+  private static List<byte[]> payloads() {
+    var seeds = new ArrayList<byte[]>();
+    for (int kind = 0; kind < 3; kind++) {
+      for (int transport = 0; transport < 3; transport++) {
+        for (var pieces : List.of("8f8f8f8f", "07000011", "ff008000")) {
+          for (int way = 0; way < 9; way++) {
+            seeds.add(
+                HexFormat.of()
+                    .parseHex(
+                        "%02x%02x%s".formatted(kind, transport, pieces)
+                            + "01025801%02x100001001404".formatted(way)));
+          }
+        }
       }
     }
     return seeds;

@@ -10,7 +10,8 @@ enum Target {
   TEMPLATES("templates", TemplatesTarget.class),
   KEY_BLOBS("key-blobs", KeyBlobsTarget.class),
   STATE_BLOBS("state-blobs", StateBlobsTarget.class),
-  PUBLIC_KEYS("public-keys", PublicKeysTarget.class);
+  PUBLIC_KEYS("public-keys", PublicKeysTarget.class),
+  PAYLOADS("payloads", PayloadsTarget.class);
 
   private final String label;
   private final Class<?> entry;

@@ -53,6 +53,16 @@ public final class TokenVerifier {
   private static final Set<String> OTHER_KINDS = Set.of("id", "refresh", "offline", "logout");
   private static final Set<String> ID_TOKEN_CLAIMS = Set.of("at_hash", "c_hash", "s_hash", "nonce");
 
+  /** One for each thread: to look the algorithm up costs as much as to hash a token. */
+  private static final ThreadLocal<MessageDigest> SHA_256 =
+      ThreadLocal.withInitial(() -> {
+        try {
+          return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+          throw new IllegalStateException("SHA-256 is part of every JDK", e);
+        }
+      });
+
   private final Map<String, Issuer> issuers = new HashMap<>();
   private final Duration leeway;
   private final Clock clock;
@@ -434,11 +444,6 @@ public final class TokenVerifier {
   }
 
   private static ByteBuffer digest(String token) {
-    try {
-      return ByteBuffer.wrap(
-          MessageDigest.getInstance("SHA-256").digest(token.getBytes(StandardCharsets.ISO_8859_1)));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("SHA-256 is part of every JDK", e);
-    }
+    return ByteBuffer.wrap(SHA_256.get().digest(token.getBytes(StandardCharsets.ISO_8859_1)));
   }
 }

@@ -12,6 +12,16 @@ public final class BlobDigest {
   static final int LENGTH = 32;
   private static final int FINGERPRINT_LENGTH = 8;
 
+  /** One for each thread: to look the algorithm up costs as much as to hash a blob. */
+  private static final ThreadLocal<MessageDigest> SHA_256 =
+      ThreadLocal.withInitial(() -> {
+        try {
+          return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+          throw new IllegalStateException("every JDK has SHA-256", e);
+        }
+      });
+
   private final byte[] bytes;
 
   private BlobDigest(byte[] bytes) {
@@ -26,11 +36,7 @@ public final class BlobDigest {
     if (blob.length == 0 || blob.length > SealedKey.MAX_LENGTH) {
       return Optional.empty();
     }
-    try {
-      return Optional.of(new BlobDigest(MessageDigest.getInstance("SHA-256").digest(blob)));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every JDK has SHA-256", e);
-    }
+    return Optional.of(new BlobDigest(SHA_256.get().digest(blob)));
   }
 
   static BlobDigest ofBytes(byte[] digest) {

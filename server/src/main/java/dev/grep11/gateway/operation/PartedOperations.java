@@ -206,6 +206,22 @@ public final class PartedOperations {
     return inOnePart(by, function, untouched(by, function, state), data);
   }
 
+  /**
+   * Encrypt and Decrypt, whose result is as long as the data.
+   *
+   * @param memory for a long result, which is valid until its end
+   */
+  public ByteBuffer wholeCipher(
+      Requester by, CryptoFunction function, byte[] state, ByteBuffer data, CallMemory memory) {
+    var operation = untouched(by, function, state);
+    var mechanism = operation.mechanism();
+    return switch (function) {
+      case ENCRYPT -> ciphers.encrypt(by, mechanism, operation.key(), data, memory);
+      case DECRYPT -> ciphers.decrypt(by, mechanism, operation.key(), data, memory);
+      default -> throw new IllegalArgumentException(function + " is no cipher");
+    };
+  }
+
   /** Verify: returns when the signature is right. */
   public void wholeVerify(Requester by, byte[] state, ByteBuffer data, byte[] signature) {
     var operation = untouched(by, CryptoFunction.VERIFY, state);

@@ -23,7 +23,10 @@ import org.jspecify.annotations.Nullable;
 final class InboundBudget extends ServerStreamTracer.Factory {
   private static final Context.Key<Share> SHARE = Context.key("inbound-share");
 
-  /** Smaller calls count towards the whole alone; a connection has too few of them to matter. */
+  /**
+   * Smaller calls count towards the whole alone; a connection has too few of them to matter. Larger
+   * ones count for their caller in steps of it, not frame by frame.
+   */
   private static final long LARGE = 64 * 1024;
 
   private final long limit;
@@ -92,7 +95,7 @@ final class InboundBudget extends ServerStreamTracer.Factory {
 
     private synchronized boolean isTooMuchForCaller(long size) {
       var name = caller;
-      if (name == null || closed.get()) {
+      if (name == null || size - counted <= LARGE || closed.get()) {
         return false;
       }
       long more = size - counted;

@@ -20,7 +20,8 @@ import org.jspecify.annotations.Nullable;
  * arrays only, so they pass through a small one.
  */
 final class LongResult extends InputStream implements KnownLength, Drainable {
-  private static final int PASSAGE = 8 << 10;
+  /** One for each thread that answers; all zeros between two answers. */
+  private static final ThreadLocal<byte[]> PASSAGE = ThreadLocal.withInitial(() -> new byte[8192]);
 
   private final byte[] head;
   private final ByteBuffer bytes;
@@ -71,7 +72,8 @@ final class LongResult extends InputStream implements KnownLength, Drainable {
       target.write(bytes.array(), bytes.arrayOffset() + bytes.position(), bytes.remaining());
       bytes.position(bytes.limit());
     } else {
-      var passage = new byte[Math.min(PASSAGE, bytes.remaining())];
+      var passage = PASSAGE.get();
+      int used = Math.min(passage.length, bytes.remaining());
       try {
         while (bytes.hasRemaining()) {
           int n = Math.min(passage.length, bytes.remaining());
@@ -80,7 +82,7 @@ final class LongResult extends InputStream implements KnownLength, Drainable {
         }
       } finally {
         // It may be clear text, and unlike the memory of the call nobody wipes it.
-        Arrays.fill(passage, (byte) 0);
+        Arrays.fill(passage, 0, used, (byte) 0);
       }
     }
     return length;

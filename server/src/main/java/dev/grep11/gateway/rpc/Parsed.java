@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Message;
 import com.google.protobuf.Parser;
+import com.google.protobuf.UnsafeByteOperations;
 import dev.grep11.gateway.operation.CallMemory;
 import dev.grep11.gateway.pkcs11.OverloadedException;
 import io.grpc.KnownLength;
@@ -93,12 +94,18 @@ record Parsed<T>(
   }
 
   /** Null when there are more fields than any call needs. */
-  static <T extends Message> @Nullable T whole(T prototype, byte[] bytes) throws IOException {
+  static <T extends Message> @Nullable T whole(T prototype, byte[] handedOver) throws IOException {
     @SuppressWarnings("unchecked") // A message's own parser gives messages of its type.
     var parser = (Parser<T>) prototype.getParserForType();
-    return EncodedFields.fit(bytes, prototype.getDescriptorForType())
-        ? parser.parseFrom(bytes)
-        : null;
+    if (!EncodedFields.fit(handedOver, prototype.getDescriptorForType())) {
+      return null;
+    }
+    // Nobody writes to these bytes any more, so that fields may be views of them.
+    var in = UnsafeByteOperations.unsafeWrap(handedOver).newCodedInput();
+    in.enableAliasing(true);
+    var message = parser.parseFrom(in);
+    in.checkLastTagWas(0);
+    return message;
   }
 
   private static <T extends Message> MethodDescriptor.Marshaller<Parsed<T>> reading(

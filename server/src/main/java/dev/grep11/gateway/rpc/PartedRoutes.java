@@ -23,24 +23,34 @@ import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.proto.CryptoGrpc;
 import dev.grep11.proto.DecryptFinalResponse;
 import dev.grep11.proto.DecryptInitResponse;
+import dev.grep11.proto.DecryptRequest;
 import dev.grep11.proto.DecryptResponse;
+import dev.grep11.proto.DecryptUpdateRequest;
 import dev.grep11.proto.DecryptUpdateResponse;
 import dev.grep11.proto.DigestFinalResponse;
 import dev.grep11.proto.DigestInitResponse;
 import dev.grep11.proto.DigestKeyResponse;
+import dev.grep11.proto.DigestRequest;
 import dev.grep11.proto.DigestResponse;
+import dev.grep11.proto.DigestUpdateRequest;
 import dev.grep11.proto.DigestUpdateResponse;
 import dev.grep11.proto.EncryptFinalResponse;
 import dev.grep11.proto.EncryptInitResponse;
+import dev.grep11.proto.EncryptRequest;
 import dev.grep11.proto.EncryptResponse;
+import dev.grep11.proto.EncryptUpdateRequest;
 import dev.grep11.proto.EncryptUpdateResponse;
 import dev.grep11.proto.SignFinalResponse;
 import dev.grep11.proto.SignInitResponse;
+import dev.grep11.proto.SignRequest;
 import dev.grep11.proto.SignResponse;
+import dev.grep11.proto.SignUpdateRequest;
 import dev.grep11.proto.SignUpdateResponse;
 import dev.grep11.proto.VerifyFinalResponse;
 import dev.grep11.proto.VerifyInitResponse;
+import dev.grep11.proto.VerifyRequest;
 import dev.grep11.proto.VerifyResponse;
+import dev.grep11.proto.VerifyUpdateRequest;
 import dev.grep11.proto.VerifyUpdateResponse;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -58,27 +68,25 @@ final class PartedRoutes {
                 .setState(
                     bytes(parts.begin(by, DIGEST, mechanism(r.hasMech(), r.getMech()), NO_KEY)))
                 .build());
-    routes.unary(
+    routes.taking(
         CryptoGrpc.getDigestMethod(),
-        r -> continued(DIGEST, r.getState(), r.getData()),
-        (by, r) ->
+        DigestRequest.DATA_FIELD_NUMBER,
+        (r, data) -> continued(DIGEST, r.getState(), data.remaining()),
+        (by, r, data) ->
             DigestResponse.newBuilder()
-                .setDigest(
-                    bytes(
-                        parts.whole(
-                            by, DIGEST, state(r.getState()), r.getData().asReadOnlyByteBuffer())))
+                .setDigest(bytes(parts.whole(by, DIGEST, state(r.getState()), data)))
                 .build());
-    routes.unary(
+    routes.taking(
         CryptoGrpc.getDigestUpdateMethod(),
-        r -> absorbing(DIGEST, r.getState(), r.getData()),
-        (by, r) -> {
-          var part =
-              parts.update(by, DIGEST, state(r.getState()), r.getData().asReadOnlyByteBuffer());
+        DigestUpdateRequest.DATA_FIELD_NUMBER,
+        (r, data) -> absorbing(DIGEST, r.getState(), data.remaining()),
+        (by, r, data) -> {
+          var part = parts.update(by, DIGEST, state(r.getState()), data);
           return DigestUpdateResponse.newBuilder().setState(bytes(part.state())).build();
         });
     routes.unary(
         CryptoGrpc.getDigestKeyMethod(),
-        r -> absorbing(DIGEST, r.getState(), ByteString.EMPTY),
+        r -> absorbing(DIGEST, r.getState(), 0),
         (by, r) ->
             DigestKeyResponse.newBuilder()
                 .setState(
@@ -90,7 +98,7 @@ final class PartedRoutes {
                 .build());
     routes.unary(
         CryptoGrpc.getDigestFinalMethod(),
-        r -> continued(DIGEST, r.getState(), ByteString.EMPTY),
+        r -> continued(DIGEST, r.getState(), 0),
         (by, r) ->
             DigestFinalResponse.newBuilder()
                 .setDigest(bytes(parts.finish(by, DIGEST, state(r.getState()))))
@@ -108,30 +116,26 @@ final class PartedRoutes {
                             mechanism(r.hasMech(), r.getMech()),
                             requiredKey("Key", key("Key", r.getKeyBytes(), r.getKey())))))
                 .build());
-    routes.unary(
+    routes.taking(
         CryptoGrpc.getEncryptUpdateMethod(),
-        r -> continued(ENCRYPT, r.getState(), r.getPlain()),
-        (by, r) -> {
-          var part =
-              parts.update(by, ENCRYPT, state(r.getState()), r.getPlain().asReadOnlyByteBuffer());
+        EncryptUpdateRequest.PLAIN_FIELD_NUMBER,
+        (r, data) -> continued(ENCRYPT, r.getState(), data.remaining()),
+        (by, r, data) -> {
+          var part = parts.update(by, ENCRYPT, state(r.getState()), data);
           return EncryptUpdateResponse.newBuilder()
               .setState(bytes(part.state()))
               .setCiphered(bytes(part.output()))
               .build();
         });
-    routes.unary(
+    routes.transforming(
         CryptoGrpc.getEncryptMethod(),
-        r -> continued(ENCRYPT, r.getState(), r.getPlain()),
-        (by, r) ->
-            EncryptResponse.newBuilder()
-                .setCiphered(
-                    bytes(
-                        parts.whole(
-                            by, ENCRYPT, state(r.getState()), r.getPlain().asReadOnlyByteBuffer())))
-                .build());
+        EncryptRequest.PLAIN_FIELD_NUMBER,
+        EncryptResponse.CIPHERED_FIELD_NUMBER,
+        (r, data) -> continued(ENCRYPT, r.getState(), data.remaining()),
+        (by, r, data, memory) -> parts.wholeCipher(by, ENCRYPT, state(r.getState()), data, memory));
     routes.unary(
         CryptoGrpc.getEncryptFinalMethod(),
-        r -> continued(ENCRYPT, r.getState(), ByteString.EMPTY),
+        r -> continued(ENCRYPT, r.getState(), 0),
         (by, r) ->
             EncryptFinalResponse.newBuilder()
                 .setCiphered(bytes(parts.finish(by, ENCRYPT, state(r.getState()))))
@@ -149,34 +153,26 @@ final class PartedRoutes {
                             mechanism(r.hasMech(), r.getMech()),
                             requiredKey("Key", key("Key", r.getKeyBytes(), r.getKey())))))
                 .build());
-    routes.unary(
+    routes.taking(
         CryptoGrpc.getDecryptUpdateMethod(),
-        r -> continued(DECRYPT, r.getState(), r.getCiphered()),
-        (by, r) -> {
-          var part =
-              parts.update(
-                  by, DECRYPT, state(r.getState()), r.getCiphered().asReadOnlyByteBuffer());
+        DecryptUpdateRequest.CIPHERED_FIELD_NUMBER,
+        (r, data) -> continued(DECRYPT, r.getState(), data.remaining()),
+        (by, r, data) -> {
+          var part = parts.update(by, DECRYPT, state(r.getState()), data);
           return DecryptUpdateResponse.newBuilder()
               .setState(bytes(part.state()))
               .setPlain(bytes(part.output()))
               .build();
         });
-    routes.unary(
+    routes.transforming(
         CryptoGrpc.getDecryptMethod(),
-        r -> continued(DECRYPT, r.getState(), r.getCiphered()),
-        (by, r) ->
-            DecryptResponse.newBuilder()
-                .setPlain(
-                    bytes(
-                        parts.whole(
-                            by,
-                            DECRYPT,
-                            state(r.getState()),
-                            r.getCiphered().asReadOnlyByteBuffer())))
-                .build());
+        DecryptRequest.CIPHERED_FIELD_NUMBER,
+        DecryptResponse.PLAIN_FIELD_NUMBER,
+        (r, data) -> continued(DECRYPT, r.getState(), data.remaining()),
+        (by, r, data, memory) -> parts.wholeCipher(by, DECRYPT, state(r.getState()), data, memory));
     routes.unary(
         CryptoGrpc.getDecryptFinalMethod(),
-        r -> continued(DECRYPT, r.getState(), ByteString.EMPTY),
+        r -> continued(DECRYPT, r.getState(), 0),
         (by, r) ->
             DecryptFinalResponse.newBuilder()
                 .setPlain(bytes(parts.finish(by, DECRYPT, state(r.getState()))))
@@ -201,27 +197,25 @@ final class PartedRoutes {
                             requiredKey(
                                 "PrivKey", key("PrivKey", r.getPrivKeyBytes(), r.getPrivKey())))))
                 .build());
-    routes.unary(
+    routes.taking(
         CryptoGrpc.getSignUpdateMethod(),
-        r -> absorbing(SIGN, r.getState(), r.getData()),
-        (by, r) -> {
-          var part =
-              parts.update(by, SIGN, state(r.getState()), r.getData().asReadOnlyByteBuffer());
+        SignUpdateRequest.DATA_FIELD_NUMBER,
+        (r, data) -> absorbing(SIGN, r.getState(), data.remaining()),
+        (by, r, data) -> {
+          var part = parts.update(by, SIGN, state(r.getState()), data);
           return SignUpdateResponse.newBuilder().setState(bytes(part.state())).build();
         });
-    routes.unary(
+    routes.taking(
         CryptoGrpc.getSignMethod(),
-        r -> continued(SIGN, r.getState(), r.getData()),
-        (by, r) ->
+        SignRequest.DATA_FIELD_NUMBER,
+        (r, data) -> continued(SIGN, r.getState(), data.remaining()),
+        (by, r, data) ->
             SignResponse.newBuilder()
-                .setSignature(
-                    bytes(
-                        parts.whole(
-                            by, SIGN, state(r.getState()), r.getData().asReadOnlyByteBuffer())))
+                .setSignature(bytes(parts.whole(by, SIGN, state(r.getState()), data)))
                 .build());
     routes.unary(
         CryptoGrpc.getSignFinalMethod(),
-        r -> continued(SIGN, r.getState(), ByteString.EMPTY),
+        r -> continued(SIGN, r.getState(), 0),
         (by, r) ->
             SignFinalResponse.newBuilder()
                 .setSignature(bytes(parts.finish(by, SIGN, state(r.getState()))))
@@ -246,28 +240,25 @@ final class PartedRoutes {
                             requiredKey(
                                 "PubKey", key("PubKey", r.getPubKeyBytes(), r.getPubKey())))))
                 .build());
-    routes.unary(
+    routes.taking(
         CryptoGrpc.getVerifyUpdateMethod(),
-        r -> absorbing(VERIFY, r.getState(), r.getData()),
-        (by, r) -> {
-          var part =
-              parts.update(by, VERIFY, state(r.getState()), r.getData().asReadOnlyByteBuffer());
+        VerifyUpdateRequest.DATA_FIELD_NUMBER,
+        (r, data) -> absorbing(VERIFY, r.getState(), data.remaining()),
+        (by, r, data) -> {
+          var part = parts.update(by, VERIFY, state(r.getState()), data);
           return VerifyUpdateResponse.newBuilder().setState(bytes(part.state())).build();
         });
-    routes.unary(
+    routes.taking(
         CryptoGrpc.getVerifyMethod(),
-        r -> continued(VERIFY, r.getState(), r.getData()),
-        (by, r) -> {
-          parts.wholeVerify(
-              by,
-              state(r.getState()),
-              r.getData().asReadOnlyByteBuffer(),
-              r.getSignature().toByteArray());
+        VerifyRequest.DATA_FIELD_NUMBER,
+        (r, data) -> continued(VERIFY, r.getState(), data.remaining()),
+        (by, r, data) -> {
+          parts.wholeVerify(by, state(r.getState()), data, r.getSignature().toByteArray());
           return VerifyResponse.getDefaultInstance();
         });
     routes.unary(
         CryptoGrpc.getVerifyFinalMethod(),
-        r -> continued(VERIFY, r.getState(), ByteString.EMPTY),
+        r -> continued(VERIFY, r.getState(), 0),
         (by, r) -> {
           parts.finishVerify(by, state(r.getState()), r.getSignature().toByteArray());
           return VerifyFinalResponse.getDefaultInstance();
@@ -283,17 +274,17 @@ final class PartedRoutes {
   }
 
   /** Of an operation in parts: its state says mechanism and key. */
-  private static Workload continued(CryptoFunction function, ByteString state, ByteString payload) {
-    return workload(function, state, payload, false);
+  private static Workload continued(CryptoFunction function, ByteString state, int payloadLength) {
+    return workload(function, state, payloadLength, false);
   }
 
   /** As {@link #continued}, of a call that only takes data of a hash or MAC. */
-  private static Workload absorbing(CryptoFunction function, ByteString state, ByteString payload) {
-    return workload(function, state, payload, true);
+  private static Workload absorbing(CryptoFunction function, ByteString state, int payloadLength) {
+    return workload(function, state, payloadLength, true);
   }
 
   private static Workload workload(
-      CryptoFunction function, ByteString state, ByteString payload, boolean absorbs) {
+      CryptoFunction function, ByteString state, int payloadLength, boolean absorbs) {
     if (state.size() < StateHeader.LENGTH) {
       return Workload.INFORMATION;
     }
@@ -302,7 +293,7 @@ final class PartedRoutes {
         Optional.of(function),
         OptionalLong.of(header.mechanism()),
         header.key(),
-        payload.size(),
+        payloadLength,
         absorbs);
   }
 }
