@@ -16,6 +16,7 @@ import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.key.StateSealer;
+import dev.grep11.gateway.keystore.KeystoreKeeper;
 import dev.grep11.gateway.keystore.Keystores;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
@@ -156,7 +157,9 @@ public final class Gateway implements AutoCloseable {
             config.softwareFallback(),
             config.bufferedBytes());
 
-    var keystores = new Keystores(store.keystores(), new HsmKeyBlobs(hsm, sealer), clock);
+    var keystores =
+        new Keystores(store.keystores(), new HsmKeyBlobs(hsm, sealer), follower::current, clock);
+    closing(KeystoreKeeper.start(keystores, store.keystores(), follower::current));
 
     var revocations = new RevocationFiles(config.revocations());
     Function<List<X509Certificate>, TrustAnchors> trust =

@@ -22,7 +22,10 @@ import dev.grep11.gateway.store.KeyRecord;
 import dev.grep11.gateway.store.KeystoreRecord;
 import dev.grep11.gateway.store.KeystoreTables;
 import dev.grep11.gateway.store.PasswordEnvelope;
+import dev.grep11.gateway.store.SealingKeyGeneration;
+import dev.grep11.gateway.store.SealingKeyGeneration.State;
 import dev.grep11.gateway.store.Searched;
+import dev.grep11.gateway.store.Snapshot;
 import dev.grep11.gateway.store.StoreException;
 import dev.grep11.gateway.store.StoreTamperedException;
 import java.nio.charset.StandardCharsets;
@@ -36,6 +39,7 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.UUID;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -82,11 +86,20 @@ public final class Keystores {
   private final KeystoreTables tables;
   private final KeyBlobs blobs;
   private final Passwords passwords;
+  private final Supplier<Optional<Snapshot>> current;
   private final InstantSource clock;
 
-  public Keystores(KeystoreTables tables, KeyBlobs blobs, InstantSource clock) {
+  /**
+   * @param current the instances and their generations of sealing keys, as far as that is known
+   */
+  public Keystores(
+      KeystoreTables tables,
+      KeyBlobs blobs,
+      Supplier<Optional<Snapshot>> current,
+      InstantSource clock) {
     this.tables = tables;
     this.blobs = blobs;
+    this.current = current;
     this.passwords = new Passwords(clock);
     this.clock = clock;
   }
@@ -183,8 +196,6 @@ public final class Keystores {
       throw new Pkcs11Exception(
           CKR_USER_PIN_NOT_INITIALIZED, "this keystore has no password to be changed");
     }
-    // Asked again even if it was right a moment ago: this is what a thief of a session would do.
-    passwords.forget(keystore);
     var key = passwords.key(keystore, access.caller(), access.password());
     try {
       var envelope = passwords.envelope(key, newPassword);
@@ -316,26 +327,28 @@ public final class Keystores {
   public List<StoredKey> byIds(Access access, List<UUID> ids) {
     var keystore = required(access);
     try (var seal = new Seal(passwords.open(keystore, access.caller(), access.password()))) {
-      return stored(() ->
-          tables.read(
-              access.instance(),
-              view -> {
-                var present = same(view, keystore);
-                List<StoredKey> found = new ArrayList<>();
-                long bytes = 0;
-                for (var id : ids) {
-                  var record = view.key(present, id).orElseThrow(Keystores::missingKey);
-                  bytes += record.content().length;
-                  if (bytes > LONGEST_PAGE) {
-                    throw new Pkcs11Exception(
-                        CKR_DATA_LEN_RANGE,
-                        "these keys are too long for one answer; ask for fewer");
-                  }
-                  found.add(seal.open(present, record));
-                }
-                return found;
-              }));
+      List<KeyRecord> records =
+          stored(() -> tables.read(access.instance(), view -> records(view, keystore, ids)));
+      tidy(access, keystore, records, seal);
+      return records.stream().map(record -> seal.open(keystore, record)).toList();
     }
+  }
+
+  private static List<KeyRecord> records(
+      KeystoreTables.View view, KeystoreRecord keystore, List<UUID> ids) {
+    var present = same(view, keystore);
+    List<KeyRecord> found = new ArrayList<>();
+    long bytes = 0;
+    for (var id : ids) {
+      var record = view.key(present, id).orElseThrow(Keystores::missingKey);
+      bytes += record.content().length;
+      if (bytes > LONGEST_PAGE) {
+        throw new Pkcs11Exception(
+            CKR_DATA_LEN_RANGE, "these keys are too long for one answer; ask for fewer");
+      }
+      found.add(record);
+    }
+    return found;
   }
 
   /**
@@ -363,21 +376,26 @@ public final class Keystores {
     attributes.values().keySet().forEach(Keystores::requireKnown);
     var keystore = required(access);
     try (var seal = new Seal(passwords.open(keystore, access.caller(), access.password()))) {
-      return stored(() ->
-          tables.read(
-              access.instance(),
-              view ->
-                  page(
-                      view,
-                      same(view, keystore),
-                      seal,
-                      attributes,
-                      after,
-                      size == 0 ? USUAL_PAGE : size)));
+      var found =
+          stored(() ->
+              tables.read(
+                  access.instance(),
+                  view ->
+                      page(
+                          view,
+                          same(view, keystore),
+                          seal,
+                          attributes,
+                          after,
+                          size == 0 ? USUAL_PAGE : size)));
+      tidy(access, keystore, found.records(), seal);
+      return new Page(found.keys(), found.next());
     }
   }
 
-  private static Page page(
+  private record Found(List<StoredKey> keys, List<KeyRecord> records, Optional<byte[]> next) {}
+
+  private static Found page(
       KeystoreTables.View view,
       KeystoreRecord keystore,
       Seal seal,
@@ -386,6 +404,7 @@ public final class Keystores {
       int size) {
     var values = seal.searched(attributes);
     List<StoredKey> found = new ArrayList<>();
+    List<KeyRecord> records = new ArrayList<>();
     long bytes = 0;
     int examined = 0;
     byte[] position = after;
@@ -393,7 +412,7 @@ public final class Keystores {
       var rows = view.search(keystore, values, position, Math.min(BATCH, size + 1));
       for (var record : rows.keys()) {
         if (found.size() == size || bytes > LONGEST_PAGE || examined == MOST_EXAMINED) {
-          return new Page(found, Optional.of(position));
+          return new Found(found, records, Optional.of(position));
         }
         examined++;
         position = view.position(keystore, record.id());
@@ -401,11 +420,12 @@ public final class Keystores {
         // Also what the database found: it may find what it likes.
         if (matches(key.shownAttributes(), attributes)) {
           found.add(key);
+          records.add(record);
           bytes += record.content().length;
         }
       }
       if (rows.next().isEmpty()) {
-        return new Page(found, Optional.empty());
+        return new Found(found, records, Optional.empty());
       }
     }
   }
@@ -538,7 +558,7 @@ public final class Keystores {
       }
       proven.add(one);
     }
-    if (!proven.isEmpty()) {
+    if (!proven.isEmpty() && isOld(access.instance(), proven.getFirst().generation())) {
       resealed(access.instance(), access.caller(), proven.getFirst())
           .ifPresent(newer -> {
             var older = proven.getFirst();
@@ -559,6 +579,86 @@ public final class Keystores {
       LOG.debug("a blob stays under older sealing keys: {}", e.getMessage());
       return Optional.empty();
     }
+  }
+
+  // ---- Rotation of master keys
+
+  /** Whether a generation of sealing keys opens, and seals no more. */
+  private boolean isOld(UUID instance, String generation) {
+    return state(instance, generation).filter(State.PREVIOUS::equals).isPresent();
+  }
+
+  private Optional<State> state(UUID instance, String generation) {
+    return current
+        .get()
+        .flatMap(snapshot -> snapshot.instance(instance))
+        .flatMap(record ->
+            record.generations().stream().filter(each -> each.id().equals(generation)).findFirst())
+        .map(SealingKeyGeneration::state);
+  }
+
+  /** Keys of a keystore with a password can be re-wrapped only when somebody gives it. */
+  private void tidy(Access access, KeystoreRecord keystore, List<KeyRecord> records, Seal seal) {
+    if (keystore.password().isEmpty()) {
+      return;
+    }
+    for (var record : records) {
+      try {
+        var _ = tidy(keystore, record, seal, access.caller());
+      } catch (Pkcs11Exception e) {
+        LOG.debug("key {} stays under older sealing keys: {}", record.id(), e.getMessage());
+      }
+    }
+  }
+
+  /** As the rotation does with a key of a keystore without a password. */
+  boolean tidy(KeystoreRecord keystore, KeyRecord record, String caller) {
+    return tidy(keystore, record, new Seal(Optional.empty()), caller);
+  }
+
+  /**
+   * Puts a blob under the sealing keys of now before one under older ones, which stays until these
+   * are retired, and then goes. The version stays: to the key's users nothing has changed.
+   *
+   * @return whether the key was rewritten
+   */
+  private boolean tidy(KeystoreRecord keystore, KeyRecord record, Seal seal, String caller) {
+    var generations = record.generations();
+    if (generations.isEmpty()) {
+      return false;
+    }
+    var key = seal.open(keystore, record);
+    var first = new KeyBlobs.Proven(key.blobs().getFirst(), generations.getFirst(), -1);
+    List<KeyBlobs.Proven> proven;
+    if (isOld(keystore.instance(), first.generation())) {
+      var newer = blobs.reseal(keystore.instance(), caller, first.blob());
+      if (newer.isEmpty()) {
+        return false;
+      }
+      proven = List.of(newer.get(), first);
+    } else if (generations.size() > 1
+        && state(keystore.instance(), generations.getLast())
+            .filter(state -> !state.opens())
+            .isPresent()) {
+      proven = List.of(first);
+    } else {
+      return false;
+    }
+    return stored(() ->
+        tables.change(
+            keystore.instance(),
+            change -> {
+              var present = same(change, keystore);
+              boolean unchanged =
+                  change
+                      .key(present, record.id())
+                      .filter(now -> Arrays.equals(now.content(), record.content()))
+                      .isPresent();
+              if (unchanged) {
+                change.rewrite(present, seal.record(present, key, record.version(), proven));
+              }
+              return unchanged;
+            }));
   }
 
   private static StoredKey shown(StoredKey key, long version, List<KeyBlobs.Proven> proven) {

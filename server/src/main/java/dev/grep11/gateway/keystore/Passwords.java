@@ -269,7 +269,8 @@ final class Passwords {
     try {
       var text = StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(password));
       characters = Character.codePointCount(text, 0, text.length());
-      Arrays.fill(text.array(), '\0');
+      text.clear();
+      text.put(new char[text.remaining()]);
     } catch (CharacterCodingException e) {
       throw new Pkcs11Exception(Ckr.CKR_PIN_INVALID, "the password is not UTF-8");
     }

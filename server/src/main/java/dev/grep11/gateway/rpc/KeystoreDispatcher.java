@@ -47,7 +47,8 @@ final class KeystoreDispatcher implements Dispatcher, AutoCloseable {
       }
       try {
         result.complete(work.call());
-      } catch (Exception | StackOverflowError e) {
+      } catch (Throwable e) {
+        // Whatever it is: the caller gets an answer, and the thread goes on.
         result.completeExceptionally(e);
       }
     }

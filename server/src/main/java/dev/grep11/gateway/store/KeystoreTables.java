@@ -389,6 +389,8 @@ public final class KeystoreTables implements AutoCloseable {
     }
 
     /**
+     * Refuses a keystore that is not believed any more.
+     *
      * @throws StoreTamperedException when this keystore did not verify before
      */
     public void requireTrusted(KeystoreRecord keystore) {
