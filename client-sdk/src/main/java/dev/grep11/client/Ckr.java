@@ -45,6 +45,7 @@ public final class Ckr {
   public static final long CKR_PIN_INCORRECT = 0xa0L;
   public static final long CKR_PIN_INVALID = 0xa1L;
   public static final long CKR_PIN_LEN_RANGE = 0xa2L;
+  public static final long CKR_PIN_LOCKED = 0xa4L;
   public static final long CKR_SESSION_HANDLE_INVALID = 0xb3L;
   public static final long CKR_SIGNATURE_INVALID = 0xc0L;
   public static final long CKR_SIGNATURE_LEN_RANGE = 0xc1L;
@@ -55,6 +56,7 @@ public final class Ckr {
   public static final long CKR_UNWRAPPING_KEY_SIZE_RANGE = 0xf1L;
   public static final long CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT = 0xf2L;
   public static final long CKR_USER_NOT_LOGGED_IN = 0x101L;
+  public static final long CKR_USER_PIN_NOT_INITIALIZED = 0x102L;
   public static final long CKR_WRAPPED_KEY_INVALID = 0x110L;
   public static final long CKR_WRAPPED_KEY_LEN_RANGE = 0x112L;
   public static final long CKR_WRAPPING_KEY_HANDLE_INVALID = 0x113L;
@@ -135,6 +137,7 @@ public final class Ckr {
           entry(CKR_PIN_INCORRECT, "CKR_PIN_INCORRECT"),
           entry(CKR_PIN_INVALID, "CKR_PIN_INVALID"),
           entry(CKR_PIN_LEN_RANGE, "CKR_PIN_LEN_RANGE"),
+          entry(CKR_PIN_LOCKED, "CKR_PIN_LOCKED"),
           entry(CKR_SESSION_HANDLE_INVALID, "CKR_SESSION_HANDLE_INVALID"),
           entry(CKR_SIGNATURE_INVALID, "CKR_SIGNATURE_INVALID"),
           entry(CKR_SIGNATURE_LEN_RANGE, "CKR_SIGNATURE_LEN_RANGE"),
@@ -145,6 +148,7 @@ public final class Ckr {
           entry(CKR_UNWRAPPING_KEY_SIZE_RANGE, "CKR_UNWRAPPING_KEY_SIZE_RANGE"),
           entry(CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, "CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT"),
           entry(CKR_USER_NOT_LOGGED_IN, "CKR_USER_NOT_LOGGED_IN"),
+          entry(CKR_USER_PIN_NOT_INITIALIZED, "CKR_USER_PIN_NOT_INITIALIZED"),
           entry(CKR_WRAPPED_KEY_INVALID, "CKR_WRAPPED_KEY_INVALID"),
           entry(CKR_WRAPPED_KEY_LEN_RANGE, "CKR_WRAPPED_KEY_LEN_RANGE"),
           entry(CKR_WRAPPING_KEY_HANDLE_INVALID, "CKR_WRAPPING_KEY_HANDLE_INVALID"),

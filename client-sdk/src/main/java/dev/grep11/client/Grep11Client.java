@@ -172,6 +172,13 @@ public final class Grep11Client implements AutoCloseable {
     return new Streams(this);
   }
 
+  // ---- Keys that the gateway keeps
+
+  /** The keystores of the instance, where PKCS #11 applications have their token objects. */
+  public Keystores keystores() {
+    return new Keystores(this);
+  }
+
   // ---- Keys under keys
 
   /** A key encrypted under {@code kek}, a secret or a public key; it must be extractable. */

@@ -16,11 +16,14 @@ import dev.grep11.gateway.key.Keyring;
 import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.key.StateSealer;
+import dev.grep11.gateway.keystore.KeystoreKeeper;
+import dev.grep11.gateway.keystore.Keystores;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
 import dev.grep11.gateway.rpc.CallAuditLog;
 import dev.grep11.gateway.rpc.CertificateManagerListener;
 import dev.grep11.gateway.rpc.CryptoListener;
+import dev.grep11.gateway.rpc.KeystoreAuditLog;
 import dev.grep11.gateway.rpc.TokenAccess;
 import dev.grep11.gateway.store.ReplicaRecord;
 import dev.grep11.gateway.store.StoreFollower;
@@ -154,6 +157,10 @@ public final class Gateway implements AutoCloseable {
             config.softwareFallback(),
             config.bufferedBytes());
 
+    var keystores =
+        new Keystores(store.keystores(), new HsmKeyBlobs(hsm, sealer), follower::current, clock);
+    closing(KeystoreKeeper.start(keystores, store.keystores(), follower::current));
+
     var revocations = new RevocationFiles(config.revocations());
     Function<List<X509Certificate>, TrustAnchors> trust =
         certificates -> TrustAnchors.of(certificates, revocations.current());
@@ -206,7 +213,10 @@ public final class Gateway implements AutoCloseable {
                             new LaneDispatcher(hsm, operations, new InlineWatch(inline)),
                             access,
                             lock::refusal,
-                            new CallAuditLog(audit)))));
+                            new CallAuditLog(audit),
+                            Optional.of(
+                                new CryptoListener.KeystoreCollaborators(
+                                    keystores, new KeystoreAuditLog(audit)))))));
     var replicas =
         new Replicas(follower, replica.id(), replicaName(config), config.follow().lease(), clock);
     var administration =

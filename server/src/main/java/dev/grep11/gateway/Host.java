@@ -10,6 +10,7 @@ import dev.grep11.gateway.iam.IssuerSettings;
 import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.store.InstanceRecord;
+import dev.grep11.gateway.store.KeystoreRecord;
 import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreException;
@@ -171,6 +172,18 @@ public final class Host implements AutoCloseable {
       throw new StartException("there is an instance " + id + " already");
     }
     return instance;
+  }
+
+  /**
+   * Makes an empty keystore without a password.
+   *
+   * @return false when there is one with this id already
+   */
+  public boolean createKeystore(UUID instance, UUID id, String name) {
+    var made = KeystoreRecord.empty(instance, id, name, Instant.now(), Optional.empty());
+    return store
+        .keystores()
+        .change(instance, change -> change.find(id).isEmpty() && change.add(made));
   }
 
   @Override

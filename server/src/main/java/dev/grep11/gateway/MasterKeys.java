@@ -261,6 +261,10 @@ public final class MasterKeys {
                 at.live(replica -> owesUses(replica, old.id())),
                 "%s not written what was used of master key " + old.id());
             requireUnused(at, old, unusedFor);
+            requireNoKeysInKeystores(
+                instance,
+                old.id(),
+                "--force retires it all the same; then they cannot be used until it is reinstated");
           }
           at.put(old.in(State.RETIRED, at.now()));
         });
@@ -349,6 +353,19 @@ public final class MasterKeys {
     }
   }
 
+  /**
+   * Running gateways re-wrap what is in keystores by themselves, and what is in a keystore with a
+   * password when somebody reads it with that.
+   */
+  private void requireNoKeysInKeystores(UUID instance, String generation, String otherwise) {
+    long dependents = store.keystores().dependents(instance, generation);
+    if (dependents > 0) {
+      throw new StartException(
+          "%,d keys in keystores are sealed under master key %s only; running gateways re-wrap them within a minute or so, those of a keystore with a password when they are next read with it (%s)"
+              .formatted(dependents, generation, otherwise));
+    }
+  }
+
   private static String readable(Duration duration) {
     return duration.toDaysPart() > 0 && duration.toSecondsPart() == 0
         ? duration.toDays() + " days"
@@ -415,6 +432,10 @@ public final class MasterKeys {
             at.requireNone(
                 at.live(replica -> replica.opens().contains(old.id())),
                 "%s not ceased to open what was sealed under master key " + old.id());
+            requireNoKeysInKeystores(
+                instance,
+                old.id(),
+                "reinstate it, let the gateways re-wrap them, and retire it again; or delete them");
             at.put(old.in(State.DESTROYED, at.now()));
           });
     }

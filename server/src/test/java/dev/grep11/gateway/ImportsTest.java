@@ -24,6 +24,7 @@ class ImportsTest {
               "rpc",
               Set.of(
                   "operation",
+                  "keystore",
                   "certmgr",
                   "trust",
                   "iam",
@@ -36,6 +37,7 @@ class ImportsTest {
           Map.entry("iam", Set.of("store", "audit")),
           Map.entry("certmgr", Set.of("trust", "store", "audit")),
           Map.entry("trust", Set.of()),
+          Map.entry("keystore", Set.of("store", "pkcs11")),
           Map.entry("operation", Set.of("key", "hsm", "pkcs11")),
           Map.entry("key", Set.of("hsm", "pkcs11")),
           Map.entry("hsm", Set.of("pkcs11")),

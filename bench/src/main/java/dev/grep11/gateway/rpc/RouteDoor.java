@@ -27,6 +27,7 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.time.Instant;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
@@ -198,7 +199,7 @@ public final class RouteDoor {
                 Optional.empty()));
 
     @Override
-    public CompletableFuture<VerifiedToken> authenticate(String token) {
+    public CompletableFuture<VerifiedToken> authenticate(List<String> authorization) {
       return caller;
     }
 

@@ -14,7 +14,8 @@ public enum Severity {
           "hs-crypto.masterkey.force-retire",
           "hs-crypto.keystore.deletekey",
           "hs-crypto.keystore.deletekeystore",
-          "hs-crypto.keystore.updatekey");
+          "hs-crypto.keystore.updatekey",
+          "grep11.keystore.change-password");
 
   private static final Set<String> WARNING_ACTIONS = Set.of("grep11.certificate.expiry");
 

@@ -100,6 +100,21 @@ public final class Actions {
   }
 
   /**
+   * What a caller needs for an rpc of the keystore service, by its bare name. The published actions
+   * know no change of a password: it seals all keys anew, so it needs what updates them.
+   *
+   * @throws IllegalArgumentException for an rpc without an action: it must not be served
+   */
+  public static Set<String> ofKeystoreRpc(String rpc) {
+    String action =
+        KEYSTORE + (rpc.equals("ChangePassword") ? "updatekey" : rpc.toLowerCase(Locale.ROOT));
+    if (!KEYSTORE_ACTIONS.contains(action)) {
+      throw new IllegalArgumentException("no action for rpc " + rpc);
+    }
+    return Set.of(action);
+  }
+
+  /**
    * Whether these actions, in one hand, would join what security rules 6.2 keep apart:
    * administration of certificates and use of keys.
    */

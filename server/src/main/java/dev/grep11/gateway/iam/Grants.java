@@ -27,6 +27,15 @@ public final class Grants {
   /** Beyond it rights are worked out for each call: more askers than tokens are remembered. */
   private static final int MAX_KNOWN = 20_000;
 
+  private static final String KEYSTORE = "keystore:";
+  private static final String KEY_OF = "key:";
+
+  /** The resource of a request about some keystore, as long as it is not known which. */
+  public static final String SOME_KEYSTORE = KEYSTORE + "*";
+
+  /** The same of a request about keys of some keystore. */
+  public static final String SOME_KEY = KEY_OF + "*";
+
   private final StoreFollower follower;
   private final Roles roles;
   private volatile State state = State.of(Snapshot.EMPTY);
@@ -85,8 +94,8 @@ public final class Grants {
    * What a token's subject may do in an instance.
    *
    * @param actions all of them are needed
-   * @param resource {@code key}, {@code keystore}, or {@code keystore:<UUID>}: grants limited to it
-   *     count too
+   * @param resource {@code key}, {@code keystore}, or as {@link #keystore} and its like say: grants
+   *     limited to it count too
    */
   public Decision authorize(
       VerifiedToken token, UUID instance, Set<String> actions, Optional<String> resource) {
@@ -151,19 +160,44 @@ public final class Grants {
       question.roles().forEach(role -> granted.addAll(roles.actions(role)));
     }
     Rights found = new Rights(Set.copyOf(granted), Actions.joinSeparateDuties(granted));
-    // Nobody without a grant takes up memory, however many instances they ask for.
-    if (!granted.isEmpty() && now.rights().size() < MAX_KNOWN) {
+    // Nobody without a grant takes up memory, however many instances they ask for; and nobody with
+    // one, however many keystores.
+    if (!granted.isEmpty() && question.resource().isEmpty() && now.rights().size() < MAX_KNOWN) {
       now.rights().put(question, found);
     }
     return found;
   }
 
-  /** A grant on all keystores covers each. */
+  /**
+   * Whether a grant with this limit counts for a request about this resource. One on all keystores
+   * covers each and its keys; one on keys covers those of every keystore (pkcs11-client.md, 8).
+   */
   private static boolean covers(Optional<String> limit, Optional<String> resource) {
-    return limit.isEmpty()
-        || limit.equals(resource)
-        || (limit.get().equals("keystore")
-            && resource.filter(name -> name.startsWith("keystore:")).isPresent());
+    if (limit.isEmpty() || resource.isEmpty()) {
+      return limit.isEmpty();
+    }
+    String of = resource.get();
+    boolean isKey = of.startsWith(KEY_OF);
+    boolean isKeystore = of.startsWith(KEYSTORE);
+    return switch (limit.get()) {
+      case "key" -> isKey || of.equals("key");
+      case "keystore" -> isKey || isKeystore || of.equals("keystore");
+      default ->
+          of.equals(limit.get())
+              || of.equals(SOME_KEYSTORE)
+              || of.equals(SOME_KEY)
+              || (isKey && limit.get().equals(KEYSTORE + of.substring(KEY_OF.length())));
+    };
+  }
+
+  /** The resource of a request about a keystore. */
+  public static String keystore(UUID id) {
+    return KEYSTORE + id;
+  }
+
+  /** The resource of a request about keys of a keystore. */
+  public static String keyOf(UUID keystore) {
+    return KEY_OF + keystore;
   }
 
   /**

@@ -13,13 +13,25 @@ import java.util.OptionalLong;
  * @param key of the blob of the key that acts; empty when there is none
  * @param payloadLength bytes of data to work on
  * @param absorbs whether the call only takes data of a hash or MAC, for which no key is loaded
+ * @param target names what the call is about, for its record; empty when it is the instance
  */
 public record Workload(
     Optional<CryptoFunction> function,
     OptionalLong mechanism,
     Optional<BlobDigest> key,
     int payloadLength,
-    boolean absorbs) {
+    boolean absorbs,
+    Optional<String> target) {
+
+  /** Of a call about nothing but the instance. */
+  public Workload(
+      Optional<CryptoFunction> function,
+      OptionalLong mechanism,
+      Optional<BlobDigest> key,
+      int payloadLength,
+      boolean absorbs) {
+    this(function, mechanism, key, payloadLength, absorbs, Optional.empty());
+  }
 
   public static final Workload INFORMATION =
       new Workload(Optional.empty(), OptionalLong.empty(), Optional.empty(), 0, false);
@@ -28,4 +40,10 @@ public record Workload(
   public static final Workload REWRAP =
       new Workload(
           Optional.of(CryptoFunction.UNWRAP), OptionalLong.empty(), Optional.empty(), 0, false);
+
+  /** Needs no token of its own, and is about this. */
+  public static Workload about(String target) {
+    return new Workload(
+        Optional.empty(), OptionalLong.empty(), Optional.empty(), 0, false, Optional.of(target));
+  }
 }

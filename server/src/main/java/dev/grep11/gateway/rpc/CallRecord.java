@@ -17,6 +17,7 @@ import java.util.UUID;
  * @param instance where it was selected
  * @param mechanism number of the mechanism, where the call has one and was understood
  * @param keyFingerprint of the blob of the key that acts, where there is one
+ * @param target what the call is about besides the instance, where there is such
  * @param returnValue CK_RV; 0 is success
  * @param reason why it failed: what the client was told, and where it helps more; empty on success
  * @param tokenRefusal what was wrong with the token, which the client is not told
@@ -29,6 +30,7 @@ public record CallRecord(
     Optional<UUID> instance,
     Optional<Long> mechanism,
     Optional<String> keyFingerprint,
+    Optional<String> target,
     long returnValue,
     Status.Code status,
     String reason,

@@ -1,5 +1,6 @@
 package dev.grep11.gateway.rpc;
 
+import dev.grep11.gateway.keystore.Keystores;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.tls.Connections;
@@ -15,13 +16,17 @@ import io.netty.handler.ssl.SslContext;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.logging.Level;
 import java.util.logging.Logger;
 
-/** The port that serves the GREP11 service. TLS only: there is no other way to build one. */
+/**
+ * The port that serves the GREP11 service and that of keystores. TLS only: there is no other way to
+ * build one.
+ */
 public final class CryptoListener implements AutoCloseable {
   /**
    * Its warnings are stack traces about what clients send. Held here because java.util.logging
@@ -46,9 +51,13 @@ public final class CryptoListener implements AutoCloseable {
   private final Server server;
   private final Connections connections;
 
-  private CryptoListener(Server server, Connections connections) {
+  /** Ends what was started for this listener. */
+  private final Runnable closing;
+
+  private CryptoListener(Server server, Connections connections, Runnable closing) {
     this.server = server;
     this.connections = connections;
+    this.closing = closing;
   }
 
   /** What a listener asks of the rest of the gateway. */
@@ -58,7 +67,22 @@ public final class CryptoListener implements AutoCloseable {
       Dispatcher dispatcher,
       TokenAccess access,
       ClientCertificates clientCertificates,
-      CallAudit audit) {}
+      CallAudit audit,
+      Optional<KeystoreCollaborators> keystores) {
+    /** Of a listener without keystores. */
+    public Collaborators(
+        Operations operations,
+        Policy policy,
+        Dispatcher dispatcher,
+        TokenAccess access,
+        ClientCertificates clientCertificates,
+        CallAudit audit) {
+      this(operations, policy, dispatcher, access, clientCertificates, audit, Optional.empty());
+    }
+  }
+
+  /** What the keystore service asks of it besides. */
+  public record KeystoreCollaborators(Keystores keystores, CallAudit audit) {}
 
   /**
    * Starts to serve.
@@ -77,12 +101,30 @@ public final class CryptoListener implements AutoCloseable {
     var admission =
         new Admission(new InstanceSelection(instance), with.access(), with.clientCertificates());
     var services = new Routes.Services(admission, with.dispatcher(), with.audit());
-    return start(
-        address,
-        ssl,
-        connections,
-        limits,
-        CryptoService.bind(with.operations(), with.policy(), services));
+    var crypto = CryptoService.bind(with.operations(), with.policy(), services);
+    if (with.keystores().isEmpty()) {
+      return start(address, ssl, connections, limits, crypto);
+    }
+    var keystores = with.keystores().get();
+    var access = new KeystoreAccess(with.access());
+    var dispatcher = new KeystoreDispatcher();
+    var keystoreServices =
+        new Routes.Services(
+            new Admission(new InstanceSelection(instance), access, with.clientCertificates()),
+            dispatcher,
+            keystores.audit());
+    try {
+      return start(
+          address,
+          ssl,
+          connections,
+          limits,
+          List.of(crypto, KeystoreService.bind(keystores.keystores(), access, keystoreServices)),
+          dispatcher::close);
+    } catch (IOException | RuntimeException e) {
+      dispatcher.close();
+      throw e;
+    }
   }
 
   /** With any service, so that tests can bind routes of their own. */
@@ -92,6 +134,17 @@ public final class CryptoListener implements AutoCloseable {
       Connections connections,
       Limits limits,
       ServerServiceDefinition service)
+      throws IOException {
+    return start(address, ssl, connections, limits, List.of(service), () -> {});
+  }
+
+  private static CryptoListener start(
+      InetSocketAddress address,
+      SslContext ssl,
+      Connections connections,
+      Limits limits,
+      List<ServerServiceDefinition> services,
+      Runnable closing)
       throws IOException {
     var server =
         NettyServerBuilder.forAddress(address)
@@ -105,7 +158,7 @@ public final class CryptoListener implements AutoCloseable {
             .addTransportFilter(connections)
             .addStreamTracerFactory(
                 new InboundBudget(limits.inboundBytesInFlight(), limits.inboundBytesPerCaller()))
-            .addService(service)
+            .addServices(services)
             // A compressed message is a memory amplifier, and ciphertext does not compress.
             .decompressorRegistry(
                 DecompressorRegistry.emptyInstance().with(Codec.Identity.NONE, true))
@@ -124,7 +177,7 @@ public final class CryptoListener implements AutoCloseable {
             .handshakeTimeout(limits.handshake().toSeconds(), TimeUnit.SECONDS)
             .build()
             .start();
-    return new CryptoListener(server, connections);
+    return new CryptoListener(server, connections, closing);
   }
 
   public int port() {
@@ -148,5 +201,6 @@ public final class CryptoListener implements AutoCloseable {
   @Override
   public void close() {
     server.shutdownNow();
+    closing.run();
   }
 }

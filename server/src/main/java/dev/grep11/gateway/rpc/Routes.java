@@ -120,6 +120,19 @@ final class Routes {
             work.apply(context.requester(), message, context.payload(), context.memory()));
   }
 
+  /** As {@link #unary}, for work that wants to know more of the call. */
+  <Q extends Message, P> Routes serving(
+      MethodDescriptor<Q, P> method,
+      Function<Q, Workload> workload,
+      BiFunction<CallContext, Q, P> work) {
+    return bind(
+        method,
+        Parsed::marshaller,
+        method.getResponseMarshaller(),
+        (message, _) -> workload.apply(message),
+        work);
+  }
+
   /** Binds an rpc that touches no key, and whose work wants to know more of the call. */
   <Q extends Message, P> Routes administrative(
       MethodDescriptor<Q, P> method, BiFunction<CallContext, Q, P> work) {

@@ -8,6 +8,7 @@ import dev.grep11.gateway.iam.VerifiedToken;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.OverloadedException;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.ArrayBlockingQueue;
@@ -89,7 +90,16 @@ public final class TokenAccess implements AccessControl, AutoCloseable {
 
   @Override
   public void authorize(VerifiedToken token, UUID instance, Set<String> actions) {
-    switch (grants.authorize(token, instance, actions)) {
+    authorize(token, instance, actions, Optional.empty());
+  }
+
+  /**
+   * As {@link #authorize(VerifiedToken, UUID, Set)}; grants that are limited to this resource count
+   * too.
+   */
+  void authorize(
+      VerifiedToken token, UUID instance, Set<String> actions, Optional<String> resource) {
+    switch (grants.authorize(token, instance, actions, resource)) {
       case Decision.Allowed _ -> {}
       case Decision.Denied(var reason, var text) -> {
         switch (reason) {

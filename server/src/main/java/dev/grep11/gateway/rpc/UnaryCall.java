@@ -328,6 +328,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
                     ? Optional.empty()
                     : Optional.of(load.mechanism().getAsLong()),
                 load == null ? Optional.empty() : load.key().map(BlobDigest::fingerprint),
+                load == null ? Optional.empty() : load.target(),
                 returnValue,
                 code,
                 reason,

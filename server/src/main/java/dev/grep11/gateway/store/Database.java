@@ -47,7 +47,23 @@ sealed interface Database permits Sqlite, Postgres {
    */
   Connection writer() throws SQLException;
 
-  /** Ends the transaction of a {@link #writer}; on return it survives the loss of power. */
+  /**
+   * A connection for changes of keystores, outside of a transaction and for many of them. These
+   * wait for each other, and where the database has locks finer than itself, not for changes of
+   * what grants: who stores keys must not hold up the deletion of a client CA.
+   */
+  Connection keystoreWriter() throws SQLException;
+
+  /** Whether a transaction that writes keeps out every other one that does. */
+  boolean locksAsAWhole();
+
+  /** Begins the only transaction of a {@link #keystoreWriter}, waiting for that of another one. */
+  void begin(Connection keystoreWriter) throws SQLException;
+
+  /**
+   * Ends the transaction of a {@link #writer} or {@link #keystoreWriter}; on return it survives the
+   * loss of power.
+   */
   void commit(Connection writer) throws SQLException;
 
   /** The place, for messages; without a secret. */

@@ -33,6 +33,9 @@ final class Postgres implements Database {
   /** Key of the advisory lock that every writer of a store takes: "grep11" in ASCII. */
   private static final long WRITER_LOCK = 0x677265703131L;
 
+  /** The same of those who write keystores: "grep11k". */
+  private static final long KEYSTORE_LOCK = 0x677265703131_6bL;
+
   private final StoreLocation.Postgresql location;
 
   Postgres(StoreLocation.Postgresql location) {
@@ -96,6 +99,29 @@ final class Postgres implements Database {
       return connection;
     } catch (SQLException e) {
       throw closing(connection, e);
+    }
+  }
+
+  @Override
+  public Connection keystoreWriter() throws SQLException {
+    Connection connection = connect();
+    try {
+      connection.setAutoCommit(false);
+      return connection;
+    } catch (SQLException e) {
+      throw closing(connection, e);
+    }
+  }
+
+  @Override
+  public boolean locksAsAWhole() {
+    return false;
+  }
+
+  @Override
+  public void begin(Connection keystoreWriter) throws SQLException {
+    try (var statement = keystoreWriter.createStatement()) {
+      statement.execute("SELECT pg_advisory_xact_lock(" + KEYSTORE_LOCK + ")");
     }
   }
 

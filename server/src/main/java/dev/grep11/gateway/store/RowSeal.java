@@ -19,15 +19,16 @@ import javax.crypto.spec.SecretKeySpec;
  */
 final class RowSeal {
   static final int DATA_KEY_LENGTH = 32;
-  private static final int NONCE_LENGTH = 12;
+  static final int NONCE_LENGTH = 12;
   private static final int TAG_BITS = 128;
   private static final byte[] ROW_CONTEXT = "grep11-gateway store row v1".getBytes(UTF_8);
   private static final byte[] HEAD_CONTEXT = "grep11-gateway store head v1".getBytes(UTF_8);
 
+  private static final SecureRandom RANDOM = new SecureRandom();
+
   private final SecretKey rows;
   private final SecretKey heads;
   private final SecretKey lookups;
-  private final SecureRandom random = new SecureRandom();
 
   RowSeal(byte[] dataKey) {
     if (dataKey.length != DATA_KEY_LENGTH) {
@@ -81,9 +82,9 @@ final class RowSeal {
     return concatenate(ROW_CONTEXT, table.sqlName().getBytes(UTF_8), rowKey, number(version));
   }
 
-  private byte[] seal(SecretKey key, byte[] plaintext, byte[] aad) {
+  static byte[] seal(SecretKey key, byte[] plaintext, byte[] aad) {
     byte[] nonce = new byte[NONCE_LENGTH];
-    random.nextBytes(nonce);
+    RANDOM.nextBytes(nonce);
     try {
       Cipher cipher = Cipher.getInstance("AES/GCM/NoPadding");
       cipher.init(Cipher.ENCRYPT_MODE, key, new GCMParameterSpec(TAG_BITS, nonce));
@@ -96,7 +97,7 @@ final class RowSeal {
     }
   }
 
-  private static byte[] open(SecretKey key, byte[] sealed, byte[] aad, String what) {
+  static byte[] open(SecretKey key, byte[] sealed, byte[] aad, String what) {
     if (sealed.length < NONCE_LENGTH + TAG_BITS / 8) {
       throw new StoreTamperedException(what + " is cut short");
     }
@@ -111,14 +112,14 @@ final class RowSeal {
     }
   }
 
-  private static byte[] derive(byte[] dataKey, String purpose) {
+  static byte[] derive(byte[] dataKey, String purpose) {
     byte[] info = ("grep11-gateway store " + purpose + " v1").getBytes(UTF_8);
     byte[] input = Arrays.copyOf(info, info.length + 1);
     input[info.length] = 1;
     return hmac(new SecretKeySpec(dataKey, "HmacSHA256"), input);
   }
 
-  private static byte[] hmac(SecretKey key, byte[] input) {
+  static byte[] hmac(SecretKey key, byte[] input) {
     try {
       Mac mac = Mac.getInstance("HmacSHA256");
       mac.init(key);

@@ -91,6 +91,23 @@ final class Sqlite implements Database {
     return connect(file(), SQLiteConfig.TransactionMode.IMMEDIATE);
   }
 
+  @Override
+  public Connection keystoreWriter() throws SQLException {
+    Connection connection = writer();
+    connection.setAutoCommit(true);
+    return connection;
+  }
+
+  @Override
+  public boolean locksAsAWhole() {
+    return true;
+  }
+
+  @Override
+  public void begin(Connection keystoreWriter) throws SQLException {
+    keystoreWriter.setAutoCommit(false);
+  }
+
   /**
    * Not {@code Connection.commit}, with which sqlite-jdbc begins the next one at once: an IMMEDIATE
    * one would keep every other writer out, or fail after the commit because another got in.

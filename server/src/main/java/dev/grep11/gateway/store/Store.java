@@ -55,8 +55,12 @@ public final class Store implements AutoCloseable {
   private final AtomicReference<@Nullable StoreTamperedException> tampered =
       new AtomicReference<>();
 
-  private Store(Database database, RowSeal seal, GenerationAnchor anchor) {
+  private final KeystoreTables keystores;
+
+  private Store(
+      Database database, RowSeal seal, KeystoreTables keystores, GenerationAnchor anchor) {
     this.database = database;
+    this.keystores = keystores;
     this.seal = seal;
     this.anchor = anchor;
   }
@@ -140,8 +144,9 @@ public final class Store implements AutoCloseable {
     }
     byte[] dataKey = openDataKey(database, envelope, sealedDataKey);
     RowSeal seal = new RowSeal(dataKey);
+    var keystores = new KeystoreTables(database, new KeystoreSeal(dataKey));
     Arrays.fill(dataKey, (byte) 0);
-    Store store = new Store(database, seal, anchor);
+    Store store = new Store(database, seal, keystores, anchor);
     try {
       store.settleAnchor();
       return store;
@@ -369,8 +374,14 @@ public final class Store implements AutoCloseable {
     return change(change -> change.snapshot().apiKey(id).map(change::remove).orElse(false));
   }
 
+  /** The keystores of instances, which are no part of {@link #snapshot}. */
+  public KeystoreTables keystores() {
+    return keystores;
+  }
+
   @Override
   public void close() {
+    keystores.close();
     reading.lock();
     try {
       closed = true;

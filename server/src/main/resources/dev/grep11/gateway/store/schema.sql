@@ -20,3 +20,16 @@ CREATE TABLE administrator (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, 
 CREATE TABLE enrolment (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
 CREATE TABLE event (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
 CREATE TABLE audit_head (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);
+
+-- version 4
+-- Keystores and their keys: bulk, outside of what the head covers. Look-up columns are keyed hashes; a keystore's row holds
+-- the number of its keys and a keyed sum over their rows.
+CREATE TABLE keystore (row_key BYTEA PRIMARY KEY, instance BYTEA NOT NULL, revision BIGINT NOT NULL, sealed BYTEA NOT NULL);
+CREATE INDEX keystore_by_instance ON keystore (instance);
+CREATE TABLE keystore_key (keystore BYTEA NOT NULL, row_key BYTEA NOT NULL, version BIGINT NOT NULL, generation BYTEA NOT NULL, older BYTEA NOT NULL, of_class BYTEA NOT NULL, of_type BYTEA NOT NULL, of_label BYTEA NOT NULL, of_id BYTEA NOT NULL, of_subject BYTEA NOT NULL, nonce BYTEA NOT NULL, sealed BYTEA NOT NULL, PRIMARY KEY (keystore, row_key));
+CREATE INDEX keystore_key_by_label ON keystore_key (keystore, of_label, row_key);
+CREATE INDEX keystore_key_by_id ON keystore_key (keystore, of_id, row_key);
+CREATE INDEX keystore_key_by_generation ON keystore_key (generation, keystore);
+CREATE INDEX keystore_key_by_older ON keystore_key (older, keystore);
+CREATE TABLE keystore_transaction (keystore BYTEA NOT NULL, tag BYTEA NOT NULL, carried_out BIGINT NOT NULL, PRIMARY KEY (keystore, tag));
+CREATE INDEX keystore_transaction_by_age ON keystore_transaction (keystore, carried_out);
