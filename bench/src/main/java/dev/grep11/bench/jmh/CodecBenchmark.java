@@ -17,8 +17,8 @@ import org.openjdk.jmh.annotations.State;
 public class CodecBenchmark {
   private static final int PLAIN = EncryptSingleRequest.PLAIN_FIELD_NUMBER;
   private static final int CIPHERED = EncryptSingleResponse.CIPHERED_FIELD_NUMBER;
-  private static final OutputStream NOWHERE = OutputStream.nullOutputStream();
 
+  private final OutputStream sink = new Sink();
   private final ByteBuffer signing = Requests.direct(Requests.signSingle());
   private final ByteBuffer encryption16k = Requests.direct(Requests.encryptSingle(16 << 10));
   private final ByteBuffer encryption1m = Requests.direct(Requests.encryptSingle(1 << 20));
@@ -49,16 +49,16 @@ public class CodecBenchmark {
 
   @Benchmark
   public int writesSignSingle() {
-    return RouteDoor.write(signature, NOWHERE);
+    return RouteDoor.write(signature, sink);
   }
 
   @Benchmark
   public int writesEncryptSingle16k() {
-    return RouteDoor.write(CIPHERED, result16k, NOWHERE);
+    return RouteDoor.write(CIPHERED, result16k, sink);
   }
 
   @Benchmark
   public int writesEncryptSingle1m() {
-    return RouteDoor.write(CIPHERED, result1m, NOWHERE);
+    return RouteDoor.write(CIPHERED, result1m, sink);
   }
 }
