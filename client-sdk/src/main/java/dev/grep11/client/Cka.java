@@ -165,7 +165,7 @@ public final class Cka {
           CKA_GREP11_NEXTWKID);
 
   /** The form in which a value of an attribute travels. */
-  enum Arm {
+  public enum Arm {
     FLAG,
     NUMBER,
     BYTES,
@@ -173,7 +173,8 @@ public final class Cka {
     ANY
   }
 
-  static Arm armOf(long attribute) {
+  /** The form of an attribute's value. */
+  public static Arm armOf(long attribute) {
     if (FLAGS.contains(attribute)) {
       return Arm.FLAG;
     }

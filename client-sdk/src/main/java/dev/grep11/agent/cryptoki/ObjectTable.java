@@ -1,0 +1,189 @@
+package dev.grep11.agent.cryptoki;
+
+import static dev.grep11.client.Cka.CKA_PRIVATE;
+import static dev.grep11.client.Cka.CKA_TOKEN;
+import static dev.grep11.client.Ckr.CKR_OBJECT_HANDLE_INVALID;
+import static dev.grep11.client.Ckr.CKR_SESSION_READ_ONLY;
+import static dev.grep11.client.Ckr.CKR_USER_NOT_LOGGED_IN;
+
+import dev.grep11.agent.cryptoki.Slot.Role;
+import dev.grep11.agent.store.Attributes;
+import dev.grep11.agent.store.Store;
+import dev.grep11.agent.store.StoreException;
+import dev.grep11.agent.store.StoredObject;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Supplier;
+
+/**
+ * The objects of one slot as one application sees them. Used by several threads.
+ *
+ * <p>The handle of a token object follows from its id, so that it is the same in every application
+ * and after a restart of the agent: what an application remembers stays good. Session objects are
+ * counted.
+ */
+final class ObjectTable {
+  /** Apart from the handles of session objects, which are small. */
+  private static final long TOKEN_HANDLES = 1L << 62;
+
+  private final Slot slot;
+  private final AtomicLong next = new AtomicLong(1);
+  private final Map<Long, CkObject> objects = new ConcurrentHashMap<>();
+
+  ObjectTable(Slot slot) {
+    this.slot = slot;
+  }
+
+  /**
+   * Keeps a new object where its attributes say (pkcs11-client.md, 4).
+   *
+   * @param readWrite whether the session may make token objects
+   */
+  CkObject add(
+      long session, boolean readWrite, Role role, Attributes attributes, List<byte[]> blobs) {
+    requirePlace(attributes, readWrite, role);
+    if (!attributes.isTrue(CKA_TOKEN)) {
+      var object =
+          new CkObject(
+              next.getAndIncrement(), slot.number(), session, Optional.empty(), attributes, blobs);
+      objects.put(object.handle(), object);
+      return object;
+    }
+    boolean isPrivate = attributes.isTrue(CKA_PRIVATE);
+    return known(stored(() -> store(isPrivate).create(attributes, blobs)), isPrivate);
+  }
+
+  /** Refused before the HSM is asked to make what could not be kept. */
+  static void requirePlace(Attributes attributes, boolean readWrite, Role role) {
+    if (attributes.isTrue(CKA_PRIVATE) && role != Role.NORMAL) {
+      throw new Refusal(
+          CKR_USER_NOT_LOGGED_IN, "private objects are the normal user's, who is not logged in");
+    }
+    if (attributes.isTrue(CKA_TOKEN) && !readWrite) {
+      throw new Refusal(CKR_SESSION_READ_ONLY, "token objects are made in read-write sessions");
+    }
+  }
+
+  /** The object, if this user sees it. */
+  CkObject get(long handle, Role role) {
+    var object = objects.get(handle);
+    if (object == null && handle >= TOKEN_HANDLES) {
+      // Remembered from before a restart, or found by another session: the store knows.
+      refresh(role);
+      object = objects.get(handle);
+    }
+    if (object == null || (object.isPrivate() && role != Role.NORMAL)) {
+      throw new Refusal(CKR_OBJECT_HANDLE_INVALID, "object " + handle);
+    }
+    return object;
+  }
+
+  /** Handles of what matches and is seen, session objects first. */
+  List<Long> find(Attributes template, Role role) {
+    var found = new ArrayList<Long>();
+    for (var object : objects.values()) {
+      if (object.stored().isEmpty()
+          && (!object.isPrivate() || role == Role.NORMAL)
+          && object.attributes().match(template)) {
+        found.add(object.handle());
+      }
+    }
+    found.sort(null);
+    boolean onlySessionObjects = template.has(CKA_TOKEN) && !template.isTrue(CKA_TOKEN);
+    if (!onlySessionObjects) {
+      for (boolean isPrivate : stores(role)) {
+        for (var object : stored(() -> store(isPrivate).find(template))) {
+          found.add(known(object, isPrivate).handle());
+        }
+      }
+    }
+    return found;
+  }
+
+  private void refresh(Role role) {
+    for (boolean isPrivate : stores(role)) {
+      for (var object : stored(() -> store(isPrivate).find(Attributes.empty()))) {
+        known(object, isPrivate);
+      }
+    }
+  }
+
+  /** Changes attributes and, for a key, the blob that holds them. */
+  CkObject update(CkObject object, Attributes attributes, List<byte[]> blobs) {
+    var place = object.stored();
+    var changed =
+        place.isEmpty()
+            ? object.with(attributes, blobs)
+            : object.with(
+                stored(() ->
+                    store(place.get().inPrivateStore())
+                        .update(place.get().id(), place.get().version(), attributes, blobs)),
+                place.get().inPrivateStore());
+    objects.put(object.handle(), changed);
+    return changed;
+  }
+
+  void remove(CkObject object) {
+    object
+        .stored()
+        .ifPresent(place ->
+            stored(() -> {
+              store(place.inPrivateStore()).delete(place.id());
+              return place;
+            }));
+    objects.remove(object.handle());
+  }
+
+  /** Session objects die with their session. */
+  void endOfSession(long session) {
+    objects.values().removeIf(object -> object.stored().isEmpty() && object.session() == session);
+  }
+
+  /** Private objects are gone with the login (PKCS #11 v2.40, C_Logout). */
+  void endOfLogin() {
+    objects.values().removeIf(CkObject::isPrivate);
+  }
+
+  private CkObject known(StoredObject object, boolean isPrivate) {
+    long handle = handle(object.id());
+    return objects.compute(
+        handle,
+        (ignored, before) -> {
+          var stored = new CkObject.Stored(object.id(), object.version(), isPrivate);
+          return before != null && before.stored().equals(Optional.of(stored))
+              ? before
+              : new CkObject(
+                  handle,
+                  slot.number(),
+                  0,
+                  Optional.of(stored),
+                  object.attributes(),
+                  object.blobs());
+        });
+  }
+
+  private static long handle(UUID id) {
+    return TOKEN_HANDLES | ((id.getMostSignificantBits() ^ id.getLeastSignificantBits()) >>> 2);
+  }
+
+  private static List<Boolean> stores(Role role) {
+    return role == Role.NORMAL ? List.of(true, false) : List.of(false);
+  }
+
+  private Store store(boolean isPrivate) {
+    return slot.store(isPrivate);
+  }
+
+  private <T> T stored(Supplier<T> work) {
+    try {
+      return work.get();
+    } catch (StoreException e) {
+      throw slot.refusal(e);
+    }
+  }
+}

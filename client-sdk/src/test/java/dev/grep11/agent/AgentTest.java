@@ -1,0 +1,315 @@
+package dev.grep11.agent;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.grep11.agent.config.ClientConfig.LogLevel;
+import dev.grep11.agent.config.ClientConfigFile;
+import dev.grep11.agent.cryptoki.Cryptoki;
+import dev.grep11.agent.log.Log;
+import dev.grep11.client.Ckr;
+import java.io.ByteArrayOutputStream;
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.Set;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** The agent at its socket, with no gateway behind it: who is let in, and what frames do. */
+class AgentTest {
+  private static final String CONFIG =
+      """
+      tokens:
+        7:
+          grep11connection: { address: localhost, port: 1, tls: { enabled: true } }
+          users:
+            0: { name: officer, iamauth: &iam { enabled: true, endpoint: "https://localhost:1" } }
+            1: { name: user, tokenspaceID: 7c0c7d1e-07c4-4a6b-8d3c-0e5f5f3f6a11, iamauth: *iam }
+            2:
+              name: guest
+              tokenspaceID: b1f3f2d6-5b0d-4f0a-9d54-2a6f3c8e7720
+              iamauth: { <<: *iam, apikey: key-of-guest }
+      """;
+  private static final byte[] HANDSHAKE =
+      "PRIVATE-GNOME-KEYRING-PKCS11-PROTOCOL-V-1".getBytes(StandardCharsets.US_ASCII);
+
+  @TempDir private Path directory;
+  private final ByteArrayOutputStream log = new ByteArrayOutputStream();
+  private Path socket;
+  private Agent agent;
+
+  @BeforeEach
+  void start() throws IOException {
+    socket = directory.resolve("run").resolve("agent.sock");
+    agent = listen(Set.of(Agent.self()));
+  }
+
+  private Agent listen(Set<java.nio.file.attribute.UserPrincipal> users) throws IOException {
+    var file = Files.writeString(directory.resolve("grep11client.yaml"), CONFIG);
+    var to = new Log(new PrintStream(log, true, StandardCharsets.UTF_8), LogLevel.TRACE);
+    return Agent.listen(socket, users, new Cryptoki(ClientConfigFile.read(file), to), to);
+  }
+
+  @AfterEach
+  void stop() {
+    agent.close();
+  }
+
+  /** An application that says what it likes. */
+  private final class Peer implements AutoCloseable {
+    private final SocketChannel channel = SocketChannel.open(UnixDomainSocketAddress.of(socket));
+
+    Peer(int dialect) throws IOException {
+      channel.write(ByteBuffer.wrap(new byte[] {(byte) dialect}));
+    }
+
+    int dialect() throws IOException {
+      return read(1).get();
+    }
+
+    void send(ByteBuffer bytes) throws IOException {
+      while (bytes.hasRemaining()) {
+        channel.write(bytes);
+      }
+    }
+
+    ByteBuffer read(int length) throws IOException {
+      var bytes = ByteBuffer.allocate(length);
+      while (bytes.hasRemaining()) {
+        if (channel.read(bytes) < 0) {
+          throw new EOFException();
+        }
+      }
+      return bytes.flip();
+    }
+
+    /** The answer's body, at its call number. */
+    ByteBuffer call(int number, String signature, byte... arguments) throws IOException {
+      var body = ByteBuffer.allocate(8 + signature.length() + arguments.length);
+      body.putInt(number)
+          .putInt(signature.length())
+          .put(signature.getBytes(StandardCharsets.US_ASCII))
+          .put(arguments)
+          .flip();
+      send(ByteBuffer.allocate(12).putInt(1).putInt(0).putInt(body.remaining()).flip());
+      send(body);
+      var header = read(12);
+      header.position(8);
+      return read(header.getInt());
+    }
+
+    long refusal(int number, String signature, byte... arguments) throws IOException {
+      var body = call(number, signature, arguments);
+      assertThat(body.getInt()).as("number of the answer").isZero();
+      return body.getLong(body.limit() - 8);
+    }
+
+    void initialize() throws IOException {
+      dialect();
+      var arguments =
+          ByteBuffer.allocate(HANDSHAKE.length + 12)
+              .put((byte) 1)
+              .putInt(HANDSHAKE.length)
+              .put(HANDSHAKE)
+              .put((byte) 0)
+              .put((byte) 1)
+              .putInt(1)
+              .put((byte) 0);
+      assertThat(call(1, "ayyay", arguments.array()).getInt()).isEqualTo(1);
+    }
+
+    @Override
+    public void close() throws IOException {
+      channel.close();
+    }
+  }
+
+  private static byte[] numbers(long... numbers) {
+    var bytes = ByteBuffer.allocate(8 * numbers.length);
+    for (long number : numbers) {
+      bytes.putLong(number);
+    }
+    return bytes.array();
+  }
+
+  // ---- Who may come
+
+  @Test
+  void isForItsOwnUserAlone() throws IOException {
+    assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(socket)))
+        .isEqualTo("rw-------");
+    assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(socket.getParent())))
+        .isEqualTo("rwx------");
+  }
+
+  @Test
+  void asksTheKernelWhoThePeerIs() throws IOException {
+    agent.close();
+    // Everybody but the user who runs this test.
+    var nobody =
+        directory.getFileSystem().getUserPrincipalLookupService().lookupPrincipalByName("nobody");
+    agent = listen(Set.of(nobody));
+
+    // Closed before or after it was written to.
+    assertThatThrownBy(
+            () -> {
+              try (var peer = new Peer(2)) {
+                peer.dialect();
+              }
+            })
+        .isInstanceOf(IOException.class);
+    assertThat(log.toString(StandardCharsets.UTF_8))
+        .contains("is not one of those who may connect");
+  }
+
+  @Test
+  void doesNotTakeTheSocketOfAnotherAgentAndTakesThatOfADeadOne() throws IOException {
+    assertThatThrownBy(() -> listen(Set.of(Agent.self())))
+        .hasMessageContaining("another agent listens there");
+    agent.close();
+    Files.createFile(socket);
+    agent = listen(Set.of(Agent.self()));
+    try (var peer = new Peer(0)) {
+      peer.initialize();
+    }
+  }
+
+  // ---- Dialects
+
+  @ParameterizedTest
+  @CsvSource({"0, 0", "1, 1", "2, 2", "3, 2", "255, 2"})
+  void echoesTheDialectThatIsOfferedAsFarAsItKnowsIt(int offered, int answered) throws IOException {
+    try (var peer = new Peer(offered)) {
+      assertThat(peer.dialect()).isEqualTo(answered);
+    }
+  }
+
+  // ---- What frames do
+
+  @Test
+  void answersCallsInTheirOrderAndRefusesWhatComesTooEarly() throws IOException {
+    try (var peer = new Peer(2)) {
+      peer.dialect();
+      assertThat(peer.refusal(10, "uu", numbers(7, 4))).isEqualTo(Ckr.CKR_CRYPTOKI_NOT_INITIALIZED);
+    }
+    try (var peer = new Peer(2)) {
+      peer.initialize();
+      assertThat(peer.refusal(10, "uu", numbers(8, 4))).isEqualTo(Ckr.CKR_SLOT_ID_INVALID);
+      assertThat(peer.refusal(10, "uu", numbers(7, 0)))
+          .isEqualTo(Ckr.CKR_SESSION_PARALLEL_NOT_SUPPORTED);
+      var opened = peer.call(10, "uu", numbers(7, 4));
+      long session = opened.getLong(opened.limit() - 8);
+      assertThat(peer.refusal(43, "uayfy", sign(session))).isEqualTo(0x91);
+      assertThat(peer.refusal(11, "u", numbers(session + 1)))
+          .isEqualTo(Ckr.CKR_SESSION_HANDLE_INVALID);
+      assertThat(peer.call(11, "u", numbers(session)).getInt()).isEqualTo(11);
+    }
+  }
+
+  private static byte[] sign(long session) {
+    return ByteBuffer.allocate(17).putLong(session).put((byte) 1).putInt(0).putInt(64).array();
+  }
+
+  @Test
+  void showsASlotWithoutTokenWhileTheGatewayIsAway() throws IOException {
+    try (var peer = new Peer(2)) {
+      peer.initialize();
+      var all = peer.call(4, "yfu", ByteBuffer.allocate(5).put((byte) 0).putInt(8).array());
+      assertThat(all.getLong(all.limit() - 8)).isEqualTo(7);
+      var present = peer.call(4, "yfu", ByteBuffer.allocate(5).put((byte) 1).putInt(8).array());
+      assertThat(present.getInt(present.limit() - 4)).isZero();
+      assertThat(peer.refusal(6, "u", numbers(7))).isEqualTo(Ckr.CKR_TOKEN_NOT_PRESENT);
+      assertThat(peer.refusal(7, "ufu", ByteBuffer.allocate(12).putLong(7).putInt(0).array()))
+          .isEqualTo(Ckr.CKR_DEVICE_REMOVED);
+    }
+  }
+
+  @Test
+  void refusesACallThatItDoesNotKnowAndOneThatIsMalformed() throws IOException {
+    try (var peer = new Peer(2)) {
+      peer.initialize();
+      assertThat(peer.refusal(90, "uMuaAfy")).isEqualTo(Ckr.CKR_FUNCTION_NOT_SUPPORTED);
+      assertThat(peer.refusal(10, "uu", numbers(7))).isEqualTo(Ckr.CKR_DEVICE_ERROR);
+      assertThat(peer.refusal(10, "uu", numbers(7, 4, 4))).isEqualTo(Ckr.CKR_DEVICE_ERROR);
+      // It is still served.
+      assertThat(peer.call(10, "uu", numbers(7, 4)).getInt()).isEqualTo(10);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "0, 16777217",
+    "0, -1",
+    "0, -2147483648",
+    "4097, 8",
+    "-1, 8",
+  })
+  void closesAConnectionWhoseLengthsCannotBe(int options, int body) throws IOException {
+    try (var peer = new Peer(2)) {
+      peer.initialize();
+      peer.send(ByteBuffer.allocate(12).putInt(1).putInt(options).putInt(body).flip());
+      assertThatThrownBy(() -> peer.read(1)).isInstanceOf(IOException.class);
+    }
+    try (var other = new Peer(2)) {
+      other.initialize();
+    }
+  }
+
+  @Test
+  void closesAConnectionOfAnotherProtocol() throws IOException {
+    try (var peer = new Peer(2)) {
+      peer.dialect();
+      assertThatThrownBy(() -> peer.call(3, "u")).isInstanceOf(IOException.class);
+    }
+  }
+
+  @Test
+  void takesAFrameOfTheLongestLength() throws IOException {
+    try (var peer = new Peer(2)) {
+      peer.initialize();
+      var opened = peer.call(10, "uu", numbers(7, 4));
+      long session = opened.getLong(opened.limit() - 8);
+      int data = Connection.LONGEST_BODY - 8 - 5 - 8 - 1 - 4 - 4;
+      var arguments = ByteBuffer.allocate(17 + data).putLong(session).put((byte) 1).putInt(data);
+      arguments.position(13 + data);
+      assertThat(peer.refusal(43, "uayfy", arguments.putInt(64).array())).isEqualTo(0x91);
+    }
+  }
+
+  // ---- Secrets
+
+  @Test
+  void logsNoPin() throws IOException {
+    byte[] pin = "pin-that-nobody-reads".getBytes(StandardCharsets.US_ASCII);
+    try (var peer = new Peer(2)) {
+      peer.initialize();
+      var opened = peer.call(10, "uu", numbers(7, 4));
+      long session = opened.getLong(opened.limit() - 8);
+      var login =
+          ByteBuffer.allocate(16 + 5 + pin.length)
+              .putLong(session)
+              .putLong(1)
+              .put((byte) 1)
+              .putInt(pin.length)
+              .put(pin);
+      assertThat(peer.refusal(18, "uuay", login.array())).isEqualTo(Ckr.CKR_DEVICE_REMOVED);
+      // Also where the message is not one.
+      peer.refusal(18, "uuay", java.util.Arrays.copyOf(login.array(), login.capacity() - 1));
+    }
+    assertThat(log.toString(StandardCharsets.UTF_8))
+        .isNotEmpty()
+        .doesNotContain("pin-that-nobody-reads", "key-of-guest");
+  }
+}

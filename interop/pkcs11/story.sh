@@ -1,0 +1,192 @@
+#!/usr/bin/env bash
+# PKCS #11 applications of the distribution with keys that are only behind the gateway, through both modules.
+# Needs the environment of a demo gateway (its env file), and
+#   GREP11          the launcher of this checkout
+#   GREP11_MODULES  a directory with pkcs11-grep11.so, sanitized.so, door-test and door-test-sanitized
+set -euo pipefail
+
+HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/grep11-pkcs11.XXXXXX")
+agent_pid=''
+stop_agent() {
+  [[ -z $agent_pid ]] || kill "$agent_pid" 2>/dev/null || true
+  [[ -z $agent_pid ]] || wait "$agent_pid" 2>/dev/null || true
+  agent_pid=''
+}
+trap 'stop_agent; rm -rf "$WORK"' EXIT
+
+OWN=$GREP11_MODULES/pkcs11-grep11.so
+DISTRIBUTION=$(compgen -G '/usr/lib*/*/pkcs11/p11-kit-client.so' | head -n 1 || true)
+export GREP11_AGENT_SOCKET=$WORK/run/agent.sock P11_KIT_SERVER_ADDRESS=unix:path=$WORK/run/agent.sock
+
+checks=0
+say() { printf '\n== %s\n' "$*"; }
+good() { checks=$((checks + 1)); printf '   %s\n' "$*"; }
+bad() {
+  printf 'pkcs11: %s\n' "$*" >&2
+  [[ ! -s $WORK/agent.log ]] || tail -n 20 "$WORK/agent.log" >&2
+  exit 1
+}
+
+configure() {
+  cat >"$WORK/grep11client.yaml" <<TEXT
+iamcredentialtemplate: &iam { enabled: true, endpoint: "$GREP11_IAMENDPOINT" }
+sessionauthtemplate: &store { enabled: true, tokenspaceIDPassword: "${1:-k3yst0re}" }
+tokens:
+  0:
+    grep11connection:
+      address: "${GREP11_ADDRESS%:*}"
+      port: "${GREP11_ADDRESS##*:}"
+      tls: { enabled: true, mutual: false, cacert: "$GREP11_CA" }
+    storage: { filestore: { enabled: true, storagepath: "$WORK/keystores" } }
+    users:
+      0: { name: officer, iamauth: *iam }
+      1: { name: orders, tokenspaceID: 7c0c7d1e-07c4-4a6b-8d3c-0e5f5f3f6a11, iamauth: *iam, sessionauth: *store }
+      2:
+        name: guest
+        tokenspaceID: b1f3f2d6-5b0d-4f0a-9d54-2a6f3c8e7720
+        iamauth: { <<: *iam, apikey: "$GREP11_APIKEY" }
+        sessionauth: *store
+logging: { loglevel: trace, logpath: "$WORK/agent.log" }
+TEXT
+  chmod 600 "$WORK/grep11client.yaml"
+}
+
+start_agent() {
+  : >"$WORK/agent.out"
+  "$GREP11" agent --config "$WORK/grep11client.yaml" >"$WORK/agent.out" 2>"$WORK/agent.err" &
+  agent_pid=$!
+  for _ in $(seq 600); do
+    ! grep -q '^ready ' "$WORK/agent.out" || return 0
+    kill -0 "$agent_pid" 2>/dev/null || break
+    sleep 0.1
+  done
+  cat "$WORK/agent.err" >&2
+  bad "the agent did not start"
+}
+
+# tool MODULE ARGUMENT...: pkcs11-tool, logged in.
+tool() {
+  local module=$1
+  shift
+  timeout 60 pkcs11-tool --module "$module" --login --pin "$GREP11_APIKEY" "$@" 2>&1
+}
+
+# shows WORDS COMMAND...: it succeeds and prints them. Its whole output is read: a pipe that closes early is a failure.
+shows() {
+  local words=$1
+  shift
+  "$@" >"$WORK/out" 2>&1 || bad "$* failed: $(cat "$WORK/out")"
+  grep -q -- "$words" "$WORK/out" || bad "\"$words\" is missing in what $* printed: $(cat "$WORK/out")"
+}
+
+# through NAME MODULE: the documented tour of a PKCS #11 module.
+through() {
+  local name=$1 module=$2 label=$1-key object
+  say "$name: $module"
+  shows 'token model *: GREP11' timeout 60 pkcs11-tool --module "$module" -L
+  good "-L shows the token"
+  shows 'ECDSA, keySize' timeout 60 pkcs11-tool --module "$module" -M
+  good "-M lists $(grep -c keySize "$WORK/out") mechanisms with keys"
+  shows 'Private Key Object; EC' tool "$module" --keypairgen --key-type EC:prime256v1 --id 01 --label "$label"
+  shows "label: *$label" tool "$module" -O
+  good "--login --keypairgen and -O"
+  head -c 32 /dev/urandom >"$WORK/hash"
+  tool "$module" -s -m ECDSA --id 01 -i "$WORK/hash" -o "$WORK/signature" >"$WORK/out" || bad "$name: -s: $(cat "$WORK/out")"
+  shows 'Signature is valid' tool "$module" --verify -m ECDSA --id 01 -i "$WORK/hash" --signature-file "$WORK/signature"
+  good "-s and --verify"
+  tool "$module" --read-object --type pubkey --id 01 -o "$WORK/public.der" >"$WORK/out" || bad "$name: $(cat "$WORK/out")"
+  tool "$module" -s -m ECDSA --signature-format openssl --id 01 -i "$WORK/hash" -o "$WORK/signature" >"$WORK/out"
+  shows Successfully openssl pkeyutl -verify -pubin -inkey "$WORK/public.der" -keyform DER -in "$WORK/hash" \
+    -sigfile "$WORK/signature"
+  good "openssl verifies it, by the public key that was read"
+  tool "$module" --keygen --key-type AES:32 --id 02 --label secret >"$WORK/out" || bad "$name: $(cat "$WORK/out")"
+  tool "$module" --encrypt -m AES-ECB --id 02 -i "$WORK/hash" -o "$WORK/cipher" >"$WORK/out"
+  tool "$module" --decrypt -m AES-ECB --id 02 -i "$WORK/cipher" -o "$WORK/plain" >"$WORK/out"
+  cmp "$WORK/hash" "$WORK/plain" || bad "$name: AES"
+  good "--keygen, --encrypt, --decrypt"
+  shows 'No errors' tool "$module" --test
+  good "--test finds no errors"
+  for object in privkey:01 pubkey:01 secrkey:02; do
+    tool "$module" -b --type "${object%:*}" --id "${object#*:}" >"$WORK/out" || bad "$name: -b: $(cat "$WORK/out")"
+  done
+  tool "$module" -O >"$WORK/out"
+  ! grep -q "label: *$label" "$WORK/out" || bad "$name: -b left the key"
+  good "-b destroys"
+  ! timeout 60 pkcs11-tool --module "$module" --login --pin "no-such-key" -O >"$WORK/out" 2>&1 || bad "$name: a wrong PIN"
+  grep -q CKR_PIN_INCORRECT "$WORK/out" || bad "$name: a wrong PIN: $(cat "$WORK/out")"
+  good "a wrong PIN is refused"
+}
+
+say "without an agent"
+"$GREP11_MODULES/door-test" "$OWN" absent 2>"$WORK/out" || bad "absent: $(cat "$WORK/out")"
+[[ $(grep -c 'cannot be reached' "$WORK/out") == 1 ]] || bad "one line should say it: $(cat "$WORK/out")"
+good "$(cat "$WORK/out")"
+
+configure
+start_agent
+through own "$OWN"
+if [[ -n $DISTRIBUTION ]]; then
+  through distribution "$DISTRIBUTION"
+else
+  say "left out: there is no p11-kit-client.so"
+fi
+
+say "functions, fork, threads"
+tool "$OWN" --keypairgen --key-type EC:prime256v1 --id 09 --label stays >"$WORK/out" || bad "$(cat "$WORK/out")"
+for what in functions fork threads; do
+  timeout 120 "$GREP11_MODULES/door-test" "$OWN" "$what" "$GREP11_APIKEY" stays || bad "$what"
+  good "$what"
+done
+
+say "SunPKCS11"
+cat >"$WORK/java.cfg" <<TEXT
+name = grep11
+library = $OWN
+slotListIndex = 0
+TEXT
+keytool() {
+  timeout 100 "$JAVA_HOME/bin/keytool" -keystore NONE -storetype PKCS11 -addprovider SunPKCS11 -providerarg "$WORK/java.cfg" \
+    -storepass:env GREP11_APIKEY "$@"
+}
+keytool -genkeypair -alias java -keyalg EC -groupname secp256r1 -dname CN=java >"$WORK/out" 2>&1 || bad "$(cat "$WORK/out")"
+shows 'java, PrivateKeyEntry' keytool -list
+timeout 100 "$JAVA_HOME/bin/java" "$HERE/Signer.java" "$WORK/java.cfg" java >"$WORK/out" 2>&1 || bad "$(cat "$WORK/out")"
+good "lists, signs and verifies"
+
+say "the agent is restarted under a process that signs"
+timeout 300 "$GREP11_MODULES/door-test" "$OWN" sign "$GREP11_APIKEY" stays 1500 >"$WORK/signing" 2>&1 &
+signing=$!
+for _ in $(seq 300); do
+  ! grep -q signing "$WORK/signing" || break
+  sleep 0.1
+done
+stop_agent
+start_agent
+wait "$signing" || bad "$(cat "$WORK/signing")"
+good "$(grep signatures= "$WORK/signing")"
+
+say "another password of the keystore"
+stop_agent
+configure wr0ngpw
+start_agent
+! tool "$OWN" -O >"$WORK/out" || bad "a wrong password of the keystore opened it"
+grep -q CKR_PIN_INCORRECT "$WORK/out" || bad "a wrong password: $(cat "$WORK/out")"
+good "is a wrong PIN"
+stop_agent
+
+say "an agent that answers anything, under AddressSanitizer and UndefinedBehaviorSanitizer"
+for seed in 1 2 3; do
+  GREP11_AGENT_SOCKET=$WORK/hostile.sock ASAN_OPTIONS=detect_leaks=0 timeout 120 \
+    "$GREP11_MODULES/door-test-sanitized" "$GREP11_MODULES/sanitized.so" hostile "$seed" 1000 >"$WORK/out" 2>&1 ||
+    bad "seed $seed: $(grep -v 'cannot be reached' "$WORK/out")"
+done
+good "3,000 calls: errors, and nothing else"
+
+say "what was logged, at the level that logs most"
+for secret in "$GREP11_APIKEY" k3yst0re wr0ngpw; do
+  ! grep -qF -- "$secret" "$WORK/agent.log" "$WORK/agent.err" || bad "a secret is in the log"
+done
+good "no PIN, no API key, no password"
+
+printf '\npkcs11: %s checks\n' "$checks"
