@@ -55,7 +55,6 @@ import java.util.function.Consumer;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
@@ -767,44 +766,5 @@ abstract class KeystoreBehaviour {
   private static JsonNode one(List<JsonNode> events) {
     assertThat(events).hasSize(1);
     return events.getFirst();
-  }
-
-  // ---- Many
-
-  @Test
-  @Tag("load")
-  void keepsTwentyThousandKeysAndNotOneMore() throws Exception {
-    var instanceHas = client.keystores().list().stream().mapToLong(KeystoreInfo::keys).sum();
-    var keystore = fresh();
-    int most = Math.toIntExact(20_000 - instanceHas);
-    try (var threads = Executors.newFixedThreadPool(3)) {
-      List<Future<?>> stored = new ArrayList<>();
-      for (int i = 0; i < most; i++) {
-        var label = "number " + i;
-        stored.add(threads.submit(() -> keystore.store(data(label))));
-      }
-      for (var each : stored) {
-        each.get();
-      }
-    }
-    assertRefused(Ckr.CKR_DEVICE_MEMORY, () -> keystore.store(data("one more")));
-    Set<UUID> seen = new HashSet<>();
-    var page = keystore.firstPage(Template.empty(), 500);
-    while (true) {
-      page.keys().forEach(key -> assertThat(seen.add(key.id())).isTrue());
-      if (!page.hasNext()) {
-        break;
-      }
-      page = keystore.nextPage(page);
-    }
-    assertThat(seen).hasSize(most);
-    long begin = System.nanoTime();
-    int rounds = 100;
-    for (int i = 0; i < rounds; i++) {
-      assertThat(keystore.find(named("number " + i * 7))).hasSize(1);
-    }
-    var each = Duration.ofNanos((System.nanoTime() - begin) / rounds);
-    assertThat(each).as("a look-up by label").isLessThan(Duration.ofMillis(20));
-    client.keystores().delete(keystore.id());
   }
 }

@@ -5,19 +5,31 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.grep11.gateway.keystore.Access;
+import dev.grep11.gateway.keystore.KeyBlobs;
+import dev.grep11.gateway.keystore.Keystores;
+import dev.grep11.gateway.keystore.StoredKey;
+import dev.grep11.gateway.pkcs11.Cka;
+import dev.grep11.gateway.pkcs11.Cko;
+import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.pkcs11.Template;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.time.Instant;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.UUID;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.Parameter;
@@ -280,6 +292,65 @@ class KeystoreTablesTest {
           assertThat(new String(Files.readAllBytes(file), ISO_8859_1)).doesNotContain("canary");
         }
       }
+    }
+  }
+
+  @Test
+  @Tag("load")
+  void twentyThousandKeysAreFoundEachByItsNameAndInPagesAndOneMoreIsRefused() {
+    int inOther = 1;
+    int there = 2;
+    int most = Keystores.MOST_KEYS - inOther;
+    tables.change(
+        INSTANCE,
+        change -> {
+          var in = now(change, keystore);
+          for (int i = there; i < most; i++) {
+            change.add(
+                in,
+                new KeyRecord(
+                    UUID.randomUUID(), 0, UUID.randomUUID(), List.of("aa"), new byte[900]),
+                Map.of(Searched.LABEL, label("number " + i)));
+          }
+          return true;
+        });
+
+    verify();
+    Set<UUID> seen = new HashSet<>();
+    var after = Optional.of(new byte[0]);
+    while (after.isPresent()) {
+      byte[] from = after.get();
+      var page =
+          tables.read(INSTANCE, view -> view.search(now(view, keystore), Map.of(), from, 500));
+      page.keys().forEach(key -> assertThat(seen.add(key.id())).isTrue());
+      after = page.next();
+    }
+    assertThat(seen).hasSize(most);
+    for (int i = there; i < most; i += 997) {
+      assertThat(find("number " + i)).hasSize(1);
+    }
+    var keystores =
+        new Keystores(tables, new NoBlobs(), () -> Optional.of(Snapshot.EMPTY), () -> NOON);
+    var access = new Access(INSTANCE, other.id(), "caller", new byte[0]);
+    var data = Template.builder().put(Cka.CKA_CLASS, Cko.CKO_DATA).build();
+    assertThatThrownBy(() ->
+            keystores.store(
+                access, new StoredKey(UUID.randomUUID(), 0, UUID.randomUUID(), data, List.of())))
+        .isInstanceOfSatisfying(
+            Pkcs11Exception.class,
+            e -> assertThat(e.returnValue()).isEqualTo(Ckr.CKR_DEVICE_MEMORY));
+  }
+
+  /** Data objects have none. */
+  private static final class NoBlobs implements KeyBlobs {
+    @Override
+    public Proven prove(UUID instance, String caller, byte[] blob) {
+      throw new IllegalStateException("a data object has no blob");
+    }
+
+    @Override
+    public Optional<Proven> reseal(UUID instance, String caller, byte[] blob) {
+      throw new IllegalStateException("a data object has no blob");
     }
   }
 }
