@@ -1,6 +1,7 @@
 package dev.grep11.gateway.rpc;
 
-import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLongArray;
 
@@ -10,19 +11,26 @@ import java.util.concurrent.atomic.AtomicLongArray;
  * is held by its own limit on concurrent calls.
  *
  * <p>A refusal waits a quarter of a second, and longer where more than {@value #A_SECOND} a second
- * would leave; never longer than two seconds, so that beyond twice as many that wait they leave as
- * fast as they came. Callers do not wait for each other, but for the few that share a place. Safe
- * for use by several threads.
+ * would leave; never longer than five seconds, so that beyond five times as many that wait they
+ * leave as fast as they came. They leave in batches, which event loops send at once. Callers do not
+ * wait for each other, but for the few that share a place. Safe for use by several threads.
  */
 final class RefusalPace {
   static final long EARLIEST_NANOS = TimeUnit.MILLISECONDS.toNanos(250);
-  static final long LATEST_NANOS = TimeUnit.SECONDS.toNanos(2);
+  static final long LATEST_NANOS = TimeUnit.SECONDS.toNanos(5);
 
   /** A tenth of what an event loop can do. */
   private static final int A_SECOND = 1000;
 
   private static final long BETWEEN_NANOS = TimeUnit.SECONDS.toNanos(1) / A_SECOND;
   private static final int PLACES = 256;
+
+  /** All that leave within it leave together. */
+  private static final long BATCH_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+
+  private static final ScheduledExecutorService LEAVING =
+      Executors.newSingleThreadScheduledExecutor(
+          Thread.ofPlatform().daemon().name("refusals").factory());
 
   /** When the last refusal of each place leaves. */
   private final AtomicLongArray last = new AtomicLongArray(PLACES);
@@ -37,9 +45,12 @@ final class RefusalPace {
   }
 
   /** Answers in its turn, on a thread that must not wait. */
+  @SuppressWarnings("FutureReturnValueIgnored") // A call that is gone needs no answer.
   void answer(String caller, Runnable answer) {
-    CompletableFuture.delayedExecutor(delayNanos(caller, System.nanoTime()), TimeUnit.NANOSECONDS)
-        .execute(answer);
+    long now = System.nanoTime();
+    long delay = delayNanos(caller, now);
+    LEAVING.schedule(
+        answer, delay + Math.floorMod(-(now + delay), BATCH_NANOS), TimeUnit.NANOSECONDS);
   }
 
   /** How long the next one of a caller waits. */
