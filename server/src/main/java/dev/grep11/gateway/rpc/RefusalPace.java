@@ -11,13 +11,14 @@ import java.util.concurrent.atomic.AtomicLongArray;
  * is held by its own limit on concurrent calls.
  *
  * <p>A refusal waits a quarter of a second, and longer where more than {@value #A_SECOND} a second
- * would leave; never longer than five seconds, so that beyond five times as many that wait they
- * leave as fast as they came. They leave in batches, which event loops send at once. Callers do not
- * wait for each other, but for the few that share a place. Safe for use by several threads.
+ * would leave; never longer than ten seconds, so that beyond ten times as many that wait they leave
+ * as fast as they came, nor than half of the time that the client waits: it is to read why. They
+ * leave in batches, which event loops send at once. Callers do not wait for each other, but for the
+ * few that share a place. Safe for use by several threads.
  */
 final class RefusalPace {
   static final long EARLIEST_NANOS = TimeUnit.MILLISECONDS.toNanos(250);
-  static final long LATEST_NANOS = TimeUnit.SECONDS.toNanos(5);
+  static final long LATEST_NANOS = TimeUnit.SECONDS.toNanos(10);
 
   /** A tenth of what an event loop can do. */
   private static final int A_SECOND = 1000;
@@ -44,11 +45,15 @@ final class RefusalPace {
     }
   }
 
-  /** Answers in its turn, on a thread that must not wait. */
+  /**
+   * Answers in its turn, on a thread that must not wait.
+   *
+   * @param patienceNanos how long the client still waits
+   */
   @SuppressWarnings("FutureReturnValueIgnored") // A call that is gone needs no answer.
-  void answer(String caller, Runnable answer) {
+  void answer(String caller, long patienceNanos, Runnable answer) {
     long now = System.nanoTime();
-    long delay = delayNanos(caller, now);
+    long delay = Math.min(delayNanos(caller, now), patienceNanos / 2);
     LEAVING.schedule(
         answer, delay + Math.floorMod(-(now + delay), BATCH_NANOS), TimeUnit.NANOSECONDS);
   }

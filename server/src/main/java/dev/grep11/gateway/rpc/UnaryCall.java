@@ -274,7 +274,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
       // Not where bytes on their way in were too many: these are given back at once.
       if (failure.status().getCode() == Status.Code.RESOURCE_EXHAUSTED && workload != null) {
         var caller = Optional.ofNullable(token).map(VerifiedToken::subject).map(Subject::id);
-        services.refusals().answer(caller.orElse(""), () -> send(failure));
+        services.refusals().answer(caller.orElse(""), remainingNanos(), () -> send(failure));
       } else {
         send(failure);
       }
