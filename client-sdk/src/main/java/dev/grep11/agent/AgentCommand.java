@@ -119,17 +119,11 @@ public final class AgentCommand implements Callable<Integer> {
   /** What the configuration may say and this agent does not do yet: said, not ignored. */
   private static void requireBuilt(ClientConfig config) throws IOException {
     for (var token : config.tokens().values()) {
-      if (token.storage() instanceof Storage.Remote) {
-        throw new IOException(
-            "tokens.%d.storage.remotestore: not built yet; use filestore, or no storage for session"
-                    .formatted(token.slot())
-                + " objects only");
-      }
       if (token.storage() instanceof Storage.LocalPostgres) {
         throw new IOException(
-            "tokens.%d.storage.localpostgres: not built yet; use filestore, or no storage for"
+            "tokens.%d.storage.localpostgres: not built yet; use remotestore or filestore, or no"
                     .formatted(token.slot())
-                + " session objects only");
+                + " storage for session objects only");
       }
     }
   }

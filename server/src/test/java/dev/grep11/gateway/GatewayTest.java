@@ -5,9 +5,13 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.google.protobuf.ByteString;
+import dev.grep11.agent.config.ClientConfig;
+import dev.grep11.agent.config.ClientConfigFile;
 import dev.grep11.gateway.command.DemoData;
 import dev.grep11.gateway.pkcs11.Cka;
 import dev.grep11.gateway.pkcs11.Ckm;
+import dev.grep11.gateway.store.ApiKeyRecord;
+import dev.grep11.gateway.store.KeystoreRecord;
 import dev.grep11.proto.AttributeValue;
 import dev.grep11.proto.CryptoGrpc;
 import dev.grep11.proto.DecryptSingleRequest;
@@ -34,6 +38,8 @@ import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLHandshakeException;
@@ -187,6 +193,49 @@ class GatewayTest {
           .content()
           .contains("export GREP11_ADDRESS='localhost:" + gateway.cryptoPort() + "'")
           .contains("export GREP11_IAMENDPOINT='https://localhost:");
+    }
+  }
+
+  @Test
+  void anAgentFindsItsConfigurationThroughTheEnvironmentFile() throws Exception {
+    try (var gateway = Gateway.start(demo().settings(0))) {
+      var settings = demo().settings(0);
+      var file = demo().writeClientConfiguration(settings, gateway).orElseThrow();
+
+      assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(file)))
+          .isEqualTo("rw-------");
+      assertThat(demo().writeEnvironment(settings, gateway))
+          .content()
+          .contains("export EP11CLIENT_CFG='" + file + "'")
+          .contains("export GREP11_AGENT_SOCKET='" + directory + "/agent-");
+      var token = ClientConfigFile.read(file).tokens().values().iterator().next();
+      assertThat(token.storage()).isInstanceOf(ClientConfig.Storage.Remote.class);
+      assertThat(token.address()).isEqualTo("localhost:" + gateway.cryptoPort());
+      assertThat(token.connection().ca()).contains(demo().ca());
+      assertThat(ClientConfigFile.read(file).warnings()).isEmpty();
+    }
+  }
+
+  @Test
+  void aDemoOfBeforeGetsItsKeystoresAndTheGuestsKey() throws Exception {
+    Files.delete(directory.resolve("guest-apikey"));
+    DemoData.open(directory);
+    assertThat(directory.resolve("guest-apikey")).content().isNotBlank();
+
+    var config = GatewayConfig.read(demo().config());
+    var instance = config.instance().orElseThrow();
+    try (var host = Host.open(config)) {
+      List<KeystoreRecord> made = host.store().keystores().read(instance, view -> view.keystores());
+      assertThat(made).extracting(KeystoreRecord::name).containsExactly("demo", "demo");
+      assertThat(host.store().apiKeys())
+          .extracting(ApiKeyRecord::name)
+          .containsOnlyOnce("demo-guest");
+      var id = UUID.randomUUID();
+      assertThat(host.createKeystore(instance, id, "mine")).isTrue();
+      assertThat(host.createKeystore(instance, id, "again")).isFalse();
+      Optional<KeystoreRecord> mine =
+          host.store().keystores().read(instance, view -> view.find(id));
+      assertThat(mine.map(KeystoreRecord::name)).contains("mine");
     }
   }
 

@@ -4,12 +4,10 @@ import static dev.grep11.client.Cka.*;
 import static dev.grep11.client.Ckr.*;
 
 import dev.grep11.agent.cryptoki.Slot.Role;
-import dev.grep11.agent.log.Log;
 import dev.grep11.agent.rpc.MessageReader.AttributeRoom;
 import dev.grep11.agent.rpc.RequestedMechanism;
 import dev.grep11.agent.rpc.Room;
 import dev.grep11.agent.rpc.WireAttribute;
-import dev.grep11.agent.store.StoreException;
 import dev.grep11.client.Cko;
 import dev.grep11.client.MechanismInfo;
 import java.util.HashMap;
@@ -70,7 +68,6 @@ public final class Application implements AutoCloseable {
   private record Login(Role role, GatewayUser user) {}
 
   private final Map<Long, Slot> slots;
-  private final Log log;
   private final AtomicLong nextSession = new AtomicLong(1);
   private final Map<Long, Session> sessions = new ConcurrentHashMap<>();
   private final Map<Long, ObjectTable> objects = new HashMap<>();
@@ -83,10 +80,9 @@ public final class Application implements AutoCloseable {
 
   private volatile boolean initialized;
 
-  Application(Map<Long, Slot> slots, Log log) {
+  Application(Map<Long, Slot> slots) {
     this.slots = slots;
-    this.log = log;
-    slots.forEach((number, slot) -> objects.put(number, new ObjectTable(slot)));
+    slots.forEach((number, slot) -> objects.put(number, new ObjectTable(slot, () -> user(number))));
   }
 
   // ---- General
@@ -147,7 +143,7 @@ public final class Application implements AutoCloseable {
     requirePresent(slot);
     var own = sessions.values().stream().filter(session -> session.slot() == slot).toList();
     return new TokenInfo(
-        slot.label(),
+        slot.label(() -> user(number)),
         slot.serial(),
         CKF_RNG
             | CKF_LOGIN_REQUIRED
@@ -178,14 +174,10 @@ public final class Application implements AutoCloseable {
     }
     var officer = slot.login(Role.OFFICER, pin);
     try {
-      slot.store(true).initialize(label);
-      slot.store(false).initialize(label);
-    } catch (StoreException e) {
-      throw slot.refusal(e);
+      slot.initialize(officer, label);
     } finally {
       slot.logout(officer);
     }
-    log.warning("slot %d: the token was initialized, its objects are gone".formatted(number));
   }
 
   private static void requirePresent(Slot slot) {
@@ -300,7 +292,11 @@ public final class Application implements AutoCloseable {
     try {
       if (role == Role.NORMAL) {
         // A wrong password of the keystore is told now, not when the first key is missed.
-        session.slot().store(true);
+        var slot = session.slot();
+        slot.stored(() -> {
+          slot.store(true, () -> user).requirePassword();
+          return user;
+        });
       }
       synchronized (logins) {
         requireNobody(number, role);
@@ -740,6 +736,6 @@ public final class Application implements AutoCloseable {
 
   private Operations operations(long handle) {
     var session = session(handle);
-    return new Operations(session, user(session.slot().number()));
+    return new Operations(session, user(session.slot().number()), objects(session));
   }
 }

@@ -11,6 +11,7 @@ import dev.grep11.client.KeyBlob;
 import dev.grep11.client.PrivateKeyBlob;
 import dev.grep11.client.PublicKeyBlob;
 import dev.grep11.client.SecretKeyBlob;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
@@ -68,9 +69,17 @@ record CkObject(
     return !blobs.isEmpty();
   }
 
+  boolean hasBlobs(List<byte[]> others) {
+    return Arrays.deepEquals(blobs.toArray(), others.toArray());
+  }
+
   /** The key for a call of the gateway. */
   KeyBlob key() {
-    byte[] blob = blobs.get(0);
+    return key(blobs.get(0));
+  }
+
+  /** The same key by one of its blobs. */
+  KeyBlob key(byte[] blob) {
     long objectClass = objectClass();
     if (objectClass == Cko.CKO_SECRET_KEY) {
       return new SecretKeyBlob(blob);

@@ -9,16 +9,14 @@ import java.util.TreeMap;
 /** The slots of a configuration, which all applications of the agent share. */
 public final class Cryptoki implements AutoCloseable {
   private final Map<Long, Slot> slots = new TreeMap<>();
-  private final Log log;
 
   public Cryptoki(ClientConfig config, Log log) {
-    this.log = log;
     config.tokens().forEach((number, token) -> slots.put(number, new Slot(token, log)));
   }
 
   /** A new application: nothing is initialized, nobody is logged in. */
   public Application application() {
-    return new Application(Collections.unmodifiableMap(slots), log);
+    return new Application(Collections.unmodifiableMap(slots));
   }
 
   @Override

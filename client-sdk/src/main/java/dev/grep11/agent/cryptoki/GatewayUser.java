@@ -45,11 +45,8 @@ final class GatewayUser implements AutoCloseable {
 
   /** A call of the SDK, with its failures as return values. */
   <T> T call(Function<Grep11Client, T> call) {
-    reloadIfChanged();
     try {
-      T result = call.apply(client);
-      reached.run();
-      return result;
+      return ask(call);
     } catch (Grep11Exception e) {
       throw refusal(e);
     } catch (StatusRuntimeException e) {
@@ -58,6 +55,14 @@ final class GatewayUser implements AutoCloseable {
       // The SDK's own check of an argument, made before the gateway is asked.
       throw new Refusal(dev.grep11.client.Ckr.CKR_ARGUMENTS_BAD, String.valueOf(e.getMessage()), e);
     }
+  }
+
+  /** A call of the SDK, with its own failures. */
+  <T> T ask(Function<Grep11Client, T> call) {
+    reloadIfChanged();
+    T result = call.apply(client);
+    reached.run();
+    return result;
   }
 
   /** A call through the generated stub: one part of an operation. */

@@ -9,7 +9,6 @@ import static dev.grep11.client.Ckr.CKR_USER_NOT_LOGGED_IN;
 import dev.grep11.agent.cryptoki.Slot.Role;
 import dev.grep11.agent.store.Attributes;
 import dev.grep11.agent.store.Store;
-import dev.grep11.agent.store.StoreException;
 import dev.grep11.agent.store.StoredObject;
 import java.util.ArrayList;
 import java.util.List;
@@ -32,11 +31,16 @@ final class ObjectTable {
   private static final long TOKEN_HANDLES = 1L << 62;
 
   private final Slot slot;
+  private final Supplier<GatewayUser> user;
   private final AtomicLong next = new AtomicLong(1);
   private final Map<Long, CkObject> objects = new ConcurrentHashMap<>();
 
-  ObjectTable(Slot slot) {
+  /**
+   * @param user who the application is at present
+   */
+  ObjectTable(Slot slot, Supplier<GatewayUser> user) {
     this.slot = slot;
+    this.user = user;
   }
 
   /**
@@ -55,7 +59,7 @@ final class ObjectTable {
       return object;
     }
     boolean isPrivate = attributes.isTrue(CKA_PRIVATE);
-    return known(stored(() -> store(isPrivate).create(attributes, blobs)), isPrivate);
+    return known(slot.stored(() -> store(isPrivate).create(attributes, blobs)), isPrivate);
   }
 
   /** Refused before the HSM is asked to make what could not be kept. */
@@ -96,8 +100,13 @@ final class ObjectTable {
     found.sort(null);
     boolean onlySessionObjects = template.has(CKA_TOKEN) && !template.isTrue(CKA_TOKEN);
     if (!onlySessionObjects) {
+      // Where an object is says both, also of one that another client stored without them.
+      var rest = template.without(CKA_TOKEN).without(CKA_PRIVATE);
       for (boolean isPrivate : stores(role)) {
-        for (var object : stored(() -> store(isPrivate).find(template))) {
+        if (template.has(CKA_PRIVATE) && template.isTrue(CKA_PRIVATE) != isPrivate) {
+          continue;
+        }
+        for (var object : slot.stored(() -> store(isPrivate).find(rest))) {
           found.add(known(object, isPrivate).handle());
         }
       }
@@ -107,10 +116,22 @@ final class ObjectTable {
 
   private void refresh(Role role) {
     for (boolean isPrivate : stores(role)) {
-      for (var object : stored(() -> store(isPrivate).find(Attributes.empty()))) {
+      for (var object : slot.stored(() -> store(isPrivate).find(Attributes.empty()))) {
         known(object, isPrivate);
       }
     }
+  }
+
+  /** A token object as its store has it now; as it is known where it is no longer there. */
+  CkObject reread(CkObject object) {
+    var place = object.stored();
+    if (place.isEmpty()) {
+      return object;
+    }
+    boolean isPrivate = place.get().inPrivateStore();
+    return slot.stored(() -> store(isPrivate).read(place.get().id()))
+        .map(now -> known(now, isPrivate))
+        .orElse(object);
   }
 
   /** Changes attributes and, for a key, the blob that holds them. */
@@ -120,7 +141,7 @@ final class ObjectTable {
         place.isEmpty()
             ? object.with(attributes, blobs)
             : object.with(
-                stored(() ->
+                slot.stored(() ->
                     store(place.get().inPrivateStore())
                         .update(place.get().id(), place.get().version(), attributes, blobs)),
                 place.get().inPrivateStore());
@@ -132,7 +153,7 @@ final class ObjectTable {
     object
         .stored()
         .ifPresent(place ->
-            stored(() -> {
+            slot.stored(() -> {
               store(place.inPrivateStore()).delete(place.id());
               return place;
             }));
@@ -155,14 +176,19 @@ final class ObjectTable {
         handle,
         (ignored, before) -> {
           var stored = new CkObject.Stored(object.id(), object.version(), isPrivate);
-          return before != null && before.stored().equals(Optional.of(stored))
+          // A rotation of master keys brings other blobs in the same version.
+          return before != null
+                  && before.stored().equals(Optional.of(stored))
+                  && before.hasBlobs(object.blobs())
               ? before
               : new CkObject(
                   handle,
                   slot.number(),
                   0,
                   Optional.of(stored),
-                  object.attributes(),
+                  ObjectTemplates.withDefaults(
+                      object.attributes().with(CKA_TOKEN, true).with(CKA_PRIVATE, isPrivate),
+                      isPrivate),
                   object.blobs());
         });
   }
@@ -176,14 +202,6 @@ final class ObjectTable {
   }
 
   private Store store(boolean isPrivate) {
-    return slot.store(isPrivate);
-  }
-
-  private <T> T stored(Supplier<T> work) {
-    try {
-      return work.get();
-    } catch (StoreException e) {
-      throw slot.refusal(e);
-    }
+    return slot.store(isPrivate, user);
   }
 }

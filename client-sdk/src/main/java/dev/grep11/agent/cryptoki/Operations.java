@@ -30,8 +30,10 @@ import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.Arrays;
 import java.util.OptionalInt;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -55,10 +57,12 @@ final class Operations {
 
   private final Session session;
   private final GatewayUser user;
+  private final ObjectTable objects;
 
-  Operations(Session session, GatewayUser user) {
+  Operations(Session session, GatewayUser user, ObjectTable objects) {
     this.session = session;
     this.user = user;
+    this.objects = objects;
   }
 
   /**
@@ -125,9 +129,12 @@ final class Operations {
     }
     Mechanism mechanism = operation.mechanism();
     return switch (operation.function()) {
-      case ENCRYPT -> user.call(client -> client.encrypt(mechanism, key(operation), data));
-      case DECRYPT -> user.call(client -> client.decrypt(mechanism, key(operation), data));
-      case SIGN -> user.call(client -> client.sign(mechanism, key(operation), data));
+      case ENCRYPT ->
+          withKey(operation, key -> user.call(client -> client.encrypt(mechanism, key, data)));
+      case DECRYPT ->
+          withKey(operation, key -> user.call(client -> client.decrypt(mechanism, key, data)));
+      case SIGN ->
+          withKey(operation, key -> user.call(client -> client.sign(mechanism, key, data)));
       // GREP11 has no digest of nothing in one part.
       case DIGEST ->
           data.length == 0
@@ -146,8 +153,11 @@ final class Operations {
             Function.VERIFY,
             () -> {
               requireLength(operation, signature);
-              return user.call(
-                  client -> client.verify(operation.mechanism(), key(operation), data, signature));
+              return withKey(
+                  operation,
+                  key ->
+                      user.call(
+                          client -> client.verify(operation.mechanism(), key, data, signature)));
             });
     session.take(Function.VERIFY, step.done());
     requireGenuine(genuine);
@@ -401,7 +411,7 @@ final class Operations {
     if (part.output.length == 0) {
       return end;
     }
-    byte[] both = java.util.Arrays.copyOf(part.output, part.output.length + end.length);
+    byte[] both = Arrays.copyOf(part.output, part.output.length + end.length);
     System.arraycopy(end, 0, both, part.output.length, end.length);
     return both;
   }
@@ -420,50 +430,85 @@ final class Operations {
     Mechanism mechanism = operation.mechanism();
     return switch (operation.function()) {
       case ENCRYPT ->
-          user.part(stub ->
-              stub.encryptInit(
-                      EncryptInitRequest.newBuilder()
-                          .setMech(mechanism)
-                          .setKey(key(operation).toMessage())
-                          .build())
-                  .getState());
+          withKey(
+              operation,
+              key ->
+                  user.part(stub ->
+                      stub.encryptInit(
+                              EncryptInitRequest.newBuilder()
+                                  .setMech(mechanism)
+                                  .setKey(key.toMessage())
+                                  .build())
+                          .getState()));
       case DECRYPT ->
-          user.part(stub ->
-              stub.decryptInit(
-                      DecryptInitRequest.newBuilder()
-                          .setMech(mechanism)
-                          .setKey(key(operation).toMessage())
-                          .build())
-                  .getState());
+          withKey(
+              operation,
+              key ->
+                  user.part(stub ->
+                      stub.decryptInit(
+                              DecryptInitRequest.newBuilder()
+                                  .setMech(mechanism)
+                                  .setKey(key.toMessage())
+                                  .build())
+                          .getState()));
       case DIGEST ->
           user.part(stub ->
               stub.digestInit(DigestInitRequest.newBuilder().setMech(mechanism).build())
                   .getState());
       case SIGN ->
-          user.part(stub ->
-              stub.signInit(
-                      SignInitRequest.newBuilder()
-                          .setMech(mechanism)
-                          .setPrivKey(key(operation).toMessage())
-                          .build())
-                  .getState());
+          withKey(
+              operation,
+              key ->
+                  user.part(stub ->
+                      stub.signInit(
+                              SignInitRequest.newBuilder()
+                                  .setMech(mechanism)
+                                  .setPrivKey(key.toMessage())
+                                  .build())
+                          .getState()));
       case VERIFY ->
-          user.part(stub ->
-              stub.verifyInit(
-                      VerifyInitRequest.newBuilder()
-                          .setMech(mechanism)
-                          .setPubKey(key(operation).toMessage())
-                          .build())
-                  .getState());
+          withKey(
+              operation,
+              key ->
+                  user.part(stub ->
+                      stub.verifyInit(
+                              VerifyInitRequest.newBuilder()
+                                  .setMech(mechanism)
+                                  .setPubKey(key.toMessage())
+                                  .build())
+                          .getState()));
     };
   }
 
-  private static KeyBlob key(Operation operation) {
+  /**
+   * With the operation's key. An application may hold its handle through rotations of master keys,
+   * after which the blob that was read first opens no more; and a gateway that is a moment behind
+   * opens the older of two. So the key's other blobs are tried, those of its present record last.
+   */
+  private <T> T withKey(Operation operation, java.util.function.Function<KeyBlob, T> work) {
     var key = operation.key();
     if (key == null) {
       throw new Refusal(CKR_KEY_NEEDED, "the operation's key is needed to go on");
     }
-    return key.key();
+    try {
+      return work.apply(key.key());
+    } catch (Refusal e) {
+      if (e.returnValue() != CKR_IBM_WKID_MISMATCH) {
+        throw e;
+      }
+      var tried = key.blobs().get(0);
+      var others = Stream.concat(key.blobs().stream(), objects.reread(key).blobs().stream());
+      for (byte[] blob : others.filter(other -> !Arrays.equals(other, tried)).toList()) {
+        try {
+          return work.apply(key.key(blob));
+        } catch (Refusal again) {
+          if (again.returnValue() != CKR_IBM_WKID_MISMATCH) {
+            throw again;
+          }
+        }
+      }
+      throw e;
+    }
   }
 
   // ---- Results

@@ -7,9 +7,11 @@ import dev.grep11.agent.config.ClientConfig.User;
 import dev.grep11.agent.log.Log;
 import dev.grep11.agent.store.FileStore;
 import dev.grep11.agent.store.NoStore;
+import dev.grep11.agent.store.RemoteStore;
 import dev.grep11.agent.store.Store;
 import dev.grep11.agent.store.StoreException;
 import dev.grep11.client.Grep11Client;
+import dev.grep11.client.Grep11Exception;
 import dev.grep11.client.MechanismInfo;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -43,6 +45,7 @@ final class Slot implements AutoCloseable {
   private static final long PRESENCE = TimeUnit.SECONDS.toNanos(1);
 
   private static final long MECHANISMS = TimeUnit.MINUTES.toNanos(1);
+  private static final long LABEL = TimeUnit.SECONDS.toNanos(10);
   private static final int CONNECT_MILLIS = 2000;
   private static final Duration DEADLINE = Duration.ofSeconds(30);
 
@@ -64,6 +67,8 @@ final class Slot implements AutoCloseable {
     }
   }
 
+  private record Label(String text, long since) {}
+
   private record Mechanisms(List<Long> list, Map<Long, MechanismInfo> infos, long since) {}
 
   private final ClientConfig.Token config;
@@ -77,6 +82,7 @@ final class Slot implements AutoCloseable {
   private @Nullable Store publicStore;
 
   private volatile @Nullable Mechanisms mechanisms;
+  private volatile @Nullable Label label;
   private volatile long reachedAt = System.nanoTime() - 2 * PRESENCE;
   private final Object presenceLock = new Object();
   private long askedAt = System.nanoTime() - 2 * PRESENCE;
@@ -95,10 +101,20 @@ final class Slot implements AutoCloseable {
     return config.address();
   }
 
-  /** Given by C_InitToken, otherwise the name of the normal user. */
-  String label() {
+  /**
+   * Given by C_InitToken, otherwise the name of the normal user.
+   *
+   * @param user who asks
+   */
+  String label(Supplier<GatewayUser> user) {
+    var known = label;
+    if (known != null && System.nanoTime() - known.since < LABEL) {
+      return known.text;
+    }
     try {
-      return store(false).label().orElse(config.normal().name());
+      var text = stored(() -> store(false, user).label()).orElse(config.normal().name());
+      label = new Label(text, System.nanoTime());
+      return text;
     } catch (Refusal e) {
       return config.normal().name();
     }
@@ -328,8 +344,17 @@ final class Slot implements AutoCloseable {
 
   // ---- Keystores
 
-  /** The keystore of the normal user, or the public one. */
-  Store store(boolean isPrivate) {
+  /**
+   * The keystore of the normal user, or the public one.
+   *
+   * @param user who reaches into it; asked for only where the gateway keeps it
+   */
+  Store store(boolean isPrivate, Supplier<GatewayUser> user) {
+    if (config.storage() instanceof ClientConfig.Storage.Remote) {
+      var owner = isPrivate ? config.normal() : config.anonymous();
+      return new RemoteStore(
+          user.get()::ask, owner.keystore().orElseThrow(), owner.keystorePassword());
+    }
     synchronized (storesLock) {
       var open = isPrivate ? privateStore : publicStore;
       if (open == null) {
@@ -361,14 +386,41 @@ final class Slot implements AutoCloseable {
     return new NoStore();
   }
 
+  /** Empties both keystores and gives the token its label. */
+  void initialize(GatewayUser officer, String text) {
+    label = null;
+    for (boolean isPrivate : new boolean[] {true, false}) {
+      stored(() -> {
+        store(isPrivate, () -> officer).initialize(text);
+        return isPrivate;
+      });
+    }
+    log.warning("slot %d: the token was initialized, its objects are gone".formatted(number()));
+  }
+
+  /** Work with a store, with its failures as return values. */
+  <T> T stored(Supplier<T> work) {
+    try {
+      return work.get();
+    } catch (StoreException e) {
+      throw refusal(e);
+    } catch (Grep11Exception e) {
+      throw GatewayUser.refusal(e);
+    }
+  }
+
   /** What a store's failure is to an application; what an operator has to know is logged. */
-  Refusal refusal(StoreException e) {
+  private Refusal refusal(StoreException e) {
     long returnValue =
         switch (e.reason()) {
           case CONFLICT -> CKR_IBM_GREP11_CONFLICT;
           case MISSING -> CKR_OBJECT_HANDLE_INVALID;
           case PASSWORD -> CKR_PIN_INCORRECT;
           case ABSENT -> CKR_TOKEN_WRITE_PROTECTED;
+          case NO_KEYSTORE -> {
+            log.error("slot %d: %s".formatted(number(), e.getMessage()));
+            yield CKR_IBM_GREP11_MISSING;
+          }
           case BROKEN -> {
             log.error("slot %d: %s".formatted(number(), e.getMessage()));
             yield CKR_DEVICE_ERROR;

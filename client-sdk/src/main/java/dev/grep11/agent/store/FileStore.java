@@ -212,6 +212,10 @@ public final class FileStore implements Store {
     }
   }
 
+  /** It was opened by it. */
+  @Override
+  public void requirePassword() {}
+
   @Override
   public void close() {
     synchronized (seen) {

@@ -43,6 +43,9 @@ public final class NoStore implements Store {
   }
 
   @Override
+  public void requirePassword() {}
+
+  @Override
   public void close() {}
 
   private static StoreException absent() {

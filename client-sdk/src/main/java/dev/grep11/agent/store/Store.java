@@ -38,6 +38,12 @@ public interface Store extends AutoCloseable {
   /** The label that {@link #initialize} gave, if it was ever called. */
   Optional<String> label();
 
+  /**
+   * {@link StoreException.Reason#PASSWORD} when the keystore has another password than it was
+   * opened with, so that a login tells it and not the first key that is missed.
+   */
+  void requirePassword();
+
   @Override
   void close();
 }

@@ -16,6 +16,8 @@ public final class StoreException extends RuntimeException {
     PASSWORD,
     /** No token objects are kept here. */
     ABSENT,
+    /** The keystore itself was not made yet, or its user has no right on it. */
+    NO_KEYSTORE,
     /** The store itself does not work, or what it holds was changed by somebody else. */
     BROKEN
   }

@@ -10,7 +10,10 @@ import dev.grep11.gateway.Host;
 import dev.grep11.gateway.IoCause;
 import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.iam.ApiKeys;
+import dev.grep11.gateway.iam.GrantRegister;
 import dev.grep11.gateway.iam.Roles;
+import dev.grep11.gateway.store.Entitlement;
+import dev.grep11.gateway.store.Grant;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.tls.DemoCa;
 import dev.grep11.softhsm.SoftHsmToken;
@@ -30,6 +33,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
 import java.util.regex.Matcher;
@@ -56,6 +60,13 @@ public final class DemoData {
   private static final String NAME = "demo";
 
   private static final String LOCATION = "local";
+
+  /** The API key of PKCS #11 applications that do not log in. */
+  private static final String GUEST = "demo-guest";
+
+  /** sockaddr_un has 108 bytes (unix(7)), of which some are for a name beside it. */
+  private static final int LONGEST_SOCKET = 100;
+
   private static final Pattern SOFTHSM_SETTINGS =
       Pattern.compile("\\s*SOFTHSM2_CONF:\\s*\"?([^\"]+?)\"?\\s*");
   private static final FileAttribute<?> FOR_ITS_OWNER =
@@ -117,6 +128,15 @@ public final class DemoData {
                   directory, String.join(", ", missing.stream().map(Path::toString).toList())));
     }
     settle();
+    if (!Files.exists(guestKeyFile())) {
+      // Made before there were keystores.
+      var config = GatewayConfig.read(config());
+      if (config.tokenService().isPresent()) {
+        try (var host = Host.open(config)) {
+          prepareKeystores(host, config);
+        }
+      }
+    }
   }
 
   /**
@@ -197,7 +217,7 @@ public final class DemoData {
 
   /** Moves the parts to their places; goes on where an earlier attempt was cut off. */
   private void publish(Path finished) throws IOException {
-    for (var part : parts()) {
+    for (var part : Stream.concat(parts().stream(), Stream.of(guestKeyFile())).toList()) {
       var made = finished.resolve(directory.relativize(part));
       if (Files.exists(made)) {
         Files.move(made, part, StandardCopyOption.ATOMIC_MOVE);
@@ -239,6 +259,11 @@ public final class DemoData {
     return directory.resolve("certmgr-apikey");
   }
 
+  /** Of PKCS #11 applications that do not log in. Not a part: demos of before have none. */
+  private Path guestKeyFile() {
+    return directory.resolve("guest-apikey");
+  }
+
   /** Production settings as well as the demo's name it: the gateway that this directory is. */
   public Path config() {
     return config(directory);
@@ -276,11 +301,49 @@ public final class DemoData {
       try (var secret = keys.create("demo-certmgr", record.id(), "Certificate Manager").secret()) {
         writePrivately(administratorKeyFile(), new String(secret.chars()));
       }
+      prepareKeystores(host, config);
     }
     // SoftHSM knows absolute paths only.
     var there = token.prepareMove(new DemoData(destination).token());
     Files.delete(config());
     writePrivately(config(), configuration(there, instance));
+  }
+
+  /**
+   * Makes what PKCS #11 applications need: two keystores, and an API key that reaches the public
+   * one only (pkcs11-client.md, 8). The key's file is written last, so that what was cut off is
+   * begun again.
+   */
+  private void prepareKeystores(Host host, GatewayConfig config) throws IOException {
+    var instance = config.instance().orElseThrow();
+    var publicKeystore = publicKeystore(instance);
+    // False where it is there already.
+    var _ = host.createKeystore(instance, privateKeystore(instance), NAME);
+    var _ = host.createKeystore(instance, publicKeystore, NAME);
+    var roles = Roles.standard();
+    var keys = new ApiKeys(host.store(), roles, config.tokenService().orElseThrow().issuer());
+    keys.delete(GUEST);
+    var made = keys.create(GUEST, instance, "Crypto operator");
+    try (var secret = made.secret()) {
+      new GrantRegister(host.store(), roles)
+          .add(
+              new Grant(
+                  made.record().subject(),
+                  instance,
+                  new Entitlement.Role("Key operator"),
+                  Optional.of("keystore:" + publicKeystore)));
+      writePrivately(guestKeyFile(), new String(secret.chars()));
+    }
+  }
+
+  /** Of user 1. Follows from the instance, so that nothing has to remember it. */
+  private static UUID privateKeystore(UUID instance) {
+    return UUID.nameUUIDFromBytes(("private keystore of " + instance).getBytes(UTF_8));
+  }
+
+  /** Of user 2. */
+  private static UUID publicKeystore(UUID instance) {
+    return UUID.nameUUIDFromBytes(("public keystore of " + instance).getBytes(UTF_8));
   }
 
   private SoftHsmToken createToken() {
@@ -376,9 +439,72 @@ public final class DemoData {
                   crn(config.instance().orElseThrow()),
                   certificateManager(config, gateway),
                   Files.readString(administratorKeyFile()).strip());
-      Files.deleteIfExists(file);
-      writePrivately(file, text);
+      var more = new StringBuilder(text);
+      clientConfiguration(gateway)
+          .map("export EP11CLIENT_CFG='%s'%n"::formatted)
+          .ifPresent(more::append);
+      agentSocket(gateway)
+          .map("export GREP11_AGENT_SOCKET='%s'%n"::formatted)
+          .ifPresent(more::append);
+      replacePrivately(file, more.toString());
       return file;
+    } catch (IOException e) {
+      throw new StartException(file + " cannot be written: " + IoCause.of(e), e);
+    }
+  }
+
+  /** Empty where the token service was taken out of the configuration: PINs are its API keys. */
+  private Optional<Path> clientConfiguration(Gateway gateway) {
+    return Optional.of(directory.resolve("grep11client-" + gateway.cryptoPort() + ".yaml"))
+        .filter(_ -> gateway.tokenService().isPresent() && Files.exists(guestKeyFile()));
+  }
+
+  /** Empty where its path would be too long: then the agent and its modules take their own. */
+  private Optional<Path> agentSocket(Gateway gateway) {
+    return Optional.of(directory.resolve("agent-" + gateway.cryptoPort() + ".sock"))
+        .filter(path -> path.toString().getBytes(UTF_8).length <= LONGEST_SOCKET);
+  }
+
+  /**
+   * What an agent of PKCS #11 applications needs to know of this gateway, as {@code
+   * grep11client.yaml}; empty without a token service.
+   */
+  public Optional<Path> writeClientConfiguration(GatewayConfig config, Gateway gateway) {
+    var named = clientConfiguration(gateway);
+    if (named.isEmpty()) {
+      return named;
+    }
+    var file = named.get();
+    var instance = config.instance().orElseThrow();
+    try {
+      replacePrivately(
+          file,
+          """
+          # Made by: grep11 up. Users 0 and 1 log in with GREP11_APIKEY of the env file as their PIN.
+          iamcredentialtemplate: &iam { enabled: true, endpoint: '%s' }
+          tokens:
+            0:
+              grep11connection:
+                address: '%s'
+                port: '%d'
+                tls: { enabled: true, mutual: false, cacert: '%s' }
+              storage: { remotestore: { enabled: true } }
+              users:
+                0: { name: officer, iamauth: *iam }
+                1: { name: demo, tokenspaceID: %s, iamauth: *iam }
+                2: { name: guest, tokenspaceID: %s, iamauth: { <<: *iam, apikey: '%s' } }
+          logging: { loglevel: info }
+          """
+              .formatted(
+                  iamEndpoint(config, gateway),
+                  config.clientHost(),
+                  gateway.cryptoPort(),
+                  // YAML 1.2.2, 7.3.2: within single quotes a quote is written twice.
+                  ca().toString().replace("'", "''"),
+                  privateKeystore(instance),
+                  publicKeystore(instance),
+                  Files.readString(guestKeyFile()).strip()));
+      return named;
     } catch (IOException e) {
       throw new StartException(file + " cannot be written: " + IoCause.of(e), e);
     }

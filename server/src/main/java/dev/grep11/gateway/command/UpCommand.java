@@ -20,7 +20,7 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     description = {
       "Runs a demo gateway on this machine's loopback address.",
-      "Makes a SoftHSM token, a CA, an instance and an API key where DIR is empty; a second"
+      "Makes a SoftHSM token, a CA, an instance, keystores and API keys where DIR is empty; a second"
           + " process on the same DIR with another port base is a replica."
     })
 final class UpCommand implements Callable<Integer> {
@@ -77,13 +77,14 @@ final class UpCommand implements Callable<Integer> {
 
   private String readyLine(DemoData demo, Gateway gateway) {
     var settings = demo.settings(portBase);
-    return "ready grep11=%s certmgr=%s iam=%s ca=%s env=%s health=%s:%d"
+    return "ready grep11=%s certmgr=%s iam=%s ca=%s env=%s pkcs11=%s health=%s:%d"
         .formatted(
             DemoData.address(settings, gateway),
             DemoData.certificateManager(settings, gateway),
             DemoData.iamEndpoint(settings, gateway),
             demo.ca(),
             demo.writeEnvironment(settings, gateway),
+            demo.writeClientConfiguration(settings, gateway).map(Path::toString).orElse("none"),
             settings.clientHost(),
             gateway.healthPort());
   }
