@@ -262,7 +262,7 @@ public final class MasterKeys {
                 "%s not written what was used of master key " + old.id());
             requireUnused(at, old, unusedFor);
             requireNoKeysInKeystores(
-                instance,
+                at.instance(),
                 old.id(),
                 "--force retires it all the same; then they cannot be used until it is reinstated");
           }
@@ -357,8 +357,14 @@ public final class MasterKeys {
    * Running gateways re-wrap what is in keystores by themselves, and what is in a keystore with a
    * password when somebody reads it with that.
    */
-  private void requireNoKeysInKeystores(UUID instance, String generation, String otherwise) {
-    long dependents = store.keystores().dependents(instance, generation);
+  private void requireNoKeysInKeystores(
+      InstanceRecord instance, String generation, String otherwise) {
+    var opening =
+        instance.generations().stream()
+            .filter(each -> each.state().opens())
+            .map(SealingKeyGeneration::id)
+            .toList();
+    long dependents = store.keystores().dependents(instance.id(), generation, opening);
     if (dependents > 0) {
       throw new StartException(
           "%,d keys in keystores are sealed under master key %s only; running gateways re-wrap them within a minute or so, those of a keystore with a password when they are next read with it (%s)"
@@ -433,7 +439,7 @@ public final class MasterKeys {
                 at.live(replica -> replica.opens().contains(old.id())),
                 "%s not ceased to open what was sealed under master key " + old.id());
             requireNoKeysInKeystores(
-                instance,
+                at.instance(),
                 old.id(),
                 "reinstate it, let the gateways re-wrap them, and retire it again; or delete them");
             at.put(old.in(State.DESTROYED, at.now()));

@@ -540,6 +540,10 @@ abstract class KeystoreBehaviour {
       assertThat(operator.find(beside.id())).isEmpty();
       assertThat(operator.find(granted.id())).isPresent();
     }
+    // The right to write keys is none to give the keystore another password.
+    assertRefused(
+        resource.equals("key") ? Ckr.CKR_IBM_GREP11_MISSING : Ckr.CKR_USER_PIN_NOT_INITIALIZED,
+        () -> operator.open(granted.id()).changePassword("another".toCharArray()));
     assertRefused(
         Ckr.CKR_IBM_GREP11_NOT_AUTHENTICATED, () -> operator.create(UUID.randomUUID(), "no"));
     assertRefused(Ckr.CKR_IBM_GREP11_NOT_AUTHENTICATED, () -> operator.delete(granted.id()));

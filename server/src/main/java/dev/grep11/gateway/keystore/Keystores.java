@@ -29,6 +29,7 @@ import dev.grep11.gateway.store.Snapshot;
 import dev.grep11.gateway.store.StoreException;
 import dev.grep11.gateway.store.StoreTamperedException;
 import java.nio.charset.StandardCharsets;
+import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -65,6 +66,10 @@ public final class Keystores {
   static final int MOST_EXAMINED = 2_000;
 
   private static final int BATCH = 200;
+
+  /** Of a deletion: far more than the keys and transactions that a keystore can have need. */
+  private static final int MOST_STEPS = 1_000;
+
   private static final Logger LOG = LoggerFactory.getLogger(Keystores.class);
 
   /**
@@ -108,6 +113,10 @@ public final class Keystores {
     return passwords;
   }
 
+  Instant now() {
+    return clock.instant();
+  }
+
   // ---- Keystores
 
   /**
@@ -119,34 +128,43 @@ public final class Keystores {
    */
   public Keystore create(UUID instance, UUID id, String name, byte[] password) {
     requireName(name);
+    boolean guarded = password.length > 0;
+    if (guarded) {
+      // Before the password costs anything; what counts is asked again below.
+      stored(() -> tables.read(instance, view -> requireRoom(view, id, guarded)));
+    }
     var envelope =
-        password.length == 0
-            ? Optional.<PasswordEnvelope>empty()
-            : Optional.of(sealedNewKey(password));
+        guarded ? Optional.of(sealedNewKey(password)) : Optional.<PasswordEnvelope>empty();
     var made = KeystoreRecord.empty(instance, id, name, clock.instant(), envelope);
     return stored(() ->
         tables.change(
             instance,
             change -> {
-              var others = change.keystores();
-              if (others.stream().anyMatch(other -> other.id().equals(id))) {
-                throw new Pkcs11Exception(
-                    CKR_IBM_GREP11_CONFLICT, "there is this keystore already");
-              }
-              if (others.size() >= MOST_KEYSTORES) {
-                throw full("more than %d keystores".formatted(MOST_KEYSTORES));
-              }
-              long protectedOnes =
-                  others.stream().filter(other -> other.password().isPresent()).count();
-              if (envelope.isPresent() && protectedOnes >= MOST_WITH_PASSWORD) {
-                throw full("more than %d keystores with a password".formatted(MOST_WITH_PASSWORD));
-              }
+              var _ = requireRoom(change, id, guarded);
               if (!change.add(made)) {
-                throw new Pkcs11Exception(
-                    CKR_IBM_GREP11_CONFLICT, "there is this keystore already");
+                throw taken();
               }
               return shown(made);
             }));
+  }
+
+  private static boolean requireRoom(KeystoreTables.View view, UUID id, boolean guarded) {
+    var others = view.keystores();
+    if (others.stream().anyMatch(other -> other.id().equals(id))) {
+      throw taken();
+    }
+    if (others.size() >= MOST_KEYSTORES) {
+      throw full("more than %d keystores".formatted(MOST_KEYSTORES));
+    }
+    long guardedOnes = others.stream().filter(other -> other.password().isPresent()).count();
+    if (guarded && guardedOnes >= MOST_WITH_PASSWORD) {
+      throw full("more than %d keystores with a password".formatted(MOST_WITH_PASSWORD));
+    }
+    return true;
+  }
+
+  private static Pkcs11Exception taken() {
+    return new Pkcs11Exception(CKR_IBM_GREP11_CONFLICT, "there is this keystore already");
   }
 
   private PasswordEnvelope sealedNewKey(byte[] password) {
@@ -162,17 +180,33 @@ public final class Keystores {
     return new Pkcs11Exception(CKR_DEVICE_MEMORY, what + " are not kept per instance");
   }
 
-  /** Removes a keystore with all its keys. */
+  /**
+   * Removes a keystore with all its keys, in several steps where it has many: who stops in between,
+   * or fails, leaves a keystore with fewer keys.
+   */
   public void delete(UUID instance, UUID id) {
-    stored(() ->
-        tables.change(
-            instance,
-            change -> {
-              var found = change.find(id).orElseThrow(Keystores::missing);
-              change.remove(found);
-              passwords.forget(found);
-              return true;
-            }));
+    var keystore =
+        stored(() -> tables.read(instance, view -> view.find(id).orElseThrow(Keystores::missing)));
+    for (int step = 0; step < MOST_STEPS; step++) {
+      boolean first = step == 0;
+      boolean gone =
+          stored(() ->
+              tables.change(
+                  instance,
+                  change -> {
+                    var present = found(change, keystore);
+                    if (present.isEmpty() && first) {
+                      throw missing();
+                    }
+                    return present.map(change::remove).orElse(true);
+                  }));
+      if (gone) {
+        passwords.forget(keystore);
+        return;
+      }
+    }
+    throw Pkcs11Exception.forNow(
+        CKR_IBM_GREP11_DBINTERNAL, "more is stored in it while it is deleted; delete it again");
   }
 
   /** All of an instance. */
@@ -451,9 +485,12 @@ public final class Keystores {
 
   /** The same keystore, as it is now; not a later one with its id. */
   private static KeystoreRecord same(KeystoreTables.View view, KeystoreRecord keystore) {
+    return found(view, keystore).orElseThrow(Keystores::missing);
+  }
+
+  private static Optional<KeystoreRecord> found(KeystoreTables.View view, KeystoreRecord keystore) {
     return view.find(keystore.id())
-        .filter(found -> Arrays.equals(found.origin(), keystore.origin()))
-        .orElseThrow(Keystores::missing);
+        .filter(found -> Arrays.equals(found.origin(), keystore.origin()));
   }
 
   private void requireFirst(
@@ -569,7 +606,7 @@ public final class Keystores {
     return proven;
   }
 
-  /** Empty where that is not necessary, or not possible: the rotation tries again and tells. */
+  /** Empty where that is not necessary, or not possible: {@link KeystoreKeeper} finds it later. */
   private Optional<KeyBlobs.Proven> resealed(UUID instance, String caller, KeyBlobs.Proven blob) {
     try {
       return blob.generation().isEmpty()
@@ -586,6 +623,16 @@ public final class Keystores {
   /** Whether a generation of sealing keys opens, and seals no more. */
   private boolean isOld(UUID instance, String generation) {
     return state(instance, generation).filter(State.PREVIOUS::equals).isPresent();
+  }
+
+  /** Whether a blob of this generation opens; not, when that is not known. */
+  private boolean opens(UUID instance, String generation) {
+    return generation.isEmpty() || state(instance, generation).filter(State::opens).isPresent();
+  }
+
+  /** Whether a blob of this generation is known to open nothing. */
+  private boolean isClosed(UUID instance, String generation) {
+    return state(instance, generation).filter(state -> !state.opens()).isPresent();
   }
 
   private Optional<State> state(UUID instance, String generation) {
@@ -620,6 +667,9 @@ public final class Keystores {
    * Puts a blob under the sealing keys of now before one under older ones, which stays until these
    * are retired, and then goes. The version stays: to the key's users nothing has changed.
    *
+   * <p>A blob goes only while another one opens: after a forced retirement the second may be the
+   * only one that does, and is then what the new one is made from.
+   *
    * @return whether the key was rewritten
    */
   private boolean tidy(KeystoreRecord keystore, KeyRecord record, Seal seal, String caller) {
@@ -628,18 +678,29 @@ public final class Keystores {
       return false;
     }
     var key = seal.open(keystore, record);
+    var instance = keystore.instance();
     var first = new KeyBlobs.Proven(key.blobs().getFirst(), generations.getFirst(), -1);
+    var last = new KeyBlobs.Proven(key.blobs().getLast(), generations.getLast(), -1);
+    boolean one = generations.size() == 1;
     List<KeyBlobs.Proven> proven;
-    if (isOld(keystore.instance(), first.generation())) {
-      var newer = blobs.reseal(keystore.instance(), caller, first.blob());
+    if (isOld(instance, first.generation())) {
+      var newer = blobs.reseal(instance, caller, first.blob());
       if (newer.isEmpty()) {
         return false;
       }
       proven = List.of(newer.get(), first);
-    } else if (generations.size() > 1
-        && state(keystore.instance(), generations.getLast())
-            .filter(state -> !state.opens())
-            .isPresent()) {
+    } else if (!one
+        && isClosed(instance, first.generation())
+        && opens(instance, last.generation())) {
+      // A bare public key is under no sealing keys, and stays so.
+      var newer =
+          last.generation().isEmpty()
+              ? Optional.<KeyBlobs.Proven>empty()
+              : blobs.reseal(instance, caller, last.blob());
+      proven = newer.map(sealed -> List.of(sealed, last)).orElse(List.of(last));
+    } else if (!one
+        && opens(instance, first.generation())
+        && isClosed(instance, last.generation())) {
       proven = List.of(first);
     } else {
       return false;

@@ -102,11 +102,18 @@ final class Passwords {
    * A new key of a keystore, or the one it has, under a password.
    *
    * @throws Pkcs11Exception CKR_PIN_LEN_RANGE, CKR_PIN_INVALID
+   * @throws OverloadedException when too many passwords are waiting
    */
   PasswordEnvelope envelope(byte[] key, byte[] password) {
     requireForm(password);
     var salt = random(SALT_LENGTH);
-    var derived = derive(password, salt, MEMORY_KIB, PASSES);
+    acquire();
+    byte[] derived;
+    try {
+      derived = derive(password, salt, MEMORY_KIB, PASSES);
+    } finally {
+      deriving.release();
+    }
     try {
       var nonce = random(NONCE_LENGTH);
       var sealed = gcm(Cipher.ENCRYPT_MODE, derived, nonce, salt, key, 0);
@@ -154,14 +161,14 @@ final class Passwords {
     var hash = PasswordSeal.hmac(hashKey, envelope.salt(), password);
     // Before anything is compared: who guesses must not find a right guess in what others left.
     requireUnlocked(attempts);
-    var cached = cached(attempts.keystore(), hash);
+    var cached = cached(attempts, hash);
     if (cached.isPresent()) {
       return cached.get();
     }
     acquire();
     try {
       requireUnlocked(attempts);
-      cached = cached(attempts.keystore(), hash);
+      cached = cached(attempts, hash);
       if (cached.isPresent()) {
         return cached.get();
       }
@@ -216,20 +223,26 @@ final class Passwords {
     wrong.get(attempts.keystore(), _ -> new AtomicInteger()).incrementAndGet();
   }
 
-  private Optional<byte[]> cached(ByteBuffer keystore, byte[] hash) {
+  private Optional<byte[]> cached(Attempts attempts, byte[] hash) {
     synchronized (known) {
-      var entry = known.get(keystore);
-      return entry != null
-              && entry.untilMillis() > clock.millis()
-              && MessageDigest.isEqual(entry.password(), hash)
-          ? Optional.of(entry.key().clone())
-          : Optional.empty();
+      var entry = known.get(attempts.keystore());
+      if (entry == null
+          || entry.untilMillis() <= clock.millis()
+          || !MessageDigest.isEqual(entry.password(), hash)) {
+        return Optional.empty();
+      }
+      noteRight(attempts);
+      return Optional.of(entry.key().clone());
     }
   }
 
-  private void remember(Attempts attempts, byte[] hash, byte[] key) {
+  private void noteRight(Attempts attempts) {
     right.put(attempts, true);
     wrongByCaller.invalidate(attempts);
+  }
+
+  private void remember(Attempts attempts, byte[] hash, byte[] key) {
+    noteRight(attempts);
     var entry = new Known(hash, key.clone(), clock.instant().plus(KEPT).toEpochMilli());
     synchronized (known) {
       wipe(known.put(attempts.keystore(), entry));

@@ -17,6 +17,12 @@ import java.util.concurrent.CompletableFuture;
  * that does not, along the same way and with the same answer.
  */
 final class KeystoreAccess implements AccessControl {
+  /**
+   * Has the action of keys, and is about their keystore: who may only write keys must not lock out
+   * all others.
+   */
+  private static final String CHANGE_PASSWORD = "ChangePassword";
+
   private final TokenAccess tokens;
 
   KeystoreAccess(TokenAccess tokens) {
@@ -45,7 +51,10 @@ final class KeystoreAccess implements AccessControl {
           context.admitted().token(),
           context.admitted().instance(),
           actions,
-          Optional.of(isAboutKeys(actions) ? Grants.keyOf(keystore) : Grants.keystore(keystore)));
+          Optional.of(
+              isAboutKeys(actions) && !rpc.equals(CHANGE_PASSWORD)
+                  ? Grants.keyOf(keystore)
+                  : Grants.keystore(keystore)));
       return true;
     } catch (RefusedException e) {
       if (e.reason() == RefusedException.Reason.PERMISSION_DENIED) {

@@ -66,6 +66,9 @@ sealed interface Database permits Sqlite, Postgres {
    */
   void commit(Connection writer) throws SQLException;
 
+  /** Undoes the transaction of a {@link #keystoreWriter}, which may begin another one. */
+  void rollBack(Connection keystoreWriter) throws SQLException;
+
   /** The place, for messages; without a secret. */
   @Override
   String toString();

@@ -2,6 +2,8 @@ package dev.grep11.gateway.store;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import com.github.benmanes.caffeine.cache.Cache;
+import com.github.benmanes.caffeine.cache.Caffeine;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
@@ -25,13 +27,17 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The tables of keystores. They are bulk data and not part of what {@link Store#snapshot} verifies
@@ -48,8 +54,26 @@ public final class KeystoreTables implements AutoCloseable {
   private static final int FORMAT = 1;
   private static final int READERS = 4;
 
-  /** How long a transaction is known after it was carried out. */
+  /** How long a transaction is known after it was carried out, at least. */
   static final Duration TRANSACTIONS_KNOWN = Duration.ofDays(7);
+
+  /**
+   * Transactions that a keystore knows; of more, the oldest are forgotten. Refusing new ones would
+   * let one writer keep all others out, and an old one that comes again is stopped by the version
+   * of its key, unless that was deleted.
+   */
+  static final int MOST_TRANSACTIONS = 100_000;
+
+  /** Rows that one transaction of the database removes: it may lock out leases of gateways. */
+  static final int MOST_REMOVED = 200;
+
+  static final int MOST_FORGOTTEN = 2_000;
+
+  /** Keystores whose revision is remembered; beyond it, the least used are forgotten. */
+  private static final int MOST_SEEN = 100_000;
+
+  private static final int MOST_REPORTED = 1_000;
+  private static final Logger LOG = LoggerFactory.getLogger(KeystoreTables.class);
 
   private static final String KEY_COLUMNS =
       "row_key, version, generation, older, of_class, of_type, of_label, of_id, of_subject, nonce";
@@ -68,8 +92,26 @@ public final class KeystoreTables implements AutoCloseable {
 
   private volatile boolean closed;
 
-  /** An older row of a keystore put back under a running gateway shows as a lower revision. */
-  private final Map<ByteBuffer, Long> highestSeen = new ConcurrentHashMap<>();
+  /**
+   * @param since when this was seen first, as {@link #observations} counts
+   */
+  private record Seen(long revision, long since) {
+    Seen orHigher(Seen other) {
+      return other.revision > revision ? other : this;
+    }
+  }
+
+  /**
+   * By origin. An older row of a keystore put back under a running gateway shows as a lower
+   * revision than one that was seen before the reading transaction began.
+   */
+  private final Cache<ByteBuffer, Seen> highestSeen =
+      Caffeine.newBuilder().maximumSize(MOST_SEEN).build();
+
+  private final AtomicLong observations = new AtomicLong();
+
+  /** Row keys of keystores that do not open, each told once. */
+  private final Set<ByteBuffer> reported = ConcurrentHashMap.newKeySet();
 
   /** By origin. */
   private final Map<ByteBuffer, StoreTamperedException> tampered = new ConcurrentHashMap<>();
@@ -92,9 +134,9 @@ public final class KeystoreTables implements AutoCloseable {
    * @throws StoreTamperedException when they are not what a gateway wrote
    */
   public <T> T read(UUID instance, Function<View, T> work) {
-    Map<ByteBuffer, Long> atLeast = Map.copyOf(highestSeen);
     return reading(connection -> {
-      var view = new View(connection, instance, atLeast);
+      // The database shows a state no older than this moment: nothing was read in it so far.
+      var view = new View(connection, instance, observations.get());
       T result = work.apply(view);
       remember(view);
       return result;
@@ -174,7 +216,14 @@ public final class KeystoreTables implements AutoCloseable {
   }
 
   private void remember(View view) {
-    view.seen.forEach((origin, revision) -> highestSeen.merge(origin, revision, Math::max));
+    view.seen.forEach((origin, revision) -> {
+      var known = highestSeen.getIfPresent(origin);
+      if (known == null || known.revision() < revision) {
+        highestSeen
+            .asMap()
+            .merge(origin, new Seen(revision, observations.incrementAndGet()), Seen::orHigher);
+      }
+    });
   }
 
   // ---- Changing
@@ -193,11 +242,13 @@ public final class KeystoreTables implements AutoCloseable {
       try {
         Connection connection = begun();
         begin = System.nanoTime();
-        var change = new Change(connection, instance, Map.copyOf(highestSeen));
+        // Who has the lock sees all that was ever committed.
+        var change = new Change(connection, instance, Long.MAX_VALUE);
         T result = work.apply(change);
         change.finish();
         commit(connection);
         remember(change);
+        change.forgetRemoved();
         return result;
       } catch (FailedStatement e) {
         abandonWriter();
@@ -206,7 +257,7 @@ public final class KeystoreTables implements AutoCloseable {
         abandonWriter();
         throw new StoreException("cannot change keystores: " + e.getMessage(), e);
       } catch (RuntimeException e) {
-        abandonWriter();
+        rollBack();
         throw e;
       } finally {
         if (begin != 0 && database.locksAsAWhole()) {
@@ -224,6 +275,7 @@ public final class KeystoreTables implements AutoCloseable {
     try {
       database.commit(connection);
     } catch (SQLException e) {
+      abandonWriter();
       // The connection may have broken after the server had committed.
       throw new StoreException(
           "it is not known whether the change was made; read what is there before you repeat it: "
@@ -254,6 +306,18 @@ public final class KeystoreTables implements AutoCloseable {
     return fresh;
   }
 
+  /** Undoes what is not committed, and keeps the connection: a refusal is an ordinary answer. */
+  private void rollBack() {
+    Connection pooled = writer;
+    if (pooled != null) {
+      try {
+        database.rollBack(pooled);
+      } catch (SQLException e) {
+        abandonWriter();
+      }
+    }
+  }
+
   /** Undoes what is not committed. */
   private void abandonWriter() {
     Connection broken = writer;
@@ -263,14 +327,60 @@ public final class KeystoreTables implements AutoCloseable {
     }
   }
 
-  /** How many keys of an instance would be lost with this generation of sealing keys. */
-  public long dependents(UUID instance, String generation) {
+  /**
+   * How many keys of an instance would be lost with this generation of sealing keys: those whose
+   * first blob is under it, which is the one that clients use, and those whose second is, when the
+   * first is under a generation that opens nothing.
+   *
+   * @param opening the generations that open; what is under any other counts as closed
+   */
+  public long dependents(UUID instance, String generation, List<String> opening) {
+    byte[] of = seal.generation(instance, generation);
+    List<Object> values = new ArrayList<>(List.of(of, of));
+    // Under no sealing keys: a bare public key, which needs none.
+    values.add(new byte[0]);
+    opening.forEach(each -> values.add(seal.generation(instance, each)));
     return reading(connection ->
         query(
             connection,
-            "SELECT COUNT(*) FROM keystore_key WHERE generation = ?",
-            List.of(seal.generation(instance, generation)),
+            "SELECT COUNT(*) FROM keystore_key WHERE generation = ?"
+                + " OR (older = ? AND generation NOT IN (?"
+                + ", ?".repeat(opening.size())
+                + "))",
+            values,
             row -> row.next() ? row.getLong(1) : 0L));
+  }
+
+  /**
+   * Forgets some of the transactions of a keystore that are too old or too many.
+   *
+   * @return whether more may be left
+   */
+  public boolean forgetTransactions(KeystoreRecord keystore, Instant now) {
+    byte[] of = seal.keystore(keystore.instance(), keystore.id());
+    long before = reading(connection -> forgettable(connection, of, now));
+    return before > 0
+        && change(keystore.instance(), change -> change.forget(of, before)) == MOST_FORGOTTEN;
+  }
+
+  /** Transactions older than this are forgotten; 0 when there are none. */
+  private static long forgettable(Connection connection, byte[] of, Instant now) {
+    long tooOld = now.minus(TRANSACTIONS_KNOWN).toEpochMilli();
+    long tooMany =
+        query(
+            connection,
+            "SELECT carried_out FROM keystore_transaction WHERE keystore = ?"
+                + " ORDER BY carried_out DESC LIMIT 1 OFFSET "
+                + (MOST_TRANSACTIONS - 1),
+            List.of(of),
+            row -> row.next() ? row.getLong(1) : 0L);
+    long before = Math.max(tooOld, tooMany);
+    return query(
+        connection,
+        "SELECT carried_out FROM keystore_transaction WHERE keystore = ? AND carried_out < ?"
+            + " LIMIT 1",
+        List.of(of, before),
+        row -> row.next() ? before : 0L);
   }
 
   @Override
@@ -321,17 +431,34 @@ public final class KeystoreTables implements AutoCloseable {
    */
   public record Page(List<KeyRecord> keys, Optional<byte[]> next) {}
 
+  /** Which blob of a key is meant. */
+  public enum Blob {
+    FIRST("generation = ?"),
+    /** Of a key that has another one. */
+    FIRST_OF_TWO("generation = ? AND length(older) > 0"),
+    SECOND("older = ?");
+
+    private final String condition;
+
+    Blob(String condition) {
+      this.condition = condition;
+    }
+  }
+
   /** One state of the keystores of an instance. */
   public class View {
     private final Connection connection;
     private final UUID instance;
-    private final Map<ByteBuffer, Long> atLeast;
+    private final long begun;
     private final Map<ByteBuffer, Long> seen = new HashMap<>();
 
-    private View(Connection connection, UUID instance, Map<ByteBuffer, Long> atLeast) {
+    /**
+     * @param begun what was seen later than this may be newer than the state that is read
+     */
+    private View(Connection connection, UUID instance, long begun) {
       this.connection = connection;
       this.instance = instance;
-      this.atLeast = atLeast;
+      this.begun = begun;
     }
 
     Connection connection() {
@@ -351,18 +478,46 @@ public final class KeystoreTables implements AutoCloseable {
           row -> row.next() ? Optional.of(keystore(row)) : Optional.empty());
     }
 
+    /**
+     * All that open. One that no gateway wrote is left out and told in the log: it is refused
+     * itself, and must not keep the others from being served.
+     */
     public List<KeystoreRecord> keystores() {
+      return keystores("", List.of(seal.instance(instance)));
+    }
+
+    /** Those that have keys with such a blob under this generation, as {@link #under}. */
+    public List<KeystoreRecord> keystoresUnder(String generation, Blob blob) {
+      return keystores(
+          " AND row_key IN (SELECT keystore FROM keystore_key WHERE " + blob.condition + ")",
+          List.of(seal.instance(instance), seal.generation(instance, generation)));
+    }
+
+    private List<KeystoreRecord> keystores(String condition, List<Object> values) {
       return KeystoreTables.query(
           connection,
-          "SELECT row_key, revision, sealed FROM keystore WHERE instance = ? ORDER BY row_key",
-          List.of(seal.instance(instance)),
+          "SELECT row_key, revision, sealed FROM keystore WHERE instance = ?"
+              + condition
+              + " ORDER BY row_key",
+          values,
           row -> {
             List<KeystoreRecord> found = new ArrayList<>();
             while (row.next()) {
-              found.add(keystore(row));
+              try {
+                found.add(keystore(row));
+              } catch (StoreException e) {
+                report(blob(row, 1), e);
+              }
             }
             return found;
           });
+    }
+
+    private void report(byte[] rowKey, StoreException e) {
+      if (reported.size() < MOST_REPORTED && reported.add(ByteBuffer.wrap(rowKey))) {
+        LOG.error(
+            "a keystore of instance {} is refused and left out: {}", instance, e.getMessage());
+      }
     }
 
     private KeystoreRecord keystore(ResultSet row) throws SQLException {
@@ -377,12 +532,13 @@ public final class KeystoreTables implements AutoCloseable {
         throw new StoreTamperedException("a keystore stands in the place of another");
       }
       var origin = ByteBuffer.wrap(record.origin());
-      if (revision < atLeast.getOrDefault(origin, 0L)) {
+      var known = highestSeen.getIfPresent(origin);
+      if (known != null && known.since() <= begun && revision < known.revision()) {
         throw distrusted(
             record,
             new StoreTamperedException(
                 "keystore %s was at revision %d and is now at %d: an older one was put back"
-                    .formatted(record.id(), atLeast.get(origin), revision)));
+                    .formatted(record.id(), known.revision(), revision)));
       }
       seen.put(origin, revision);
       return record;
@@ -432,22 +588,7 @@ public final class KeystoreTables implements AutoCloseable {
       });
       sql.append(" ORDER BY row_key LIMIT ").append(most + 1);
       return KeystoreTables.query(
-          connection,
-          sql.toString(),
-          parameters,
-          row -> {
-            List<KeyRecord> found = new ArrayList<>();
-            byte[] last = after;
-            while (row.next()) {
-              if (found.size() == most) {
-                return new Page(found, Optional.of(last));
-              }
-              var next = stored(of, row);
-              found.add(next.record());
-              last = next.row().rowKey();
-            }
-            return new Page(found, Optional.empty());
-          });
+          connection, sql.toString(), parameters, row -> page(of, row, after, most));
     }
 
     /** Where a page ends that was cut after this key. */
@@ -455,22 +596,34 @@ public final class KeystoreTables implements AutoCloseable {
       return seal.key(seal.keystore(instance, keystore.id()), key);
     }
 
-    /** Some keys whose first, or second, blob is under this generation. */
-    public List<KeyRecord> under(
-        KeystoreRecord keystore, String generation, boolean second, int most) {
+    /**
+     * Keys with such a blob under this generation, in the order of their rows.
+     *
+     * @param after where the page before ended; empty for the first
+     */
+    public Page under(
+        KeystoreRecord keystore, String generation, Blob blob, byte[] after, int most) {
       byte[] of = seal.keystore(instance, keystore.id());
       return KeystoreTables.query(
           connection,
-          "SELECT %s, sealed FROM keystore_key WHERE %s = ? AND keystore = ? LIMIT %d"
-              .formatted(KEY_COLUMNS, second ? "older" : "generation", most),
-          List.of(seal.generation(instance, generation), of),
-          row -> {
-            List<KeyRecord> found = new ArrayList<>();
-            while (row.next()) {
-              found.add(stored(of, row).record());
-            }
-            return found;
-          });
+          "SELECT %s, sealed FROM keystore_key WHERE %s AND keystore = ? AND row_key > ? ORDER BY row_key LIMIT %d"
+              .formatted(KEY_COLUMNS, blob.condition, most + 1),
+          List.of(seal.generation(instance, generation), of, after),
+          row -> page(of, row, after, most));
+    }
+
+    private Page page(byte[] of, ResultSet row, byte[] after, int most) throws SQLException {
+      List<KeyRecord> found = new ArrayList<>();
+      byte[] last = after;
+      while (row.next()) {
+        if (found.size() == most) {
+          return new Page(found, Optional.of(last));
+        }
+        var next = stored(of, row);
+        found.add(next.record());
+        last = next.row().rowKey();
+      }
+      return new Page(found, Optional.empty());
     }
 
     /**
@@ -542,8 +695,10 @@ public final class KeystoreTables implements AutoCloseable {
     /** As they will be written. */
     private final Map<UUID, KeystoreRecord> touched = new LinkedHashMap<>();
 
-    private Change(Connection connection, UUID instance, Map<ByteBuffer, Long> atLeast) {
-      super(connection, instance, atLeast);
+    private final List<ByteBuffer> removed = new ArrayList<>();
+
+    private Change(Connection connection, UUID instance, long begun) {
+      super(connection, instance, begun);
     }
 
     /** Adds a keystore; false when the id is taken. */
@@ -562,12 +717,64 @@ public final class KeystoreTables implements AutoCloseable {
           encodeKeystore(keystore), keystoreContext(instance(), rowKey, keystore.revision()));
     }
 
-    /** Removes a keystore and all its keys. */
-    public void remove(KeystoreRecord keystore) {
-      byte[] rowKey = seal.keystore(instance(), keystore.id());
-      update("DELETE FROM keystore_key WHERE keystore = ?", List.of(rowKey));
-      update("DELETE FROM keystore_transaction WHERE keystore = ?", List.of(rowKey));
-      update("DELETE FROM keystore WHERE row_key = ?", List.of(rowKey));
+    /**
+     * Removes a keystore, or as many of its keys and transactions as one transaction of the
+     * database should: what is left is a keystore that adds up.
+     *
+     * @return whether it is gone; if not, it is to be asked again in another transaction
+     */
+    public boolean remove(KeystoreRecord keystore) {
+      byte[] of = seal.keystore(instance(), keystore.id());
+      if (removeKeys(of, keystore) == MOST_REMOVED
+          || forget(of, Long.MAX_VALUE) == MOST_FORGOTTEN) {
+        return false;
+      }
+      touched.remove(keystore.id());
+      update("DELETE FROM keystore WHERE row_key = ?", List.of(of));
+      removed.add(ByteBuffer.wrap(keystore.origin()));
+      return true;
+    }
+
+    private int removeKeys(byte[] of, KeystoreRecord keystore) {
+      List<KeyRow> rows =
+          KeystoreTables.query(
+              connection(),
+              "SELECT %s FROM keystore_key WHERE keystore = ? ORDER BY row_key LIMIT %d"
+                  .formatted(KEY_COLUMNS, MOST_REMOVED),
+              List.of(of),
+              row -> {
+                List<KeyRow> found = new ArrayList<>();
+                while (row.next()) {
+                  found.add(row(row));
+                }
+                return found;
+              });
+      if (!rows.isEmpty()) {
+        update(
+            "DELETE FROM keystore_key WHERE keystore = ? AND row_key <= ?",
+            List.of(of, rows.getLast().rowKey()));
+        touched.put(
+            keystore.id(),
+            present(keystore)
+                .changed(
+                    -rows.size(),
+                    rows.stream().map(each -> element(of, each)).toArray(byte[][]::new)));
+      }
+      return rows.size();
+    }
+
+    private int forget(byte[] of, long before) {
+      return update(
+          "DELETE FROM keystore_transaction WHERE keystore = ? AND tag IN (SELECT tag FROM"
+              + " keystore_transaction WHERE keystore = ? AND carried_out < ? LIMIT "
+              + MOST_FORGOTTEN
+              + ")",
+          List.of(of, of, before));
+    }
+
+    private void forgetRemoved() {
+      highestSeen.invalidateAll(removed);
+      removed.forEach(tampered::remove);
     }
 
     /** Gives a keystore another password. */
@@ -582,9 +789,6 @@ public final class KeystoreTables implements AutoCloseable {
     /** Notes a transaction; false when it was carried out before. */
     public boolean begin(KeystoreRecord keystore, UUID transaction, Instant now) {
       byte[] of = seal.keystore(instance(), keystore.id());
-      update(
-          "DELETE FROM keystore_transaction WHERE keystore = ? AND carried_out < ?",
-          List.of(of, now.minus(TRANSACTIONS_KNOWN).toEpochMilli()));
       return update(
               "INSERT INTO keystore_transaction (keystore, tag, carried_out) VALUES (?, ?, ?)"
                   + " ON CONFLICT (keystore, tag) DO NOTHING",

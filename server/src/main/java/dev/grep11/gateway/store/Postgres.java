@@ -130,6 +130,11 @@ final class Postgres implements Database {
     writer.commit();
   }
 
+  @Override
+  public void rollBack(Connection keystoreWriter) throws SQLException {
+    keystoreWriter.rollback();
+  }
+
   private Connection connect() throws SQLException {
     Properties settings = new Properties();
     settings.setProperty(PGProperty.USER.getName(), location.user());

@@ -117,6 +117,13 @@ final class Sqlite implements Database {
     writer.setAutoCommit(true);
   }
 
+  /** sqlite-jdbc begins the next one here too; it is ended before anything was written in it. */
+  @Override
+  public void rollBack(Connection keystoreWriter) throws SQLException {
+    keystoreWriter.rollback();
+    keystoreWriter.setAutoCommit(true);
+  }
+
   private static Connection connect(Path file, SQLiteConfig.TransactionMode mode)
       throws SQLException {
     SqliteLibrary.load();

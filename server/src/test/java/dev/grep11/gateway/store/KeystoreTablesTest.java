@@ -20,12 +20,14 @@ import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -120,6 +122,13 @@ class KeystoreTablesTest {
         });
   }
 
+  private void remove(KeystoreRecord gone) {
+    boolean done = false;
+    while (!done) {
+      done = tables.change(INSTANCE, change -> change.remove(now(change, gone)));
+    }
+  }
+
   private void verify() {
     tables.read(
         INSTANCE,
@@ -168,8 +177,9 @@ class KeystoreTablesTest {
     assertThat(find("canary-label")).extracting(KeyRecord::id).containsExactly(second);
     assertThat(find("another")).extracting(KeyRecord::version).containsExactly(1L);
     verify();
-    assertThat(tables.dependents(INSTANCE, "aa")).isEqualTo(2);
-    assertThat(tables.dependents(INSTANCE, "bb")).isEqualTo(1);
+    var both = List.of("aa", "bb");
+    assertThat(tables.dependents(INSTANCE, "aa", both)).isEqualTo(2);
+    assertThat(tables.dependents(INSTANCE, "bb", both)).isEqualTo(1);
     tables.change(
         INSTANCE,
         change -> {
@@ -192,6 +202,111 @@ class KeystoreTablesTest {
         .hasMessage("on purpose");
     assertThat(find("canary-label")).hasSize(2);
     verify();
+  }
+
+  @Test
+  void aKeyDependsOnItsSecondBlobOnceTheFirstDoesNotOpen() {
+    var key = new KeyRecord(first, 1, UUID.randomUUID(), List.of("cc", "bb"), new byte[0]);
+    tables.change(
+        INSTANCE,
+        change -> {
+          change.replace(now(change, keystore), key, Map.of());
+          return true;
+        });
+    assertThat(tables.dependents(INSTANCE, "bb", List.of("bb", "cc"))).isZero();
+    assertThat(tables.dependents(INSTANCE, "bb", List.of("bb"))).isEqualTo(1);
+    assertThat(tables.dependents(INSTANCE, "bb", List.of())).isEqualTo(1);
+    assertThat(tables.dependents(INSTANCE, "cc", List.of("bb"))).isEqualTo(1);
+  }
+
+  @Test
+  void aRefusalKeepsTheConnectionAndHoldsNoLock() throws SQLException {
+    List<Connection> used = new ArrayList<>();
+    for (int i = 0; i < 3; i++) {
+      assertThatThrownBy(() ->
+              tables.change(
+                  INSTANCE,
+                  change -> {
+                    used.add(change.connection());
+                    change.remove(now(change, keystore), first);
+                    throw new Pkcs11Exception(Ckr.CKR_IBM_GREP11_CONFLICT, "on purpose");
+                  }))
+          .isInstanceOf(Pkcs11Exception.class);
+      sql("UPDATE keystore SET revision = revision");
+    }
+    assertThat(used).hasSize(3).containsOnly(used.getFirst());
+    update(first, 1);
+    verify();
+  }
+
+  @Test
+  void removesAKeystoreInStepsThatEachAddUp() {
+    tables.change(
+        INSTANCE,
+        change -> {
+          for (int i = 0; i < KeystoreTables.MOST_REMOVED; i++) {
+            change.add(
+                now(change, keystore),
+                new KeyRecord(UUID.randomUUID(), 0, UUID.randomUUID(), List.of("aa"), new byte[1]),
+                Map.of());
+          }
+          return true;
+        });
+    boolean gone = tables.change(INSTANCE, change -> change.remove(now(change, keystore)));
+    assertThat(gone).isFalse();
+    verify();
+    assertThat(tables.<Long>read(INSTANCE, view -> now(view, keystore).keys())).isEqualTo(2);
+    remove(keystore);
+    assertThat(tables.<Boolean>read(INSTANCE, view -> view.find(keystore.id()).isEmpty())).isTrue();
+    var again = KeystoreRecord.empty(INSTANCE, keystore.id(), "again", NOON, Optional.empty());
+    boolean made = tables.change(INSTANCE, change -> change.add(again));
+    assertThat(made).isTrue();
+    verify();
+  }
+
+  @Test
+  void aReaderOfAnOlderStateAccusesNobody() {
+    tables.read(
+        INSTANCE,
+        view -> {
+          assertThat(view.keystores()).hasSize(2);
+          CompletableFuture.runAsync(() -> update(first, 1)).join();
+          return view.find(keystore.id()).orElseThrow();
+        });
+    assertThat(trusted(keystore)).isTrue();
+  }
+
+  @Test
+  void forgetsTheOldestTransactionsAndThoseBeyondTheMost() throws SQLException {
+    int tooMany = KeystoreTables.MOST_TRANSACTIONS + KeystoreTables.MOST_FORGOTTEN + 7;
+    var tag = kind == Kind.SQLITE ? "CAST(i AS BLOB)" : "int8send(i)";
+    sql(
+        "WITH RECURSIVE n(i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < "
+            + tooMany
+            + ") INSERT INTO keystore_transaction (keystore, tag, carried_out) SELECT row_key, "
+            + tag
+            + ", "
+            + NOON.toEpochMilli()
+            + " - i FROM n, keystore");
+    assertThat(tables.forgetTransactions(keystore, NOON)).isTrue();
+    assertThat(tables.forgetTransactions(keystore, NOON)).isFalse();
+    assertThat(tables.forgetTransactions(keystore, NOON)).isFalse();
+    assertThat(transactions()).isEqualTo(KeystoreTables.MOST_TRANSACTIONS + (long) tooMany);
+
+    var later = NOON.plus(KeystoreTables.TRANSACTIONS_KNOWN).plusSeconds(1);
+    while (tables.forgetTransactions(keystore, later)) {
+      // In steps.
+    }
+    assertThat(transactions()).isEqualTo(tooMany);
+  }
+
+  private long transactions() throws SQLException {
+    try (var connection = plain();
+        var statement = connection.createStatement();
+        var row = statement.executeQuery("SELECT COUNT(*) FROM keystore_transaction")) {
+      assertThat(row.next()).isTrue();
+      return row.getLong(1);
+    }
   }
 
   @Test
