@@ -68,6 +68,13 @@ record CkObject(
     return !blobs.isEmpty();
   }
 
+  /** Bytes, about as many as it takes in memory. */
+  long size() {
+    long attributeBytes =
+        attributes.toMap().values().stream().mapToLong(value -> 64 + value.length).sum();
+    return attributeBytes + blobs.stream().mapToLong(blob -> blob.length).sum();
+  }
+
   /** The key for a call of the gateway. */
   KeyBlob key() {
     byte[] blob = blobs.get(0);
