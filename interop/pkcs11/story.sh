@@ -194,6 +194,14 @@ for seed in 1 2 3; do
 done
 good "3,000 calls: errors, and nothing else"
 
+say "an agent that is lost and refuses the PIN, one that never answers, and one of another user"
+for what in restarted stuck; do
+  GREP11_AGENT_SOCKET=$WORK/$what.sock ASAN_OPTIONS=detect_leaks=0 timeout 60 \
+    "$GREP11_MODULES/door-test-sanitized" "$GREP11_MODULES/sanitized.so" "$what" >"$WORK/out" 2>&1 ||
+    bad "$what: $(cat "$WORK/out")"
+  good "$what"
+done
+
 say "what was logged, at the level that logs most"
 for secret in "$GREP11_APIKEY" "$guest_key" k3yst0re wr0ngpw; do
   ! grep -qF -- "$secret" "$WORK/agent.log" "$WORK/agent.err" || bad "a secret is in the log"
