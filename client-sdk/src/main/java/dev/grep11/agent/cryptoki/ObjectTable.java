@@ -3,6 +3,7 @@ package dev.grep11.agent.cryptoki;
 import static dev.grep11.client.Cka.CKA_PRIVATE;
 import static dev.grep11.client.Cka.CKA_TOKEN;
 import static dev.grep11.client.Ckr.CKR_DEVICE_MEMORY;
+import static dev.grep11.client.Ckr.CKR_IBM_GREP11_CONFLICT;
 import static dev.grep11.client.Ckr.CKR_OBJECT_HANDLE_INVALID;
 import static dev.grep11.client.Ckr.CKR_SESSION_READ_ONLY;
 import static dev.grep11.client.Ckr.CKR_USER_NOT_LOGGED_IN;
@@ -148,8 +149,11 @@ final class ObjectTable {
     takeRoom(0, changed.size() - object.size());
     if (!objects.replace(object.handle(), object, changed)) {
       takeRoom(0, object.size() - changed.size());
-      throw new Refusal(
-          CKR_OBJECT_HANDLE_INVALID, "object " + object.handle() + " was changed meanwhile");
+      long returnValue =
+          objects.containsKey(object.handle())
+              ? CKR_IBM_GREP11_CONFLICT
+              : CKR_OBJECT_HANDLE_INVALID;
+      throw new Refusal(returnValue, "object " + object.handle() + " was changed meanwhile");
     }
     return changed;
   }
