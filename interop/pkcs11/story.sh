@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # PKCS #11 applications of the distribution with keys that are only behind the gateway, through both modules.
-# Needs the environment of a demo gateway (its env file), and
+# Needs the environment of a demo gateway (its env file) and GREP11_GATEWAY_DATA, its data directory, and
 #   GREP11          the launcher of this checkout
 #   GREP11_MODULES  a directory with pkcs11-grep11.so, sanitized.so, door-test and door-test-sanitized
 set -euo pipefail
@@ -18,6 +18,15 @@ trap 'stop_agent; rm -rf "$WORK"' EXIT
 OWN=$GREP11_MODULES/pkcs11-grep11.so
 DISTRIBUTION=$(compgen -G '/usr/lib*/*/pkcs11/p11-kit-client.so' | head -n 1 || true)
 export GREP11_AGENT_SOCKET=$WORK/run/agent.sock P11_KIT_SERVER_ADDRESS=unix:path=$WORK/run/agent.sock
+
+# The key in the agent's configuration is no PIN, so the user has one of his own.
+guest_key=$GREP11_APIKEY
+GREP11_APIKEY=$("$GREP11" apikey create --data "$GREP11_GATEWAY_DATA" --name orders --instance "$GREP11_INSTANCE" \
+  --role Manager | sed -n 's/^apikey: //p')
+[[ -n $GREP11_APIKEY ]] || { echo "pkcs11: no API key for the user" >&2; exit 1; }
+export GREP11_APIKEY
+# The gateway takes the new key up at its next look at the store.
+sleep 3
 
 checks=0
 say() { printf '\n== %s\n' "$*"; }
@@ -45,7 +54,7 @@ tokens:
       2:
         name: guest
         tokenspaceID: b1f3f2d6-5b0d-4f0a-9d54-2a6f3c8e7720
-        iamauth: { <<: *iam, apikey: "$GREP11_APIKEY" }
+        iamauth: { <<: *iam, apikey: "$guest_key" }
         sessionauth: *store
 logging: { loglevel: trace, logpath: "$WORK/agent.log" }
 TEXT
@@ -115,7 +124,9 @@ through() {
   good "-b destroys"
   ! timeout 60 pkcs11-tool --module "$module" --login --pin "no-such-key" -O >"$WORK/out" 2>&1 || bad "$name: a wrong PIN"
   grep -q CKR_PIN_INCORRECT "$WORK/out" || bad "$name: a wrong PIN: $(cat "$WORK/out")"
-  good "a wrong PIN is refused"
+  ! timeout 60 pkcs11-tool --module "$module" --login --pin "$guest_key" -O >"$WORK/out" 2>&1 || bad "$name: the guest's PIN"
+  grep -q CKR_PIN_INCORRECT "$WORK/out" || bad "$name: the key of the anonymous user: $(cat "$WORK/out")"
+  good "a wrong PIN is refused, and the API key of the anonymous user"
 }
 
 say "without an agent"
@@ -183,8 +194,16 @@ for seed in 1 2 3; do
 done
 good "3,000 calls: errors, and nothing else"
 
+say "an agent that is lost and refuses the PIN, one that never answers, and one of another user"
+for what in restarted stuck; do
+  GREP11_AGENT_SOCKET=$WORK/$what.sock ASAN_OPTIONS=detect_leaks=0 timeout 60 \
+    "$GREP11_MODULES/door-test-sanitized" "$GREP11_MODULES/sanitized.so" "$what" >"$WORK/out" 2>&1 ||
+    bad "$what: $(cat "$WORK/out")"
+  good "$what"
+done
+
 say "what was logged, at the level that logs most"
-for secret in "$GREP11_APIKEY" k3yst0re wr0ngpw; do
+for secret in "$GREP11_APIKEY" "$guest_key" k3yst0re wr0ngpw; do
   ! grep -qF -- "$secret" "$WORK/agent.log" "$WORK/agent.err" || bad "a secret is in the log"
 done
 good "no PIN, no API key, no password"

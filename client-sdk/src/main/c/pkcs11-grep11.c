@@ -11,6 +11,8 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -47,7 +49,11 @@ enum {
   MOST_SESSIONS = 1 << 20,
   /* How long a call waits for an agent that was there before. */
   WAIT_MILLIS = 30000,
-  PAUSE_MILLIS = 50
+  /* How long one that was not there before has to answer. */
+  FIRST_MILLIS = 5000,
+  PAUSE_MILLIS = 50,
+  LONGEST_PAUSE_MILLIS = 1000,
+  MOST_ATTEMPTS = 8
 };
 
 /* ---- Memory of messages */
@@ -58,6 +64,17 @@ typedef struct {
   /* Out of memory, or too long. */
   bool failed;
 } buffer;
+
+static int64_t now_millis(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void pause_millis(int64_t millis) {
+  struct timespec pause = {millis / 1000, millis % 1000 * 1000000L};
+  nanosleep(&pause, NULL);
+}
 
 /* Messages hold PINs and payloads. */
 static void release(buffer *b) {
@@ -179,15 +196,21 @@ typedef struct waiter {
 static struct {
   pthread_mutex_t lock, sending;
   pthread_cond_t changed;
-  bool registered, initialized, connecting, was_connected, complained;
+  bool registered, initialized, finishing, connecting, was_connected, complained;
   /* What one of those who wait reads from; -1 when nobody does. */
   int reading;
   pid_t pid;
   int fd;
+  /* One that is being connected, for a child to close. */
+  int opening;
+  /* Whose agent the last connection was to. */
+  bool knows_peer;
+  uid_t peer;
   uint32_t tag;
   waiter *waiters;
   session *sessions;
   size_t places;
+  /* Counts them, so that what one answered is not taken for what the next one knows. */
   uint64_t connections;
   login *logins;
 } state = {
@@ -196,6 +219,7 @@ static struct {
     .changed = PTHREAD_COND_INITIALIZER,
     .reading = -1,
     .fd = -1,
+    .opening = -1,
 };
 
 static void forget_login(CK_SLOT_ID slot) {
@@ -218,14 +242,27 @@ static void forget_everything(void) {
   state.places = 0;
   while (state.logins) forget_login(state.logins->slot);
   if (state.fd >= 0) close(state.fd);
-  state.fd = -1;
+  if (state.opening >= 0) close(state.opening);
+  state.fd = state.opening = -1;
   state.waiters = NULL;
   state.reading = -1;
-  state.connecting = state.initialized = false;
-  state.was_connected = state.complained = false;
+  state.connecting = state.initialized = state.finishing = false;
+  state.was_connected = state.complained = state.knows_peer = false;
 }
 
-/* The parent's connection, sessions and PIN are not the child's. Its locks may be held by threads that it has not. */
+/*
+ * So that no thread is in the middle of a change while the memory is copied. `sending` guards no memory, and is held
+ * for as long as an agent takes to read: a fork does not wait for that.
+ */
+static void before_fork(void) {
+  pthread_mutex_lock(&state.lock);
+}
+
+static void in_parent(void) {
+  pthread_mutex_unlock(&state.lock);
+}
+
+/* The parent's connection, sessions and PIN are not the child's. Others may wait for its locks, and are not here. */
 static void in_child(void) {
   pthread_mutex_init(&state.lock, NULL);
   pthread_mutex_init(&state.sending, NULL);
@@ -239,21 +276,35 @@ static bool is_initialized(void) {
 
 /* ---- The connection */
 
+/* What the environment says is not for a program that has more rights than who started it. */
 static int socket_path(char *path, size_t room) {
-  const char *named = getenv("GREP11_AGENT_SOCKET");
+  const char *named = secure_getenv("GREP11_AGENT_SOCKET");
   if (named && *named) return snprintf(path, room, "%s", named);
-  const char *runtime = getenv("XDG_RUNTIME_DIR");
+  const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
   struct stat status;
   if (runtime && *runtime && stat(runtime, &status) == 0 && S_ISDIR(status.st_mode))
     return snprintf(path, room, "%s/grep11/agent.sock", runtime);
   return snprintf(path, room, "/run/grep11/agent.sock");
 }
 
-static bool send_all(int fd, struct iovec *parts, int count) {
+/* False when it is not ready at `end`, a time of now_millis(); 0 is never. */
+static bool is_ready(int fd, short events, int64_t end) {
+  while (end) {
+    int64_t left = end - now_millis();
+    struct pollfd one = {fd, events, 0};
+    int count = left > 0 ? poll(&one, 1, (int)left) : 0;
+    if (count > 0) return true;
+    if (count == 0 || errno != EINTR) return false;
+  }
+  return true;
+}
+
+static bool send_all(int fd, struct iovec *parts, int count, int64_t end) {
   while (count > 0) {
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)count};
-    ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
+    if (!is_ready(fd, POLLOUT, end)) return false;
+    ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL | (end ? MSG_DONTWAIT : 0));
+    if (sent < 0 && (errno == EINTR || (end && errno == EAGAIN))) continue;
     if (sent < 0) return false;
     while (count > 0 && (size_t)sent >= parts->iov_len) {
       sent -= (ssize_t)parts->iov_len;
@@ -268,8 +319,9 @@ static bool send_all(int fd, struct iovec *parts, int count) {
   return true;
 }
 
-static bool receive_all(int fd, unsigned char *bytes, size_t length) {
+static bool receive_all(int fd, unsigned char *bytes, size_t length, int64_t end) {
   while (length > 0) {
+    if (!is_ready(fd, POLLIN, end)) return false;
     ssize_t count = recv(fd, bytes, length, 0);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return false;
@@ -279,28 +331,28 @@ static bool receive_all(int fd, unsigned char *bytes, size_t length) {
   return true;
 }
 
-static bool send_frame(int fd, uint32_t tag, const buffer *body) {
+static bool send_frame(int fd, uint32_t tag, const buffer *body, int64_t end) {
   unsigned char header[HEADER];
   store(header, tag, 4);
   store(header + 4, 0, 4);
   store(header + 8, body->length, 4);
   struct iovec parts[2] = {{header, HEADER}, {body->data, body->length}};
-  return send_all(fd, parts, 2);
+  return send_all(fd, parts, 2, end);
 }
 
 /* One reply, of whichever call; the caller frees it. */
-static bool receive_frame(int fd, uint32_t *tag, unsigned char **reply, size_t *length) {
+static bool receive_frame(int fd, uint32_t *tag, unsigned char **reply, size_t *length, int64_t end) {
   unsigned char header[HEADER], options[LONGEST_OPTIONS];
-  if (!receive_all(fd, header, HEADER)) return false;
+  if (!receive_all(fd, header, HEADER, end)) return false;
   reader r = {header, header + HEADER, false};
   *tag = (uint32_t)get(&r, 4);
   size_t skipped = (size_t)get(&r, 4);
   *length = (size_t)get(&r, 4);
   if (skipped > LONGEST_OPTIONS || *length > LONGEST_REPLY) return false;
-  if (!receive_all(fd, options, skipped)) return false;
+  if (!receive_all(fd, options, skipped, end)) return false;
   *reply = malloc(*length + 1);
   if (!*reply) return false;
-  if (receive_all(fd, *reply, *length)) return true;
+  if (receive_all(fd, *reply, *length, end)) return true;
   free(*reply);
   *reply = NULL;
   return false;
@@ -334,12 +386,12 @@ static CK_RV open_reply(reader *r, int call) {
 }
 
 /* A call on a connection that no other thread knows yet. */
-static CK_RV call_alone(int fd, int call, buffer *body, CK_ULONG *result) {
+static CK_RV call_alone(int fd, int call, buffer *body, CK_ULONG *result, int64_t end) {
   uint32_t tag;
   unsigned char *reply = NULL;
   size_t length;
   CK_RV rv = CKR_DEVICE_REMOVED;
-  if (!body->failed && send_frame(fd, 1, body) && receive_frame(fd, &tag, &reply, &length)) {
+  if (!body->failed && send_frame(fd, 1, body, end) && receive_frame(fd, &tag, &reply, &length, end)) {
     reader r = {reply, reply + length, false};
     rv = open_reply(&r, call);
     if (rv == CKR_OK && result) *result = (CK_ULONG)get(&r, 8);
@@ -360,7 +412,7 @@ static void set_session(buffer *body, CK_SESSION_HANDLE at_agent) {
 }
 
 /* Sessions, logins and begun operations, said to an agent that does not know them. */
-static CK_RV replay(int fd) {
+static CK_RV replay(int fd, int64_t end) {
   buffer body = {0};
   begin_message(&body, CALL_C_Initialize);
   put(&body, 1, 1);
@@ -369,18 +421,19 @@ static CK_RV replay(int fd) {
   put(&body, 1, 1);
   /* So the agent knows that no list of mechanisms stands between it and the application. */
   put_bytes(&body, "grep11", 7);
-  CK_RV rv = call_alone(fd, CALL_C_Initialize, &body, NULL);
+  CK_RV rv = call_alone(fd, CALL_C_Initialize, &body, NULL, end);
   for (size_t i = 0; rv == CKR_OK && i < state.places; i++) {
     session *s = &state.sessions[i];
     if (!s->handle) continue;
     begin_message(&body, CALL_C_OpenSession);
     put(&body, s->slot, 8);
     put(&body, s->flags, 8);
-    rv = call_alone(fd, CALL_C_OpenSession, &body, &s->at_agent);
+    rv = call_alone(fd, CALL_C_OpenSession, &body, &s->at_agent, end);
     s->connection = state.connections + 1;
   }
-  for (login *known = state.logins; rv == CKR_OK && known; known = known->next) {
+  for (login *known = state.logins, *next; rv == CKR_OK && known; known = next) {
     session *of = NULL;
+    next = known->next;
     for (size_t i = 0; i < state.places && !of; i++)
       if (state.sessions[i].handle && state.sessions[i].slot == known->slot) of = &state.sessions[i];
     if (!of) continue;
@@ -389,7 +442,12 @@ static CK_RV replay(int fd) {
     put(&body, known->user, 8);
     put(&body, 1, 1);
     put_bytes(&body, known->pin, known->length);
-    rv = call_alone(fd, CALL_C_Login, &body, NULL);
+    rv = call_alone(fd, CALL_C_Login, &body, NULL, end);
+    if (rv != CKR_OK && rv != CKR_DEVICE_REMOVED) {
+      /* A PIN that is no longer good: not tried again, and no reason to be without all else. */
+      forget_login(known->slot);
+      rv = CKR_OK;
+    }
   }
   for (size_t i = 0; rv == CKR_OK && i < state.places; i++) {
     session *s = &state.sessions[i];
@@ -400,14 +458,48 @@ static CK_RV replay(int fd) {
     set_session(&body, s->at_agent);
     reader r = {body.data, body.data + body.length, false};
     /* Its refusal is the next call's: "operation not initialized". */
-    CK_RV begun = call_alone(fd, (int)get(&r, 4), &body, NULL);
+    CK_RV begun = call_alone(fd, (int)get(&r, 4), &body, NULL, end);
     if (begun == CKR_DEVICE_REMOVED) rv = begun;
   }
   release(&body);
   return rv;
 }
 
-static int connect_once(const char **why) {
+/*
+ * Before anything is sent, and so before a PIN is. An agent is root's (a socket of systemd), the user's own, or of
+ * whom its directory belongs to, and the one that is found again is the same user's.
+ */
+static bool is_trusted(int fd, const char *path) {
+  struct ucred peer;
+  socklen_t length = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || length != sizeof peer) return false;
+  if (state.knows_peer && peer.uid != state.peer) return false;
+  bool trusted = peer.uid == 0 || peer.uid == geteuid();
+  if (!trusted) {
+    char directory[sizeof ((struct sockaddr_un *)0)->sun_path];
+    const char *name = strrchr(path, '/');
+    size_t count = name ? (size_t)(name - path) : 0;
+    struct stat status;
+    memcpy(directory, path, count);
+    directory[count] = 0;
+    trusted = stat(count ? directory : name ? "/" : ".", &status) == 0 && status.st_uid == peer.uid;
+  }
+  if (trusted) {
+    state.knows_peer = true;
+    state.peer = peer.uid;
+  }
+  return trusted;
+}
+
+static void close_opening(void) {
+  pthread_mutex_lock(&state.lock);
+  close(state.opening);
+  state.opening = -1;
+  pthread_mutex_unlock(&state.lock);
+}
+
+/* A connection, which is state.opening until it is the one in use. */
+static int connect_once(const char **why, int64_t end) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   char path[4096];
   int length = socket_path(path, sizeof path);
@@ -416,26 +508,37 @@ static int connect_once(const char **why) {
     return -1;
   }
   memcpy(address.sun_path, path, (size_t)length + 1);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+  pthread_mutex_lock(&state.lock);
+  int fd = state.opening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  pthread_mutex_unlock(&state.lock);
+  if (fd < 0) {
     *why = strerror(errno);
-    if (fd >= 0) close(fd);
+    return -1;
+  }
+  int connecting;
+  /* EAGAIN: it has many to accept. */
+  while ((connecting = connect(fd, (struct sockaddr *)&address, sizeof address)) != 0 &&
+         (errno == EAGAIN || errno == EINTR) && now_millis() < end)
+    pause_millis(PAUSE_MILLIS);
+  if (connecting != 0 || fcntl(fd, F_SETFL, 0) != 0) {
+    *why = strerror(errno);
+    close_opening();
+    return -1;
+  }
+  if (!is_trusted(fd, path)) {
+    *why = state.knows_peer ? "it is another user's than before"
+                            : "it is neither root's, nor this user's, nor of the owner of its directory";
+    close_opening();
     return -1;
   }
   unsigned char dialect = DIALECT;
   struct iovec part = {&dialect, 1};
-  if (!send_all(fd, &part, 1) || !receive_all(fd, &dialect, 1) || dialect != DIALECT) {
+  if (!send_all(fd, &part, 1, end) || !receive_all(fd, &dialect, 1, end) || dialect != DIALECT) {
     *why = "it is not open to this user, or no grep11 agent";
-    close(fd);
+    close_opening();
     return -1;
   }
   return fd;
-}
-
-static int64_t now_millis(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* Once for each time that it goes away. */
@@ -450,30 +553,33 @@ static void complain(const char *why) {
 /* A connection, with the lock held; it is let go while this waits. Only an agent that was there before is waited for. */
 static CK_RV connected(void) {
   while (state.connecting) pthread_cond_wait(&state.changed, &state.lock);
+  if (!state.initialized) return CKR_CRYPTOKI_NOT_INITIALIZED;
   if (state.fd >= 0) return CKR_OK;
   state.connecting = true;
-  int64_t end = now_millis() + (state.was_connected ? WAIT_MILLIS : 0);
+  bool again = state.was_connected;
+  int64_t end = now_millis() + (again ? WAIT_MILLIS : FIRST_MILLIS), pause = PAUSE_MILLIS;
   const char *why = "";
   CK_RV rv = CKR_DEVICE_REMOVED;
   do {
     /* Others wait for `connecting`, so nobody changes the sessions that are replayed. */
     pthread_mutex_unlock(&state.lock);
-    int fd = connect_once(&why);
-    rv = fd < 0 ? CKR_DEVICE_REMOVED : replay(fd);
+    int fd = connect_once(&why, end);
+    rv = fd < 0 ? CKR_DEVICE_REMOVED : replay(fd, end);
     if (fd >= 0 && rv != CKR_OK) {
       why = "it does not take the sessions up again";
-      close(fd);
+      close_opening();
     }
-    if (rv != CKR_OK && now_millis() < end) {
-      struct timespec pause = {0, PAUSE_MILLIS * 1000000L};
-      nanosleep(&pause, NULL);
+    if (rv != CKR_OK && again && now_millis() < end) {
+      pause_millis(pause);
+      pause = 2 * pause < LONGEST_PAUSE_MILLIS ? 2 * pause : LONGEST_PAUSE_MILLIS;
     }
     pthread_mutex_lock(&state.lock);
     if (rv == CKR_OK) {
       state.fd = fd;
+      state.opening = -1;
       state.connections++;
     }
-  } while (rv != CKR_OK && now_millis() < end);
+  } while (rv != CKR_OK && again && state.initialized && now_millis() < end);
   state.connecting = false;
   pthread_cond_broadcast(&state.changed);
   if (rv == CKR_OK) {
@@ -530,7 +636,7 @@ static void await(waiter *w, int fd) {
     uint32_t tag = 0;
     unsigned char *reply = NULL;
     size_t length = 0;
-    bool received = receive_frame(fd, &tag, &reply, &length);
+    bool received = receive_frame(fd, &tag, &reply, &length, 0);
     pthread_mutex_lock(&state.lock);
     state.reading = -1;
     pthread_cond_broadcast(&state.changed);
@@ -581,17 +687,19 @@ static bool is_repeatable(int call) {
   }
 }
 
-/* Sends and receives. `of` is the session that the message names, or 0. */
-static CK_RV transact(int call, buffer *body, CK_SESSION_HANDLE of, unsigned char **reply, size_t *length) {
+/* Sends and receives. `of` is the session that the message names, or 0; `connection` gets which one answered. */
+static CK_RV transact(int call, buffer *body, CK_SESSION_HANDLE of, unsigned char **reply, size_t *length,
+                      uint64_t *connection) {
   if (body->failed) return CKR_HOST_MEMORY;
   CK_RV rv = CKR_DEVICE_ERROR;
   pthread_mutex_lock(&state.lock);
-  for (int attempt = 0; attempt < 2; attempt++) {
+  for (int attempt = 0, lost = 0; attempt < MOST_ATTEMPTS && lost < 2; attempt++) {
     rv = connected();
     if (rv != CKR_OK) break;
+    *connection = state.connections;
     if (of) {
       session *s = find_session(of);
-      if (!s) {
+      if (!s || s->connection != *connection) {
         rv = CKR_SESSION_HANDLE_INVALID;
         break;
       }
@@ -602,7 +710,12 @@ static CK_RV transact(int call, buffer *body, CK_SESSION_HANDLE of, unsigned cha
     state.waiters = &w;
     pthread_mutex_unlock(&state.lock);
     pthread_mutex_lock(&state.sending);
-    bool sent = state.fd == fd && send_frame(fd, w.tag, body);
+    /* The session in the message is of one connection, and a number of a file may be another's by now. */
+    pthread_mutex_lock(&state.lock);
+    bool current = state.fd == fd && state.connections == *connection;
+    pthread_mutex_unlock(&state.lock);
+    /* It stays open until `sending` is free. */
+    bool sent = current && send_frame(fd, w.tag, body, 0);
     pthread_mutex_unlock(&state.sending);
     pthread_mutex_lock(&state.lock);
     if (!sent && !w.done) disconnect(fd);
@@ -614,7 +727,10 @@ static CK_RV transact(int call, buffer *body, CK_SESSION_HANDLE of, unsigned cha
       break;
     }
     rv = CKR_DEVICE_ERROR;
-    if (!is_repeatable(call)) break;
+    if (!current) continue;
+    lost++;
+    /* Half a message is none: what was not sent as a whole was not done. */
+    if (sent && !is_repeatable(call)) break;
   }
   pthread_mutex_unlock(&state.lock);
   return rv;
@@ -919,6 +1035,7 @@ static void remember(int call, CK_SESSION_HANDLE of, CK_RV rv, const buffer *bod
  *   u CK_ULONG; y int; z, s pointer; M mechanism; ay pointer, length; aA pointer, count;
  *   fy, fu pointer, pointer to length; fA pointer, count
  *   results: u pointer; v pointer; s pointer, length; ay, au the pointers of fy, fu; aA those of fA
+ *   C_OpenSession: then a place for the number of the connection that answered
  */
 static CK_RV call(int number, ...) {
   const char *type = SIGNATURES[number].request;
@@ -974,8 +1091,9 @@ static CK_RV call(int number, ...) {
   }
   unsigned char *reply = NULL;
   size_t length = 0;
+  uint64_t connection = 0;
   if (rv == CKR_OK && of_session && !of) rv = CKR_SESSION_HANDLE_INVALID;
-  if (rv == CKR_OK) rv = transact(number, &body, of, &reply, &length);
+  if (rv == CKR_OK) rv = transact(number, &body, of, &reply, &length, &connection);
   reader r = {reply, reply + length, false};
   if (rv == CKR_OK) rv = open_reply(&r, number);
   CK_RV small = CKR_OK;
@@ -1038,6 +1156,7 @@ static CK_RV call(int number, ...) {
     }
     if (r.failed) rv = CKR_DEVICE_ERROR;
   }
+  if (number == CALL_C_OpenSession && rv == CKR_OK) *va_arg(arguments, uint64_t *) = connection;
   va_end(arguments);
   discard(reply, length);
   if (of_session) remember(number, of, rv, &body, out != NULL);
@@ -1071,9 +1190,10 @@ CK_RV C_Initialize(void *arguments) {
   /* A child that was made past pthread_atfork. */
   if (state.pid && state.pid != getpid()) in_child();
   pthread_mutex_lock(&state.lock);
+  while (state.finishing) pthread_cond_wait(&state.changed, &state.lock);
   CK_RV rv = state.initialized ? CKR_CRYPTOKI_ALREADY_INITIALIZED : CKR_OK;
   if (rv == CKR_OK) {
-    if (!state.registered) pthread_atfork(NULL, NULL, in_child);
+    if (!state.registered) pthread_atfork(before_fork, in_parent, in_child);
     state.registered = true;
     state.pid = getpid();
     state.initialized = true;
@@ -1089,9 +1209,19 @@ CK_RV C_Finalize(void *reserved) {
   if (reserved) return CKR_ARGUMENTS_BAD;
   /* The end of the connection is the end of the application at the agent. */
   pthread_mutex_lock(&state.lock);
-  forget_everything();
+  CK_RV rv = state.initialized ? CKR_OK : CKR_CRYPTOKI_NOT_INITIALIZED;
+  if (rv == CKR_OK) {
+    state.initialized = false;
+    state.finishing = true;
+    /* Calls under way read sessions and descriptors: they end first. */
+    while (state.connecting) pthread_cond_wait(&state.changed, &state.lock);
+    if (state.fd >= 0) disconnect(state.fd);
+    while (state.reading >= 0) pthread_cond_wait(&state.changed, &state.lock);
+    forget_everything();
+    pthread_cond_broadcast(&state.changed);
+  }
   pthread_mutex_unlock(&state.lock);
-  return CKR_OK;
+  return rv;
 }
 
 CK_RV C_GetInfo(CK_INFO *info) {
@@ -1169,19 +1299,28 @@ CK_RV C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *context, void *notify
   (void)context, (void)notify;
   if (!s) return CKR_ARGUMENTS_BAD;
   if (!is_initialized()) return CKR_CRYPTOKI_NOT_INITIALIZED;
-  CK_SESSION_HANDLE at_agent = 0;
-  CK_RV rv = call(CALL_C_OpenSession, slot, flags, &at_agent);
-  if (rv != CKR_OK) return rv;
-  pthread_mutex_lock(&state.lock);
-  while (state.connecting) pthread_cond_wait(&state.changed, &state.lock);
-  *s = reserve_session(slot, flags);
-  session *opened = find_session(*s);
-  if (opened) {
-    opened->at_agent = at_agent;
-    opened->connection = state.connections;
+  for (int attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+    CK_SESSION_HANDLE at_agent = 0;
+    uint64_t connection = 0;
+    CK_RV rv = call(CALL_C_OpenSession, slot, flags, &at_agent, &connection);
+    if (rv != CKR_OK) return rv;
+    pthread_mutex_lock(&state.lock);
+    while (state.connecting) pthread_cond_wait(&state.changed, &state.lock);
+    session *opened = NULL;
+    /* Otherwise another thread found a new agent meanwhile, which does not know it. */
+    bool current = state.initialized && state.connections == connection;
+    if (current) {
+      *s = reserve_session(slot, flags);
+      opened = find_session(*s);
+    }
+    if (opened) {
+      opened->at_agent = at_agent;
+      opened->connection = connection;
+    }
+    pthread_mutex_unlock(&state.lock);
+    if (current) return opened ? CKR_OK : CKR_SESSION_COUNT;
   }
-  pthread_mutex_unlock(&state.lock);
-  return opened ? CKR_OK : CKR_SESSION_COUNT;
+  return CKR_DEVICE_ERROR;
 }
 
 CK_RV C_CloseSession(CK_SESSION_HANDLE s) {

@@ -6,6 +6,8 @@
  *   door-test MODULE sign PIN LABEL N     N signatures whatever happens to the agent; prints the longest wait
  *   door-test MODULE functions PIN LABEL  lengths, parts, saved states, two operations at once, copies, wrapping
  *   door-test MODULE absent               without an agent
+ *   door-test MODULE restarted            an agent that is lost twice and does not take the PIN again
+ *   door-test MODULE stuck                an agent that never answers, and one of another user
  *   door-test MODULE hostile SEED N       N calls to an agent that answers anything; for the sanitizers
  */
 #define _GNU_SOURCE
@@ -413,12 +415,106 @@ static void serve(int listener) {
   }
 }
 
-static void test_hostile(int count) {
+static int listening(void) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   snprintf(address.sun_path, sizeof address.sun_path, "%s", getenv("GREP11_AGENT_SOCKET"));
   unlink(address.sun_path);
   int listener = socket(AF_UNIX, SOCK_STREAM, 0);
   CHECK(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 8) == 0);
+  return listener;
+}
+
+/* Each connection has sessions of other numbers, and ends at its first C_SeedRandom; only the first takes the PIN. */
+static void serve_restarts(int listener) {
+  for (uint64_t connection = 1;; connection++) {
+    int fd = accept(listener, NULL, NULL);
+    unsigned char dialect, header[12], body[4096];
+    CHECK(take(fd, &dialect, 1) && write(fd, "\2", 1) == 1);
+    while (take(fd, header, 12)) {
+      size_t bytes = (size_t)header[10] << 8 | header[11];
+      CHECK(bytes <= sizeof body && take(fd, body, bytes));
+      int number = body[3];
+      if (number == CALL_C_SeedRandom) break;
+      bool refused = number == CALL_C_Login && connection > 1;
+      /* Forgotten once it was refused. */
+      CHECK(!(refused && connection > 2));
+      if (number == CALL_C_GetSessionInfo) CHECK(body[8 + 1 + 7] == 100 + connection);
+      const char *types = refused ? "u" : SIGNATURES[number].response;
+      filled = 12;
+      say(refused ? 0 : (uint64_t)number, 4);
+      say(strlen(types), 4);
+      for (const char *t = types; *t; t++) say((uint64_t)*t, 1);
+      if (refused) say(0xa0, 8);
+      else if (number == CALL_C_OpenSession) say(100 + connection, 8);
+      else if (number == CALL_C_GetSessionInfo)
+        for (int i = 0; i < 4; i++) say(connection, 8);
+      size_t end = filled;
+      memcpy(out, header, 4);
+      filled = 4;
+      say(0, 4);
+      say(end - 12, 4);
+      CHECK(write(fd, out, end) == (ssize_t)end);
+    }
+    close(fd);
+  }
+}
+
+static void test_restarted(void) {
+  int listener = listening();
+  pid_t agent = fork();
+  if (!agent) serve_restarts(listener);
+  close(listener);
+  CK_SESSION_INFO info;
+  CK_SESSION_HANDLE s;
+  CK_BYTE some[1] = {0};
+  OK(p11->C_Initialize(NULL));
+  OK(p11->C_OpenSession(0, 4, NULL, NULL, &s));
+  OK(p11->C_Login(s, 1, (CK_UTF8CHAR *)"secret", 6));
+  for (CK_ULONG connection = 1; connection < 4; connection++) {
+    OK(p11->C_GetSessionInfo(s, &info));
+    CHECK(info.slotID == connection);
+    CHECK(p11->C_SeedRandom(s, some, 1) == CKR_DEVICE_ERROR);
+  }
+  OK(p11->C_Finalize(NULL));
+  kill(agent, SIGKILL);
+  waitpid(agent, NULL, 0);
+}
+
+static void test_stuck(void) {
+  int listener = listening();
+  CK_SLOT_INFO info;
+  double begun = now();
+  /* The kernel takes the connection, and nobody answers. */
+  OK(p11->C_Initialize(NULL));
+  CHECK(now() - begun > 4 && now() - begun < 15);
+  OK(p11->C_Finalize(NULL));
+  close(listener);
+  if (geteuid() == 0) {
+    pid_t agent = fork();
+    if (!agent) {
+      /* In a directory of root, and root's only until it is bound. */
+      struct sockaddr_un address = {.sun_family = AF_UNIX};
+      snprintf(address.sun_path, sizeof address.sun_path, "%s", getenv("GREP11_AGENT_SOCKET"));
+      unlink(address.sun_path);
+      int strange = socket(AF_UNIX, SOCK_STREAM, 0);
+      CHECK(bind(strange, (struct sockaddr *)&address, sizeof address) == 0);
+      CHECK(setuid(65534) == 0 && listen(strange, 8) == 0);
+      unsigned char first;
+      int fd = accept(strange, NULL, NULL);
+      /* Not one byte comes. */
+      _exit(take(fd, &first, 1) ? 1 : 0);
+    }
+    usleep(300000);
+    OK(p11->C_Initialize(NULL));
+    OK(p11->C_GetSlotInfo(0, &info));
+    CHECK(info.flags == 0);
+    OK(p11->C_Finalize(NULL));
+    wait_for(agent);
+  }
+}
+
+static void test_hostile(int count) {
+  int listener = listening();
   pid_t agent = fork();
   if (!agent) serve(listener);
   close(listener);
@@ -492,6 +588,8 @@ int main(int count, char **arguments) {
   else if (!strcmp(what, "sign") && count > 5) test_sign(atoi(arguments[5]));
   else if (!strcmp(what, "functions")) test_functions();
   else if (!strcmp(what, "absent")) test_absent();
+  else if (!strcmp(what, "restarted")) test_restarted();
+  else if (!strcmp(what, "stuck")) test_stuck();
   else if (!strcmp(what, "hostile") && count > 4) {
     seed = strtoull(arguments[3], NULL, 10) * 2654435761u + 88172645463325252ull;
     test_hostile(atoi(arguments[4]));

@@ -10,13 +10,16 @@ import java.nio.channels.ClosedChannelException;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.nio.file.attribute.UserPrincipal;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -33,6 +36,14 @@ import jdk.net.ExtendedSocketOptions;
 public final class Agent implements AutoCloseable {
   private static final int MOST_CONNECTIONS = 1024;
 
+  /** So that one user leaves room for the others. */
+  private static final int MOST_OF_A_USER = 256;
+
+  /** S_IFMT and S_IFSOCK of {@code sys/stat.h}. */
+  private static final int FILE_TYPE = 0170000;
+
+  private static final int SOCKET_TYPE = 0140000;
+
   /** Most of them wait for the gateway. */
   private static final int THREADS = 64;
 
@@ -43,7 +54,9 @@ public final class Agent implements AutoCloseable {
   private final Cryptoki cryptoki;
   private final Log log;
   private final ExecutorService pool;
+  private final Semaphore budget = Budget.ofAgent();
   private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
+  private final Map<String, Integer> connectionsOfUser = new ConcurrentHashMap<>();
   private final AtomicLong count = new AtomicLong();
   private final AtomicBoolean closed = new AtomicBoolean();
   private final Thread acceptor;
@@ -136,12 +149,27 @@ public final class Agent implements AutoCloseable {
           PosixFilePermissions.asFileAttribute(
               PosixFilePermissions.fromString(onlySelf ? "rwx------" : "rwx--x--x")));
     }
-    if (Files.exists(socket)) {
+    if (Files.exists(socket, LinkOption.NOFOLLOW_LINKS)) {
+      requireOwnSocket(socket);
       if (answers(socket)) {
         throw new IOException(socket + ": another agent listens there; stop it or name another");
       }
       // Left behind by an agent that was killed.
       Files.delete(socket);
+    }
+  }
+
+  /** A wrong path must not cost a file. */
+  private static void requireOwnSocket(Path socket) throws IOException {
+    int mode = (int) Files.getAttribute(socket, "unix:mode", LinkOption.NOFOLLOW_LINKS);
+    if ((mode & FILE_TYPE) != SOCKET_TYPE) {
+      throw new IOException(
+          socket + ": there is a file that is no socket; remove it or name another path");
+    }
+    var owner = Files.getOwner(socket, LinkOption.NOFOLLOW_LINKS);
+    if (!owner.equals(self())) {
+      throw new IOException(
+          "%s: there is a socket of user %s; name another path".formatted(socket, owner.getName()));
     }
   }
 
@@ -165,36 +193,73 @@ public final class Agent implements AutoCloseable {
         log.error("accepting a connection: " + e.getMessage());
         // No descriptors, most likely: trying at once would only fill the log.
         pause();
+      } catch (RuntimeException | Error e) {
+        // One connection's fault, as when no thread can be made for it: the others are served.
+        log.error("a connection is refused: " + e);
+        pause();
       }
     }
   }
 
   private void serve(SocketChannel channel) throws IOException {
-    if (!isAllowed(channel) || connections.size() >= MOST_CONNECTIONS) {
-      channel.close();
-      return;
+    boolean served = false;
+    try {
+      served = begin(channel);
+    } finally {
+      if (!served) {
+        channel.close();
+      }
     }
-    var connection = new Connection(channel, cryptoki.application(), pool, log);
-    connections.add(connection);
-    daemon(
-            () -> {
-              try {
-                connection.run();
-              } finally {
-                connections.remove(connection);
-              }
-            },
-            "agent-connection")
-        .start();
   }
 
-  private boolean isAllowed(SocketChannel channel) throws IOException {
+  /** False when it is refused. */
+  private boolean begin(SocketChannel channel) throws IOException {
     UserPrincipal peer = channel.getOption(ExtendedSocketOptions.SO_PEERCRED).user();
-    if (users.contains(peer)) {
-      return true;
+    if (!users.contains(peer)) {
+      log.warning("refused: user " + peer.getName() + " is not one of those who may connect");
+      return false;
     }
-    log.warning("refused: user " + peer.getName() + " is not one of those who may connect");
-    return false;
+    if (connections.size() >= MOST_CONNECTIONS) {
+      log.warning(
+          "refused: there are %d connections, which is the most".formatted(MOST_CONNECTIONS));
+      return false;
+    }
+    var user = peer.getName();
+    if (connectionsOfUser.merge(user, 1, Integer::sum) > MOST_OF_A_USER) {
+      left(user);
+      log.warning(
+          "refused: user %s has %d connections, which is the most".formatted(user, MOST_OF_A_USER));
+      return false;
+    }
+    boolean started = false;
+    var connection =
+        new Connection(channel, cryptoki.application(user), Budget.ofConnection(budget), pool, log);
+    try {
+      connections.add(connection);
+      daemon(() -> run(connection, user), "agent-connection").start();
+      started = true;
+    } finally {
+      if (!started) {
+        connections.remove(connection);
+        left(user);
+      }
+    }
+    return true;
+  }
+
+  private void run(Connection connection, String user) {
+    try {
+      connection.run();
+    } catch (RuntimeException | Error e) {
+      log.error("a connection is closed: " + e);
+    } finally {
+      connections.remove(connection);
+      left(user);
+    }
+  }
+
+  private void left(String user) {
+    connectionsOfUser.computeIfPresent(user, (name, count) -> count == 1 ? null : count - 1);
   }
 
   private static void pause() {

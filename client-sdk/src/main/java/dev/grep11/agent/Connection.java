@@ -48,6 +48,7 @@ final class Connection implements AutoCloseable {
   private final Dispatcher dispatcher;
   private final Executor pool;
   private final Log log;
+  private final Budget budget;
   private final Semaphore underWay = new Semaphore(CALLS_UNDER_WAY);
   private final ByteBuffer input = ByteBuffer.allocateDirect(64 << 10).flip();
   private final Object writing = new Object();
@@ -55,8 +56,10 @@ final class Connection implements AutoCloseable {
   /** Calls that wait for one of the same session. Guarded by itself. */
   private final Map<Long, Queue<Runnable>> waiting = new HashMap<>();
 
-  Connection(SocketChannel channel, Application application, Executor pool, Log log) {
+  Connection(
+      SocketChannel channel, Application application, Budget budget, Executor pool, Log log) {
     this.channel = channel;
+    this.budget = budget;
     this.application = application;
     this.dispatcher = new Dispatcher(application, log);
     this.pool = pool;
@@ -74,7 +77,7 @@ final class Connection implements AutoCloseable {
     } catch (EOFException gone) {
       log.debug("an application left");
     } catch (IOException e) {
-      log.debug("a connection ended: " + e.getMessage());
+      log.info("a connection ended: " + e.getMessage());
     } catch (MalformedException e) {
       log.warning("a connection is closed: " + e.getMessage());
     } catch (InterruptedException e) {
@@ -97,18 +100,39 @@ final class Connection implements AutoCloseable {
               .formatted(Integer.toUnsignedString(options), Integer.toUnsignedString(length)));
     }
     read(options);
-    var in = new MessageReader(read(length), dialect);
-    underWay.acquire();
-    begin(tag, in);
+    var body = new Taken();
+    try {
+      var in = new MessageReader(read(length, body), dialect);
+      underWay.acquire();
+      begin(tag, in, body);
+    } catch (IOException | InterruptedException | RuntimeException | Error e) {
+      body.giveBack();
+      throw e;
+    }
   }
 
-  private void begin(int tag, MessageReader in) throws IOException {
+  /** What one message took of the budget; given back once, whoever comes first. */
+  private final class Taken {
+    private int bytes;
+
+    void take(int more) throws IOException, InterruptedException {
+      budget.take(more);
+      bytes += more;
+    }
+
+    synchronized void giveBack() {
+      budget.giveBack(bytes);
+      bytes = 0;
+    }
+  }
+
+  private void begin(int tag, MessageReader in, Taken body) throws IOException {
     int number = in.callNumber();
     var call = Call.of(number);
     if (call.isEmpty()) {
       // Of a later version: its arguments are unknown, their frame is not.
       log.debug("call " + number + " is unknown");
-      answer(tag, MessageWriter.refusal(CKR_FUNCTION_NOT_SUPPORTED));
+      answer(tag, MessageWriter.refusal(CKR_FUNCTION_NOT_SUPPORTED), body);
       return;
     }
     in.requireSignature(call.get());
@@ -116,8 +140,12 @@ final class Connection implements AutoCloseable {
     Runnable task =
         () -> {
           try {
-            answer(tag, dispatcher.answer(call.get(), in));
+            answer(tag, dispatcher.answer(call.get(), in), body);
           } catch (IOException e) {
+            close();
+          } catch (RuntimeException | Error e) {
+            // Out of memory, most likely. Its caller must not wait for an answer for ever.
+            log.error("a connection is closed: " + e);
             close();
           }
         };
@@ -178,29 +206,40 @@ final class Connection implements AutoCloseable {
     }
   }
 
-  private void answer(int tag, MessageWriter answer) throws IOException {
-    var body = answer.finish();
-    var frame =
-        ByteBuffer.allocate(HEADER + body.remaining())
-            .putInt(tag)
-            .putInt(0)
-            .putInt(body.remaining())
-            .put(body)
-            .flip();
+  private void answer(int tag, MessageWriter answer, Taken request) throws IOException {
     try {
+      var body = answer.finish();
+      var frame =
+          ByteBuffer.allocate(HEADER + body.remaining())
+              .putInt(tag)
+              .putInt(0)
+              .putInt(body.remaining())
+              .put(body)
+              .flip();
       synchronized (writing) {
         while (frame.hasRemaining()) {
           channel.write(frame);
         }
       }
     } finally {
+      request.giveBack();
       underWay.release();
     }
   }
 
+  /** A header, which is small: nothing is taken of the budget. */
+  private ByteBuffer read(int length) throws IOException, InterruptedException {
+    return read(length, null);
+  }
+
   /** So many bytes; memory is taken as they come, since a length alone proves nothing. */
-  private ByteBuffer read(int length) throws IOException {
-    var bytes = ByteBuffer.allocate(Math.min(length, input.capacity()));
+  private ByteBuffer read(int length, @Nullable Taken taken)
+      throws IOException, InterruptedException {
+    int room = Math.min(length, input.capacity());
+    if (taken != null) {
+      taken.take(room);
+    }
+    var bytes = ByteBuffer.allocate(room);
     while (true) {
       int missing = length - bytes.position();
       if (missing == 0) {
@@ -215,7 +254,11 @@ final class Connection implements AutoCloseable {
         }
       }
       if (!bytes.hasRemaining()) {
-        bytes = ByteBuffer.allocate(Math.min(length, 2 * bytes.capacity())).put(bytes.flip());
+        room = Math.min(length, 2 * bytes.capacity());
+        if (taken != null) {
+          taken.take(room - bytes.capacity());
+        }
+        bytes = ByteBuffer.allocate(room).put(bytes.flip());
       }
       int count = Math.min(Math.min(missing, input.remaining()), bytes.remaining());
       bytes.put(input.slice(input.position(), count));

@@ -12,13 +12,16 @@ import java.io.ByteArrayOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
+import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
 import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -175,11 +178,52 @@ class AgentTest {
   }
 
   @Test
+  void letsOneUserHaveSoManyConnectionsAndNoMore() throws IOException {
+    var peers = new ArrayList<Peer>();
+    try {
+      for (int i = 0; i < 256; i++) {
+        var peer = new Peer(2);
+        peers.add(peer);
+        peer.dialect();
+      }
+      assertThatThrownBy(
+              () -> {
+                try (var oneMore = new Peer(2)) {
+                  oneMore.dialect();
+                }
+              })
+          .isInstanceOf(IOException.class);
+      assertThat(log.toString(StandardCharsets.UTF_8)).contains("has 256 connections");
+    } finally {
+      for (var peer : peers) {
+        peer.close();
+      }
+    }
+  }
+
+  @Test
+  void deletesNothingButASocketOfItsOwnUser() throws IOException {
+    agent.close();
+    Files.writeString(socket, "a file that somebody needs");
+    assertThatThrownBy(() -> listen(Set.of(Agent.self())))
+        .hasMessageContaining("a file that is no socket");
+    assertThat(socket).hasContent("a file that somebody needs");
+
+    Files.move(socket, directory.resolve("elsewhere"));
+    Files.createSymbolicLink(socket, directory.resolve("elsewhere"));
+    assertThatThrownBy(() -> listen(Set.of(Agent.self())))
+        .hasMessageContaining("a file that is no socket");
+    assertThat(socket).hasContent("a file that somebody needs");
+  }
+
+  @Test
   void doesNotTakeTheSocketOfAnotherAgentAndTakesThatOfADeadOne() throws IOException {
     assertThatThrownBy(() -> listen(Set.of(Agent.self())))
         .hasMessageContaining("another agent listens there");
     agent.close();
-    Files.createFile(socket);
+    // Closing it leaves the name, as an agent that is killed does.
+    var dead = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+    dead.bind(UnixDomainSocketAddress.of(socket)).close();
     agent = listen(Set.of(Agent.self()));
     try (var peer = new Peer(0)) {
       peer.initialize();
@@ -276,7 +320,7 @@ class AgentTest {
   }
 
   @Test
-  void takesAFrameOfTheLongestLength() throws IOException {
+  void takesFramesOfTheLongestLengthOneAfterTheOther() throws IOException {
     try (var peer = new Peer(2)) {
       peer.initialize();
       var opened = peer.call(10, "uu", numbers(7, 4));
@@ -284,11 +328,108 @@ class AgentTest {
       int data = Connection.LONGEST_BODY - 8 - 5 - 8 - 1 - 4 - 4;
       var arguments = ByteBuffer.allocate(17 + data).putLong(session).put((byte) 1).putInt(data);
       arguments.position(13 + data);
-      assertThat(peer.refusal(43, "uayfy", arguments.putInt(64).array())).isEqualTo(0x91);
+      arguments.putInt(64);
+      // More than a connection may have under way: what was answered is given back.
+      for (int i = 0; i < 3; i++) {
+        assertThat(peer.refusal(43, "uayfy", arguments.array())).isEqualTo(0x91);
+      }
+    }
+  }
+
+  // ---- Objects
+
+  private static long session(Peer peer) throws IOException {
+    peer.initialize();
+    var opened = peer.call(10, "uu", numbers(7, 6));
+    return opened.getLong(opened.limit() - 8);
+  }
+
+  /** The arguments of C_CreateObject for a data object of a session. */
+  private static byte[] data(long session, int length) {
+    return ByteBuffer.allocate(8 + 4 + 17 + 13 + length)
+        .putLong(session)
+        .putInt(2)
+        .putInt(0)
+        .put((byte) 1)
+        .putInt(8)
+        .putLong(0)
+        .putInt(0x11)
+        .put((byte) 1)
+        .putInt(length)
+        .putInt(length)
+        .array();
+  }
+
+  private static long create(Peer peer, long session, int length) throws IOException {
+    var made = peer.call(20, "uaA", data(session, length));
+    assertThat(made.getInt()).as("number of the answer").isEqualTo(20);
+    return made.getLong(made.limit() - 8);
+  }
+
+  @Test
+  void namesNothingByAHandleOfAnotherConnection() throws IOException {
+    try (var before = new Peer(2);
+        var after = new Peer(2)) {
+      long stale = create(before, session(before), 3);
+      long session = session(after);
+      create(after, session, 3);
+
+      assertThat(after.refusal(22, "uu", numbers(session, stale)))
+          .isEqualTo(Ckr.CKR_OBJECT_HANDLE_INVALID);
+    }
+  }
+
+  @Test
+  void keepsSoManyBytesOfSessionObjectsAndTakesNewOnesWhenTheyAreGone() throws IOException {
+    int length = 12 << 20;
+    try (var peer = new Peer(2)) {
+      long session = session(peer);
+      long first = create(peer, session, length);
+      create(peer, session, length);
+      assertThat(peer.refusal(20, "uaA", data(session, length))).isEqualTo(Ckr.CKR_DEVICE_MEMORY);
+
+      assertThat(peer.call(22, "uu", numbers(session, first)).getInt()).isEqualTo(22);
+      create(peer, session, length);
+      assertThat(peer.refusal(20, "uaA", data(session, length))).isEqualTo(Ckr.CKR_DEVICE_MEMORY);
+
+      assertThat(peer.call(11, "u", numbers(session)).getInt()).isEqualTo(11);
+      var opened = peer.call(10, "uu", numbers(7, 6));
+      long next = opened.getLong(opened.limit() - 8);
+      create(peer, next, length);
+      create(peer, next, length);
+    }
+  }
+
+  @Test
+  void refusesATemplateOfMoreAttributesThanThereAre() throws IOException {
+    try (var peer = new Peer(2)) {
+      long session = session(peer);
+      var template = ByteBuffer.allocate(12 + 257 * 13).putLong(session).putInt(257);
+      for (int i = 0; i < 257; i++) {
+        template.putInt(0x90000000 + i).put((byte) 1).putInt(0).putInt(0);
+      }
+      assertThat(peer.refusal(26, "uaA", template.array())).isEqualTo(Ckr.CKR_DEVICE_ERROR);
     }
   }
 
   // ---- Secrets
+
+  @ParameterizedTest
+  @CsvSource({"0", "1"})
+  void takesTheKeyOfTheAnonymousUserForNobodyElses(long user) throws IOException {
+    byte[] pin = "key-of-guest".getBytes(StandardCharsets.US_ASCII);
+    try (var peer = new Peer(2)) {
+      long session = session(peer);
+      var login =
+          ByteBuffer.allocate(16 + 5 + pin.length)
+              .putLong(session)
+              .putLong(user)
+              .put((byte) 1)
+              .putInt(pin.length)
+              .put(pin);
+      assertThat(peer.refusal(18, "uuay", login.array())).isEqualTo(Ckr.CKR_PIN_INCORRECT);
+    }
+  }
 
   @Test
   void logsNoPin() throws IOException {

@@ -4,6 +4,7 @@ import static dev.grep11.client.Cka.*;
 import static dev.grep11.client.Ckr.*;
 
 import dev.grep11.agent.cryptoki.Slot.Role;
+import dev.grep11.agent.log.Log;
 import dev.grep11.agent.rpc.MessageReader.AttributeRoom;
 import dev.grep11.agent.rpc.RequestedMechanism;
 import dev.grep11.agent.rpc.Room;
@@ -31,6 +32,10 @@ public final class Application implements AutoCloseable {
   private static final int MOST_SESSIONS = 100_000;
 
   private static final int LONGEST_RANDOM = 1_000_000;
+
+  /** Of attributes together: the same long one may be asked for many times in one call. */
+  private static final int LONGEST_ANSWER = 16 << 20;
+
   private static final long CKF_RW_SESSION = 2;
   private static final long CKF_SERIAL_SESSION = 4;
 
@@ -68,6 +73,8 @@ public final class Application implements AutoCloseable {
   private record Login(Role role, GatewayUser user) {}
 
   private final Map<Long, Slot> slots;
+  private final String who;
+  private final Log log;
   private final AtomicLong nextSession = new AtomicLong(1);
   private final Map<Long, Session> sessions = new ConcurrentHashMap<>();
   private final Map<Long, ObjectTable> objects = new HashMap<>();
@@ -79,9 +86,12 @@ public final class Application implements AutoCloseable {
   private final Map<Long, GatewayUser> anonymous = new HashMap<>();
 
   private volatile boolean initialized;
+  private volatile boolean closed;
 
-  Application(Map<Long, Slot> slots) {
+  Application(Map<Long, Slot> slots, String who, Log log) {
     this.slots = slots;
+    this.who = who;
+    this.log = log;
     slots.forEach((number, slot) -> objects.put(number, new ObjectTable(slot, () -> user(number))));
   }
 
@@ -109,6 +119,7 @@ public final class Application implements AutoCloseable {
   /** The connection is gone: nothing of the application stays. */
   @Override
   public void close() {
+    closed = true;
     end();
   }
 
@@ -172,7 +183,7 @@ public final class Application implements AutoCloseable {
     if (sessions.values().stream().anyMatch(session -> session.slot() == slot)) {
       throw new Refusal(CKR_SESSION_EXISTS, "the application has sessions with this token");
     }
-    var officer = slot.login(Role.OFFICER, pin);
+    var officer = slot.login(Role.OFFICER, pin, who);
     try {
       slot.initialize(officer, label);
     } finally {
@@ -210,14 +221,18 @@ public final class Application implements AutoCloseable {
       throw new Refusal(CKR_SESSION_COUNT, sessions.size() + " sessions are open");
     }
     long handle = nextSession.getAndIncrement();
+    slot.enter();
     sessions.put(handle, new Session(handle, slot, readWrite));
+    if (closed) {
+      // It would be counted for good.
+      closeAll(number);
+    }
     return handle;
   }
 
   public void closeSession(long handle) {
     var session = session(handle);
-    sessions.remove(handle);
-    objects(session).endOfSession(handle);
+    forget(session);
     long slot = session.slot().number();
     if (sessions.values().stream().noneMatch(other -> other.slot().number() == slot)) {
       // With the last session the login ends (v2.40, C_CloseSession).
@@ -232,16 +247,20 @@ public final class Application implements AutoCloseable {
   }
 
   private void closeAll(long number) {
-    sessions
-        .values()
-        .removeIf(session -> {
-          boolean ofSlot = session.slot().number() == number;
-          if (ofSlot) {
-            objects(session).endOfSession(session.handle());
-          }
-          return ofSlot;
-        });
+    for (var session : sessions.values()) {
+      if (session.slot().number() == number) {
+        forget(session);
+      }
+    }
     endLogin(number);
+  }
+
+  /** Two may close it at once: the slot counts it once. */
+  private void forget(Session session) {
+    if (sessions.remove(session.handle(), session)) {
+      session.slot().leave();
+    }
+    objects(session).endOfSession(session.handle());
   }
 
   public SessionInfo sessionInfo(long handle) {
@@ -288,7 +307,7 @@ public final class Application implements AutoCloseable {
       throw new Refusal(CKR_SESSION_READ_ONLY_EXISTS, "a read-only session is open");
     }
     // Asked without a lock: it may take as long as the gateway does.
-    var user = session.slot().login(role, pin);
+    var user = session.slot().login(role, pin, who);
     try {
       if (role == Role.NORMAL) {
         // A wrong password of the keystore is told now, not when the first key is missed.
@@ -367,7 +386,7 @@ public final class Application implements AutoCloseable {
       var user = anonymous.get(number);
       if (user == null) {
         // Without a call: it makes a connection object and nothing else.
-        user = slot(number).login(Role.ANONYMOUS, null);
+        user = slot(number).login(Role.ANONYMOUS, null, who);
         anonymous.put(number, user);
       }
       return user;
@@ -412,7 +431,16 @@ public final class Application implements AutoCloseable {
   public List<Answer> attributes(long handle, long object, List<AttributeRoom> asked) {
     var session = session(handle);
     var found = object(session, object);
-    return asked.stream().map(room -> answer(found, room)).toList();
+    var answers = asked.stream().map(room -> answer(found, room)).toList();
+    long bytes = 0;
+    for (var answer : answers) {
+      bytes +=
+          answer instanceof Answer.Value value && !value.lengthOnly() ? value.value().length : 0;
+    }
+    if (bytes > LONGEST_ANSWER) {
+      throw new Refusal(CKR_DEVICE_MEMORY, "an answer of " + bytes + " bytes");
+    }
+    return answers;
   }
 
   private static Answer answer(CkObject object, AttributeRoom asked) {

@@ -73,6 +73,13 @@ record CkObject(
     return Arrays.deepEquals(blobs.toArray(), others.toArray());
   }
 
+  /** Bytes, about as many as it takes in memory. */
+  long size() {
+    long attributeBytes =
+        attributes.toMap().values().stream().mapToLong(value -> 64 + value.length).sum();
+    return attributeBytes + blobs.stream().mapToLong(blob -> blob.length).sum();
+  }
+
   /** The key for a call of the gateway. */
   KeyBlob key() {
     return key(blobs.get(0));

@@ -14,9 +14,13 @@ public final class Cryptoki implements AutoCloseable {
     config.tokens().forEach((number, token) -> slots.put(number, new Slot(token, log)));
   }
 
-  /** A new application: nothing is initialized, nobody is logged in. */
-  public Application application() {
-    return new Application(Collections.unmodifiableMap(slots));
+  /**
+   * A new application: nothing is initialized, nobody is logged in.
+   *
+   * @param who the user of this host whose process it is
+   */
+  public Application application(String who) {
+    return new Application(Collections.unmodifiableMap(slots), who, log);
   }
 
   @Override

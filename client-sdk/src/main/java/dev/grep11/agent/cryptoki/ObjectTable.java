@@ -2,6 +2,8 @@ package dev.grep11.agent.cryptoki;
 
 import static dev.grep11.client.Cka.CKA_PRIVATE;
 import static dev.grep11.client.Cka.CKA_TOKEN;
+import static dev.grep11.client.Ckr.CKR_DEVICE_MEMORY;
+import static dev.grep11.client.Ckr.CKR_IBM_GREP11_CONFLICT;
 import static dev.grep11.client.Ckr.CKR_OBJECT_HANDLE_INVALID;
 import static dev.grep11.client.Ckr.CKR_SESSION_READ_ONLY;
 import static dev.grep11.client.Ckr.CKR_USER_NOT_LOGGED_IN;
@@ -10,6 +12,7 @@ import dev.grep11.agent.cryptoki.Slot.Role;
 import dev.grep11.agent.store.Attributes;
 import dev.grep11.agent.store.Store;
 import dev.grep11.agent.store.StoredObject;
+import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -24,16 +27,28 @@ import java.util.function.Supplier;
  *
  * <p>The handle of a token object follows from its id, so that it is the same in every application
  * and after a restart of the agent: what an application remembers stays good. Session objects are
- * counted.
+ * counted from a random number on: a module that lost its connection finds a new table behind the
+ * same session, and a handle from before must name nothing there, rather than another key.
  */
 final class ObjectTable {
-  /** Apart from the handles of session objects, which are small. */
+  /** Above the handles of session objects. */
   private static final long TOKEN_HANDLES = 1L << 62;
+
+  /** Of session objects, which are in the agent's memory. */
+  static final int MOST_OBJECTS = 10_000;
+
+  static final long MOST_BYTES = 32 << 20;
 
   private final Slot slot;
   private final Supplier<GatewayUser> user;
-  private final AtomicLong next = new AtomicLong(1);
+  private final AtomicLong next = new AtomicLong(1 + (new SecureRandom().nextLong() >>> 3));
   private final Map<Long, CkObject> objects = new ConcurrentHashMap<>();
+
+  /** Of session objects; guarded by {@link #roomLock}. */
+  private int count;
+
+  private long bytes;
+  private final Object roomLock = new Object();
 
   /**
    * @param user who the application is at present
@@ -55,6 +70,7 @@ final class ObjectTable {
       var object =
           new CkObject(
               next.getAndIncrement(), slot.number(), session, Optional.empty(), attributes, blobs);
+      takeRoom(1, object.size());
       objects.put(object.handle(), object);
       return object;
     }
@@ -137,16 +153,53 @@ final class ObjectTable {
   /** Changes attributes and, for a key, the blob that holds them. */
   CkObject update(CkObject object, Attributes attributes, List<byte[]> blobs) {
     var place = object.stored();
+    if (place.isEmpty()) {
+      return updateSessionObject(object, object.with(attributes, blobs));
+    }
     var changed =
-        place.isEmpty()
-            ? object.with(attributes, blobs)
-            : object.with(
-                slot.stored(() ->
-                    store(place.get().inPrivateStore())
-                        .update(place.get().id(), place.get().version(), attributes, blobs)),
-                place.get().inPrivateStore());
+        object.with(
+            slot.stored(() ->
+                store(place.get().inPrivateStore())
+                    .update(place.get().id(), place.get().version(), attributes, blobs)),
+            place.get().inPrivateStore());
     objects.put(object.handle(), changed);
     return changed;
+  }
+
+  private CkObject updateSessionObject(CkObject object, CkObject changed) {
+    takeRoom(0, changed.size() - object.size());
+    if (!objects.replace(object.handle(), object, changed)) {
+      takeRoom(0, object.size() - changed.size());
+      long returnValue =
+          objects.containsKey(object.handle())
+              ? CKR_IBM_GREP11_CONFLICT
+              : CKR_OBJECT_HANDLE_INVALID;
+      throw new Refusal(returnValue, "object " + object.handle() + " was changed meanwhile");
+    }
+    return changed;
+  }
+
+  /** For so many more session objects and bytes; negative numbers give room back. */
+  private void takeRoom(int more, long moreBytes) {
+    synchronized (roomLock) {
+      boolean grows = more > 0 || moreBytes > 0;
+      if (grows && (count + more > MOST_OBJECTS || bytes + moreBytes > MOST_BYTES)) {
+        throw new Refusal(
+            CKR_DEVICE_MEMORY,
+            "an application has at most %d session objects and %d bytes of them"
+                .formatted(MOST_OBJECTS, MOST_BYTES));
+      }
+      count += more;
+      bytes += moreBytes;
+    }
+  }
+
+  /** Exactly once for each session object, whoever removes it. */
+  private void forget(CkObject object) {
+    var removed = objects.remove(object.handle());
+    if (removed != null && removed.stored().isEmpty()) {
+      takeRoom(-1, -removed.size());
+    }
   }
 
   void remove(CkObject object) {
@@ -157,17 +210,25 @@ final class ObjectTable {
               store(place.inPrivateStore()).delete(place.id());
               return place;
             }));
-    objects.remove(object.handle());
+    forget(object);
   }
 
   /** Session objects die with their session. */
   void endOfSession(long session) {
-    objects.values().removeIf(object -> object.stored().isEmpty() && object.session() == session);
+    for (var object : objects.values()) {
+      if (object.stored().isEmpty() && object.session() == session) {
+        forget(object);
+      }
+    }
   }
 
   /** Private objects are gone with the login (PKCS #11 v2.40, C_Logout). */
   void endOfLogin() {
-    objects.values().removeIf(CkObject::isPrivate);
+    for (var object : objects.values()) {
+      if (object.isPrivate()) {
+        forget(object);
+      }
+    }
   }
 
   private CkObject known(StoredObject object, boolean isPrivate) {

@@ -12,6 +12,7 @@ import dev.grep11.client.Template;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 
 /**
  * What applications may say of an object, what of it the gateway is told, and what of a key an
@@ -182,10 +183,10 @@ final class ObjectTemplates {
 
   /** A template as it came: each attribute once, each value of its type's length. */
   static Attributes parse(List<WireAttribute> template) {
-    var attributes = Attributes.empty();
+    var attributes = new TreeMap<Long, byte[]>();
     for (var attribute : template) {
       byte[] value = attribute.value();
-      if (attributes.has(attribute.type())) {
+      if (attributes.containsKey(attribute.type())) {
         throw new Refusal(CKR_TEMPLATE_INCONSISTENT, name(attribute.type()) + " twice");
       }
       if (value == null) {
@@ -201,9 +202,9 @@ final class ObjectTemplates {
         throw new Refusal(
             CKR_ATTRIBUTE_VALUE_INVALID, name(attribute.type()) + " has no value of its type");
       }
-      attributes = attributes.with(attribute.type(), value);
+      attributes.put(attribute.type(), value);
     }
-    return attributes;
+    return Attributes.of(attributes);
   }
 
   /** What the template of a new key may say; components of a key only where it is imported. */

@@ -47,6 +47,11 @@ final class Slot implements AutoCloseable {
   private static final long MECHANISMS = TimeUnit.MINUTES.toNanos(1);
   private static final long LABEL = TimeUnit.SECONDS.toNanos(10);
   private static final int CONNECT_MILLIS = 2000;
+
+  /** After so many wrong passwords nothing is compared for so long. */
+  private static final int WRONG_PASSWORDS = 5;
+
+  private static final long LOCKED = TimeUnit.MINUTES.toNanos(1);
   private static final Duration DEADLINE = Duration.ofSeconds(30);
 
   /** CK_USER_TYPE, and nobody. */
@@ -69,6 +74,9 @@ final class Slot implements AutoCloseable {
 
   private record Label(String text, long since) {}
 
+  /** Wrong passwords, one after the other, and when the last was. */
+  private record Attempts(int wrong, long last) {}
+
   private record Mechanisms(List<Long> list, Map<Long, MechanismInfo> infos, long since) {}
 
   private final ClientConfig.Token config;
@@ -84,6 +92,13 @@ final class Slot implements AutoCloseable {
   private volatile @Nullable Mechanisms mechanisms;
   private volatile @Nullable Label label;
   private volatile long reachedAt = System.nanoTime() - 2 * PRESENCE;
+
+  /** Wrong passwords of keystores, by who asked; guarded by itself. */
+  private final Map<String, Attempts> attempts = new HashMap<>();
+
+  private final Object sessionsLock = new Object();
+  private int sessions;
+
   private final Object presenceLock = new Object();
   private long askedAt = System.nanoTime() - 2 * PRESENCE;
   private boolean present;
@@ -165,8 +180,9 @@ final class Slot implements AutoCloseable {
    *
    * @param pin the API key, or the keystore's password where no IAM is used; null of the anonymous
    *     user
+   * @param who the user of this host who asks, for the count of wrong passwords
    */
-  GatewayUser login(Role role, byte @Nullable [] pin) {
+  GatewayUser login(Role role, byte @Nullable [] pin, String who) {
     User user =
         switch (role) {
           case OFFICER -> config.officer();
@@ -174,8 +190,15 @@ final class Slot implements AutoCloseable {
           case ANONYMOUS -> config.anonymous();
         };
     var iam = user.iam();
-    if (iam.isEmpty() && pin != null && !isKeystorePassword(user, pin)) {
-      throw new Refusal(CKR_PIN_INCORRECT, "not the password of the keystore");
+    if (iam.isEmpty() && pin != null) {
+      requireKeystorePassword(user, pin, who);
+    }
+    // Everybody with the socket acts by that key already: it proves nothing about who asks.
+    if (iam.isPresent() && pin != null && isAnonymousKey(pin)) {
+      log.warning(
+          "slot %d: a login as %s with the API key of the anonymous user is refused; each user needs a key of his own"
+              .formatted(number(), role));
+      throw new Refusal(CKR_PIN_INCORRECT, "the API key of the anonymous user");
     }
     char[] apiKey = new char[0];
     if (iam.isPresent()) {
@@ -231,8 +254,40 @@ final class Slot implements AutoCloseable {
     closing.start();
   }
 
-  private static boolean isKeystorePassword(User user, byte[] pin) {
-    return user.keystorePassword().filter(password -> password.is(pin)).isPresent();
+  /** Where no gateway counts what is tried, this does. */
+  private void requireKeystorePassword(User user, byte[] pin, String who) {
+    synchronized (attempts) {
+      long now = System.nanoTime();
+      var before = attempts.get(who);
+      if (before != null && now - before.last > LOCKED) {
+        before = null;
+      }
+      if (before != null && before.wrong >= WRONG_PASSWORDS) {
+        throw new Refusal(
+            CKR_PIN_LOCKED, WRONG_PASSWORDS + " wrong passwords; try again in a minute");
+      }
+      if (user.keystorePassword().filter(password -> password.is(pin)).isPresent()) {
+        attempts.remove(who);
+        return;
+      }
+      int wrong = before == null ? 1 : before.wrong + 1;
+      attempts.put(who, new Attempts(wrong, now));
+      if (wrong == WRONG_PASSWORDS) {
+        log.warning(
+            "slot %d: user %s is locked out for a minute after %d wrong passwords"
+                .formatted(number(), who, wrong));
+      }
+    }
+    throw new Refusal(CKR_PIN_INCORRECT, "not the password of the keystore");
+  }
+
+  private boolean isAnonymousKey(byte[] pin) {
+    return config
+        .anonymous()
+        .iam()
+        .flatMap(ClientConfig.Iam::apiKey)
+        .filter(key -> key.is(pin))
+        .isPresent();
   }
 
   private static char[] anonymousKey(ClientConfig.Iam iam) {
@@ -311,6 +366,21 @@ final class Slot implements AutoCloseable {
     }
   }
 
+  // ---- Sessions of all applications
+
+  /** A session with the token begins; {@link #leave} ends it. */
+  void enter() {
+    synchronized (sessionsLock) {
+      sessions++;
+    }
+  }
+
+  void leave() {
+    synchronized (sessionsLock) {
+      sessions--;
+    }
+  }
+
   // ---- Mechanisms
 
   List<Long> mechanisms(GatewayUser user) {
@@ -359,6 +429,9 @@ final class Slot implements AutoCloseable {
       var open = isPrivate ? privateStore : publicStore;
       if (open == null) {
         open = open(isPrivate ? config.normal() : config.anonymous());
+        if (open instanceof FileStore files) {
+          files.warning(problem -> log.error("slot %d: %s".formatted(number(), problem)));
+        }
         if (isPrivate) {
           privateStore = open;
         } else {
@@ -386,14 +459,25 @@ final class Slot implements AutoCloseable {
     return new NoStore();
   }
 
-  /** Empties both keystores and gives the token its label. */
+  /**
+   * Empties both keystores and gives the token its label. No session begins meanwhile.
+   *
+   * @throws Refusal CKR_SESSION_EXISTS while any application has a session
+   */
   void initialize(GatewayUser officer, String text) {
-    label = null;
-    for (boolean isPrivate : new boolean[] {true, false}) {
-      stored(() -> {
-        store(isPrivate, () -> officer).initialize(text);
-        return isPrivate;
-      });
+    synchronized (sessionsLock) {
+      if (sessions > 0) {
+        throw new Refusal(
+            CKR_SESSION_EXISTS,
+            "applications have %d sessions with this token".formatted(sessions));
+      }
+      label = null;
+      for (boolean isPrivate : new boolean[] {true, false}) {
+        stored(() -> {
+          store(isPrivate, () -> officer).initialize(text);
+          return isPrivate;
+        });
+      }
     }
     log.warning("slot %d: the token was initialized, its objects are gone".formatted(number()));
   }

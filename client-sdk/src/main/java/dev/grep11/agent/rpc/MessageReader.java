@@ -27,6 +27,10 @@ public final class MessageReader {
   private static final int ABSENT = 0xffffffff;
   private static final int CANCEL = 0xffffffff;
   private static final int DEEPEST = 8;
+
+  /** In one template. PKCS #11 knows fewer than half as many. */
+  static final int MOST_ATTRIBUTES = 256;
+
   private static final int IBM_ECDSA_OTHER = (int) 0x80010031L;
 
   private final ByteBuffer body;
@@ -122,11 +126,19 @@ public final class MessageReader {
     if (count < 0 || count > body.remaining() / 5) {
       throw tooShort();
     }
+    requireFew(count);
     var attributes = new ArrayList<WireAttribute>(count);
     for (int i = 0; i < count; i++) {
       attributes.add(attribute(depth));
     }
     return attributes;
+  }
+
+  private static void requireFew(int count) {
+    if (count > MOST_ATTRIBUTES) {
+      throw new MalformedException(
+          "a template of %d attributes; %d are the most".formatted(count, MOST_ATTRIBUTES));
+    }
   }
 
   private WireAttribute attribute(int depth) {
@@ -197,6 +209,7 @@ public final class MessageReader {
     if (count < 0 || count > body.remaining() / 8) {
       throw tooShort();
     }
+    requireFew(count);
     var rooms = new ArrayList<AttributeRoom>(count);
     for (int i = 0; i < count; i++) {
       long type = Integer.toUnsignedLong(int32());

@@ -29,6 +29,7 @@ import java.util.Optional;
 import java.util.TreeMap;
 import java.util.UUID;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
 import javax.crypto.AEADBadTagException;
 import javax.crypto.Cipher;
 import javax.crypto.spec.GCMParameterSpec;
@@ -75,6 +76,11 @@ public final class FileStore implements Store {
   /** What was read last, by file name. Guarded by itself. */
   private final Map<String, Seen> seen = new HashMap<>();
 
+  /** What was warned of, by file name. Guarded by {@link #seen}. */
+  private final Map<String, String> broken = new HashMap<>();
+
+  private volatile Consumer<String> warn = problem -> {};
+
   private FileStore(Path directory, UUID id, SecretKeySpec key) {
     this.directory = directory;
     this.id = id;
@@ -105,6 +111,12 @@ public final class FileStore implements Store {
     }
   }
 
+  /** Where files that cannot be read are told of, each once. */
+  public FileStore warning(Consumer<String> to) {
+    warn = to;
+    return this;
+  }
+
   @Override
   public List<StoredObject> find(Attributes template) {
     return all().stream().filter(object -> object.attributes().match(template)).toList();
@@ -123,8 +135,18 @@ public final class FileStore implements Store {
       }
       names.sort(null);
       seen.keySet().retainAll(names);
+      broken.keySet().retainAll(names);
       for (String name : names) {
-        readSeen(name).ifPresent(found::add);
+        try {
+          readSeen(name).ifPresent(found::add);
+          broken.remove(name);
+        } catch (StoreException e) {
+          // One bad file must not hide the others' keys. Whoever asks for its object is told why.
+          String problem = String.valueOf(e.getMessage());
+          if (!problem.equals(broken.put(name, problem))) {
+            warn.accept("a file is left out: " + problem);
+          }
+        }
       }
       return found;
     }
@@ -466,7 +488,12 @@ public final class FileStore implements Store {
     for (int count = in.readInt(); count > 0; count--) {
       blobs.add(in.readNBytes(in.readInt()));
     }
-    var id = UUID.fromString(name.substring(0, name.length() - SUFFIX.length()));
+    UUID id;
+    try {
+      id = UUID.fromString(name.substring(0, name.length() - SUFFIX.length()));
+    } catch (IllegalArgumentException e) {
+      throw new IOException("its name is no object's", e);
+    }
     return new StoredObject(id, version, Attributes.of(attributes), blobs);
   }
 

@@ -145,6 +145,24 @@ class FileStoreTest {
   }
 
   @Test
+  void goesOnWithTheOthersWhenOneFileIsBad() throws IOException {
+    var warnings = new ArrayList<String>();
+    var store = open().warning(warnings::add);
+    var bad = store.create(SIGNER, List.of(BLOB));
+    var good = store.create(SIGNER, List.of(BLOB));
+    Path keystore = path.resolve(ID.toString());
+    Files.write(keystore.resolve(bad.id() + ".object"), new byte[] {1, 2, 3});
+    Files.createDirectory(keystore.resolve("no-name-of-an-object.object"));
+
+    for (int i = 0; i < 3; i++) {
+      assertThat(store.find(SIGNER)).extracting(StoredObject::id).containsExactly(good.id());
+    }
+    assertThat(warnings).hasSize(2);
+    assertThat(warnings.get(0) + warnings.get(1)).contains(bad.id() + ".object");
+    assertThat(reason(() -> store.read(bad.id()))).isEqualTo(Reason.BROKEN);
+  }
+
+  @Test
   void opensWithItsPasswordOnly() {
     open("k3yst0re").create(SIGNER, List.of(BLOB));
 
