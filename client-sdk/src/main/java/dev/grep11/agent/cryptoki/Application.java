@@ -185,7 +185,7 @@ public final class Application implements AutoCloseable {
     }
     var officer = slot.login(Role.OFFICER, pin, who);
     try {
-      slot.initialize(officer, label);
+      slot.initialize(() -> officer, label);
     } finally {
       slot.logout(officer);
     }

@@ -9,8 +9,10 @@ import java.util.TreeMap;
 /** The slots of a configuration, which all applications of the agent share. */
 public final class Cryptoki implements AutoCloseable {
   private final Map<Long, Slot> slots = new TreeMap<>();
+  private final Log log;
 
   public Cryptoki(ClientConfig config, Log log) {
+    this.log = log;
     config.tokens().forEach((number, token) -> slots.put(number, new Slot(token, log)));
   }
 

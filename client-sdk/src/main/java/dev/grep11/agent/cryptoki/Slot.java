@@ -464,7 +464,7 @@ final class Slot implements AutoCloseable {
    *
    * @throws Refusal CKR_SESSION_EXISTS while any application has a session
    */
-  void initialize(GatewayUser officer, String text) {
+  void initialize(Supplier<GatewayUser> officer, String text) {
     synchronized (sessionsLock) {
       if (sessions > 0) {
         throw new Refusal(
@@ -474,7 +474,7 @@ final class Slot implements AutoCloseable {
       label = null;
       for (boolean isPrivate : new boolean[] {true, false}) {
         stored(() -> {
-          store(isPrivate, () -> officer).initialize(text);
+          store(isPrivate, officer).initialize(text);
           return isPrivate;
         });
       }

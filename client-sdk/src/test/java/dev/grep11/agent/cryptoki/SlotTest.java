@@ -82,16 +82,22 @@ class SlotTest {
   @Test
   void isNotEmptiedUnderTheSessionOfAnyApplication() {
     var object = Attributes.empty().with(Cka.CKA_TOKEN, true);
-    slot.store(false).create(object, List.of());
+    slot.store(false, SlotTest::nobody).create(object, List.of());
     slot.enter();
     slot.enter();
     slot.leave();
-    assertThat(refusal(() -> slot.initialize("new"))).isEqualTo(Ckr.CKR_SESSION_EXISTS);
-    assertThat(slot.store(false).find(object)).hasSize(1);
+    assertThat(refusal(() -> slot.initialize(SlotTest::nobody, "new")))
+        .isEqualTo(Ckr.CKR_SESSION_EXISTS);
+    assertThat(slot.store(false, SlotTest::nobody).find(object)).hasSize(1);
 
     slot.leave();
-    slot.initialize("new");
-    assertThat(slot.store(false).find(object)).isEmpty();
-    assertThat(slot.label()).isEqualTo("new");
+    slot.initialize(SlotTest::nobody, "new");
+    assertThat(slot.store(false, SlotTest::nobody).find(object)).isEmpty();
+    assertThat(slot.label(SlotTest::nobody)).isEqualTo("new");
+  }
+
+  /** A keystore in files asks no gateway. */
+  private static GatewayUser nobody() {
+    throw new AssertionError("asked a gateway");
   }
 }
