@@ -244,7 +244,7 @@ class RemoteStoreTest {
         new Cryptoki(
             ClientConfigFile.read(configuration),
             new Log(new PrintStream(log, true, UTF_8), LogLevel.TRACE));
-    private final Application application = cryptoki.application();
+    private final Application application = cryptoki.application("somebody");
     private final long session;
 
     Agent() {

@@ -4,7 +4,6 @@ import static dev.grep11.client.Cka.*;
 import static dev.grep11.client.Ckr.*;
 
 import dev.grep11.agent.cryptoki.Slot.Role;
-import dev.grep11.agent.log.Log;
 import dev.grep11.agent.rpc.MessageReader.AttributeRoom;
 import dev.grep11.agent.rpc.RequestedMechanism;
 import dev.grep11.agent.rpc.Room;
@@ -74,7 +73,6 @@ public final class Application implements AutoCloseable {
 
   private final Map<Long, Slot> slots;
   private final String who;
-  private final Log log;
   private final AtomicLong nextSession = new AtomicLong(1);
   private final Map<Long, Session> sessions = new ConcurrentHashMap<>();
   private final Map<Long, ObjectTable> objects = new HashMap<>();
@@ -88,10 +86,9 @@ public final class Application implements AutoCloseable {
   private volatile boolean initialized;
   private volatile boolean closed;
 
-  Application(Map<Long, Slot> slots, String who, Log log) {
+  Application(Map<Long, Slot> slots, String who) {
     this.slots = slots;
     this.who = who;
-    this.log = log;
     slots.forEach((number, slot) -> objects.put(number, new ObjectTable(slot, () -> user(number))));
   }
 

@@ -9,10 +9,8 @@ import java.util.TreeMap;
 /** The slots of a configuration, which all applications of the agent share. */
 public final class Cryptoki implements AutoCloseable {
   private final Map<Long, Slot> slots = new TreeMap<>();
-  private final Log log;
 
   public Cryptoki(ClientConfig config, Log log) {
-    this.log = log;
     config.tokens().forEach((number, token) -> slots.put(number, new Slot(token, log)));
   }
 
@@ -22,7 +20,7 @@ public final class Cryptoki implements AutoCloseable {
    * @param who the user of this host whose process it is
    */
   public Application application(String who) {
-    return new Application(Collections.unmodifiableMap(slots), who, log);
+    return new Application(Collections.unmodifiableMap(slots), who);
   }
 
   @Override
