@@ -61,9 +61,10 @@ TEXT
   chmod 600 "$WORK/grep11client.yaml"
 }
 
+# start_agent OPTION...
 start_agent() {
   : >"$WORK/agent.out"
-  "$GREP11" agent --config "$WORK/grep11client.yaml" >"$WORK/agent.out" 2>"$WORK/agent.err" &
+  "$GREP11" agent "$@" >"$WORK/agent.out" 2>"$WORK/agent.err" &
   agent_pid=$!
   for _ in $(seq 600); do
     ! grep -q '^ready ' "$WORK/agent.out" || return 0
@@ -135,7 +136,7 @@ say "without an agent"
 good "$(cat "$WORK/out")"
 
 configure
-start_agent
+start_agent --config "$WORK/grep11client.yaml"
 through own "$OWN"
 if [[ -n $DISTRIBUTION ]]; then
   through distribution "$DISTRIBUTION"
@@ -173,17 +174,40 @@ for _ in $(seq 300); do
   sleep 0.1
 done
 stop_agent
-start_agent
+start_agent --config "$WORK/grep11client.yaml"
 wait "$signing" || bad "$(cat "$WORK/signing")"
 good "$(grep signatures= "$WORK/signing")"
 
 say "another password of the keystore"
 stop_agent
 configure wr0ngpw
-start_agent
+start_agent --config "$WORK/grep11client.yaml"
 ! tool "$OWN" -O >"$WORK/out" || bad "a wrong password of the keystore opened it"
 grep -q CKR_PIN_INCORRECT "$WORK/out" || bad "a wrong password: $(cat "$WORK/out")"
 good "is a wrong PIN"
+stop_agent
+
+say "a keystore of the gateway, by the configuration that up wrote"
+first_guest_key=$guest_key
+guest_key=$(<"$GREP11_GATEWAY_DATA/guest-apikey")
+start_agent
+through remote "$OWN"
+tool "$OWN" --keypairgen --key-type EC:prime256v1 --id 07 --label remote >"$WORK/out" || bad "$(cat "$WORK/out")"
+stop_agent
+start_agent
+shows 'label: *remote' tool "$OWN" -O
+tool "$OWN" -s -m ECDSA --id 07 -i "$WORK/hash" -o "$WORK/signature" >"$WORK/out" || bad "$(cat "$WORK/out")"
+shows 'Signature is valid' tool "$OWN" --verify -m ECDSA --id 07 -i "$WORK/hash" --signature-file "$WORK/signature"
+for object in privkey pubkey; do
+  tool "$OWN" -b --type "$object" --id 07 >"$WORK/out" || bad "-b: $(cat "$WORK/out")"
+done
+tool "$OWN" -O >"$WORK/out"
+! grep -q 'label: *remote' "$WORK/out" || bad "-b left the key in the keystore"
+good "another agent process lists a key, signs with it and deletes it"
+shows 'initialized' timeout 60 pkcs11-tool --module "$OWN" --init-token --slot 0 --label renamed --so-pin "$GREP11_APIKEY"
+shows 'token label *: renamed' timeout 60 pkcs11-tool --module "$OWN" -L
+good "--init-token empties it and gives the token its label"
+! grep -qF -- "$GREP11_APIKEY" "$WORK/agent.err" || bad "a secret is in the log"
 stop_agent
 
 say "an agent that answers anything, under AddressSanitizer and UndefinedBehaviorSanitizer"
@@ -203,7 +227,7 @@ for what in restarted stuck; do
 done
 
 say "what was logged, at the level that logs most"
-for secret in "$GREP11_APIKEY" "$guest_key" k3yst0re wr0ngpw; do
+for secret in "$GREP11_APIKEY" "$guest_key" "$first_guest_key" k3yst0re wr0ngpw; do
   ! grep -qF -- "$secret" "$WORK/agent.log" "$WORK/agent.err" || bad "a secret is in the log"
 done
 good "no PIN, no API key, no password"
