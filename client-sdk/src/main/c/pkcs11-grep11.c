@@ -46,6 +46,8 @@ enum {
   LONGEST_REPLY = 17 << 20,
   LONGEST_OPTIONS = 4096,
   DEEPEST = 8,
+  /* An Init that is longer is sent at once. */
+  LONGEST_HELD = 512,
   MOST_SESSIONS = 1 << 20,
   /* How long a call waits for an agent that was there before. */
   WAIT_MILLIS = 30000,
@@ -174,6 +176,11 @@ typedef struct {
   uint64_t connection;
   /* The Init of an operation that has no data yet, to be said again to a new agent. */
   buffer begun;
+  /* It waits for the call that needs it, and was not sent. */
+  bool held;
+  /* An Init that the agent took, and whose single part it did: see hold(). */
+  buffer taken;
+  uint64_t taken_by, taken_at;
 } session;
 
 typedef struct login {
@@ -189,6 +196,8 @@ typedef struct waiter {
   struct waiter *next;
   uint32_t tag;
   bool done, failed;
+  /* Where its thread sleeps: a reply wakes the one that it is for. */
+  pthread_cond_t *woken;
   unsigned char *reply;
   size_t length;
 } waiter;
@@ -212,6 +221,8 @@ static struct {
   size_t places;
   /* Counts them, so that what one answered is not taken for what the next one knows. */
   uint64_t connections;
+  /* Counts the calls after which the agent may see an Init differently. */
+  uint64_t changes;
   login *logins;
 } state = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -235,8 +246,21 @@ static void forget_login(CK_SLOT_ID slot) {
   }
 }
 
+/* In the place of what was known. Without memory for it nothing is, as before a login. */
+static void remember_login(CK_SLOT_ID slot, CK_USER_TYPE user, const unsigned char *pin, size_t length) {
+  login *known = malloc(sizeof *known + length);
+  forget_login(slot);
+  if (!known) return;
+  *known = (login){state.logins, slot, user, length};
+  if (length) memcpy(known->pin, pin, length);
+  state.logins = known;
+}
+
 static void forget_everything(void) {
-  for (size_t i = 0; i < state.places; i++) release(&state.sessions[i].begun);
+  for (size_t i = 0; i < state.places; i++) {
+    release(&state.sessions[i].begun);
+    release(&state.sessions[i].taken);
+  }
   free(state.sessions);
   state.sessions = NULL;
   state.places = 0;
@@ -331,13 +355,23 @@ static bool receive_all(int fd, unsigned char *bytes, size_t length, int64_t end
   return true;
 }
 
-static bool send_frame(int fd, uint32_t tag, const buffer *body, int64_t end) {
-  unsigned char header[HEADER];
+static void store_header(unsigned char *header, uint32_t tag, size_t length) {
   store(header, tag, 4);
   store(header + 4, 0, 4);
-  store(header + 8, body->length, 4);
-  struct iovec parts[2] = {{header, HEADER}, {body->data, body->length}};
-  return send_all(fd, parts, 2, end);
+  store(header + 8, length, 4);
+}
+
+/* Behind another frame, which may be of no bytes. */
+static bool send_behind(int fd, unsigned char *first, size_t first_length, uint32_t tag, const buffer *body,
+                        int64_t end) {
+  unsigned char header[HEADER];
+  store_header(header, tag, body->length);
+  struct iovec parts[3] = {{first, first_length}, {header, HEADER}, {body->data, body->length}};
+  return send_all(fd, parts, 3, end);
+}
+
+static bool send_frame(int fd, uint32_t tag, const buffer *body, int64_t end) {
+  return send_behind(fd, NULL, 0, tag, body, end);
 }
 
 /* One reply, of whichever call; the caller frees it. */
@@ -444,8 +478,9 @@ static CK_RV replay(int fd, int64_t end) {
     put_bytes(&body, known->pin, known->length);
     rv = call_alone(fd, CALL_C_Login, &body, NULL, end);
     if (rv != CKR_OK && rv != CKR_DEVICE_REMOVED) {
-      /* A PIN that is no longer good: not tried again, and no reason to be without all else. */
-      forget_login(known->slot);
+      /* A PIN that is no longer good is not tried again. Any other refusal says nothing of it: the next agent is told it
+       * once more. Neither is a reason to be without all else. */
+      if (rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID) forget_login(known->slot);
       rv = CKR_OK;
     }
   }
@@ -455,6 +490,7 @@ static CK_RV replay(int fd, int64_t end) {
     unsigned char *copy = extend(&body, s->begun.length);
     if (!copy) return CKR_HOST_MEMORY;
     memcpy(copy, s->begun.data, s->begun.length);
+    s->held = false;
     set_session(&body, s->at_agent);
     reader r = {body.data, body.data + body.length, false};
     /* Its refusal is the next call's: "operation not initialized". */
@@ -598,7 +634,10 @@ static void disconnect(int fd) {
   if (state.fd != fd) return;
   shutdown(fd, SHUT_RDWR);
   state.fd = -1;
-  for (waiter *w = state.waiters; w; w = w->next) w->done = w->failed = true;
+  for (waiter *w = state.waiters; w; w = w->next) {
+    w->done = w->failed = true;
+    if (w->woken) pthread_cond_signal(w->woken);
+  }
   state.waiters = NULL;
   pthread_cond_broadcast(&state.changed);
   /* Nobody may read from a number, or send to it, that is another file's by then. */
@@ -618,6 +657,7 @@ static void deliver(uint32_t tag, unsigned char *reply, size_t length) {
       w->reply = reply;
       w->length = length;
       w->done = true;
+      if (w->woken) pthread_cond_signal(w->woken);
       return;
     }
   }
@@ -626,9 +666,12 @@ static void deliver(uint32_t tag, unsigned char *reply, size_t length) {
 
 /* Waits for its own reply; one of those who wait reads for all. */
 static void await(waiter *w, int fd) {
+  pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
   while (!w->done) {
     if (state.reading >= 0) {
-      pthread_cond_wait(&state.changed, &state.lock);
+      w->woken = &woken;
+      pthread_cond_wait(&woken, &state.lock);
+      w->woken = NULL;
       continue;
     }
     state.reading = fd;
@@ -639,10 +682,19 @@ static void await(waiter *w, int fd) {
     bool received = receive_frame(fd, &tag, &reply, &length, 0);
     pthread_mutex_lock(&state.lock);
     state.reading = -1;
+    /* Those who end or connect wait for this. */
     pthread_cond_broadcast(&state.changed);
     if (received) deliver(tag, reply, length);
     else disconnect(fd);
   }
+  /* Somebody else reads from now on. */
+  for (waiter *other = state.waiters; state.reading < 0 && other; other = other->next) {
+    if (other->woken && !other->done) {
+      pthread_cond_signal(other->woken);
+      break;
+    }
+  }
+  pthread_cond_destroy(&woken);
 }
 
 static session *find_session(CK_SESSION_HANDLE handle) {
@@ -687,13 +739,110 @@ static bool is_repeatable(int call) {
   }
 }
 
+/* One of the functions that are begun by an Init and done by a single part. */
+static int init_of(int single) {
+  switch (single) {
+    case CALL_C_Encrypt:
+      return CALL_C_EncryptInit;
+    case CALL_C_Decrypt:
+      return CALL_C_DecryptInit;
+    case CALL_C_Digest:
+      return CALL_C_DigestInit;
+    case CALL_C_Sign:
+      return CALL_C_SignInit;
+    case CALL_C_Verify:
+      return CALL_C_VerifyInit;
+    default:
+      return 0;
+  }
+}
+
+static bool is_init(int call) {
+  switch (call) {
+    case CALL_C_EncryptInit:
+    case CALL_C_DecryptInit:
+    case CALL_C_DigestInit:
+    case CALL_C_SignInit:
+    case CALL_C_VerifyInit:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/* What neither begins, nor goes on with, nor ends an operation. */
+static bool is_beside_operations(int call) {
+  switch (call) {
+    case CALL_C_GetAttributeValue:
+    case CALL_C_GetSessionInfo:
+    case CALL_C_FindObjectsInit:
+    case CALL_C_FindObjects:
+    case CALL_C_FindObjectsFinal:
+    case CALL_C_GetObjectSize:
+    case CALL_C_GenerateRandom:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/* After which a key may be gone, or may no longer do what it did. */
+static bool is_change(int call) {
+  switch (call) {
+    case CALL_C_InitToken2:
+    case CALL_C_SetPIN:
+    case CALL_C_CloseSession:
+    case CALL_C_CloseAllSessions:
+    case CALL_C_Login:
+    case CALL_C_Logout:
+    case CALL_C_SetAttributeValue:
+    case CALL_C_DestroyObject:
+      return true;
+    default:
+      return false;
+  }
+}
+
+static int number_of(const buffer *message) {
+  reader r = {message->data, message->data + message->length, false};
+  return (int)get(&r, 4);
+}
+
+/*
+ * An application that does the same again and again says the same Init before each part. Once the agent took an Init
+ * and did its part, the same Init in the same session is answered here and goes with its part: one wake-up of the
+ * agent instead of two. Should the agent refuse it after all, because another application destroyed the key, the part
+ * gets that answer. Nothing is held after a call that may have changed what the agent would say, nor for an operation
+ * that the agent might still have.
+ */
+static bool hold(int call, CK_SESSION_HANDLE of, const buffer *body) {
+  if (!is_init(call) || body->failed || body->length > LONGEST_HELD) return false;
+  bool held = false;
+  pthread_mutex_lock(&state.lock);
+  session *s = state.connecting || state.fd < 0 ? NULL : find_session(of);
+  if (s && !s->begun.length && s->taken.length == body->length && s->taken_by == state.connections &&
+      s->taken_at == state.changes && s->connection == state.connections &&
+      memcmp(s->taken.data, body->data, body->length) == 0) {
+    unsigned char *copy = extend(&s->begun, body->length);
+    if (copy) memcpy(copy, body->data, body->length);
+    held = s->held = copy != NULL;
+    if (!copy) release(&s->begun);
+  }
+  pthread_mutex_unlock(&state.lock);
+  return held;
+}
+
 /* Sends and receives. `of` is the session that the message names, or 0; `connection` gets which one answered. */
 static CK_RV transact(int call, buffer *body, CK_SESSION_HANDLE of, unsigned char **reply, size_t *length,
                       uint64_t *connection) {
   if (body->failed) return CKR_HOST_MEMORY;
   CK_RV rv = CKR_DEVICE_ERROR;
   pthread_mutex_lock(&state.lock);
+  if (is_change(call)) state.changes++;
   for (int attempt = 0, lost = 0; attempt < MOST_ATTEMPTS && lost < 2; attempt++) {
+    unsigned char first[HEADER + LONGEST_HELD];
+    size_t first_length = 0;
+    waiter init = {.done = true};
     rv = connected();
     if (rv != CKR_OK) break;
     *connection = state.connections;
@@ -704,6 +853,15 @@ static CK_RV transact(int call, buffer *body, CK_SESSION_HANDLE of, unsigned cha
         break;
       }
       set_session(body, s->at_agent);
+      if (s->held) {
+        set_session(&s->begun, s->at_agent);
+        init = (waiter){.next = state.waiters, .tag = ++state.tag ? state.tag : ++state.tag};
+        state.waiters = &init;
+        store_header(first, init.tag, s->begun.length);
+        memcpy(first + HEADER, s->begun.data, s->begun.length);
+        first_length = HEADER + s->begun.length;
+        s->held = false;
+      }
     }
     int fd = state.fd;
     waiter w = {.next = state.waiters, .tag = ++state.tag ? state.tag : ++state.tag};
@@ -715,11 +873,22 @@ static CK_RV transact(int call, buffer *body, CK_SESSION_HANDLE of, unsigned cha
     bool current = state.fd == fd && state.connections == *connection;
     pthread_mutex_unlock(&state.lock);
     /* It stays open until `sending` is free. */
-    bool sent = current && send_frame(fd, w.tag, body, 0);
+    bool sent = current && send_behind(fd, first, first_length, w.tag, body, 0);
     pthread_mutex_unlock(&state.sending);
     pthread_mutex_lock(&state.lock);
     if (!sent && !w.done) disconnect(fd);
     await(&w, fd);
+    await(&init, fd);
+    if (init.reply) {
+      /* A part without its Init is refused too, and says less. */
+      reader r = {init.reply, init.reply + init.length, false};
+      rv = open_reply(&r, number_of(&(buffer){.data = first + HEADER, .length = first_length - HEADER}));
+      discard(init.reply, init.length);
+      if (rv != CKR_OK && !w.failed && !is_beside_operations(call) && !is_change(call)) {
+        discard(w.reply, w.length);
+        break;
+      }
+    }
     if (!w.failed) {
       *reply = w.reply;
       *length = w.length;
@@ -982,6 +1151,7 @@ static CK_SESSION_HANDLE reserve_session(CK_SLOT_ID slot, CK_FLAGS flags) {
 
 static void free_session(session *s) {
   release(&s->begun);
+  release(&s->taken);
   CK_SLOT_ID slot = s->slot;
   memset(s, 0, sizeof *s);
   for (size_t i = 0; i < state.places; i++)
@@ -992,37 +1162,40 @@ static void free_session(session *s) {
 
 /* An Init stays to be said again until data followed it or it is over. */
 static void remember(int call, CK_SESSION_HANDLE of, CK_RV rv, const buffer *body, bool had_room) {
-  bool begins = false, over = false;
+  bool begins = is_init(call) && rv == CKR_OK, over = false, done = false;
   switch (call) {
-    case CALL_C_EncryptInit:
-    case CALL_C_DecryptInit:
-    case CALL_C_DigestInit:
-    case CALL_C_SignInit:
-    case CALL_C_VerifyInit:
-      begins = rv == CKR_OK;
-      break;
     case CALL_C_Encrypt:
     case CALL_C_Decrypt:
     case CALL_C_Digest:
     case CALL_C_Sign:
       over = rv == CKR_OK ? had_room : rv != CKR_BUFFER_TOO_SMALL;
+      done = over && rv == CKR_OK;
       break;
-    case CALL_C_GetAttributeValue:
-    case CALL_C_GetSessionInfo:
-    case CALL_C_FindObjectsInit:
-    case CALL_C_FindObjects:
-    case CALL_C_FindObjectsFinal:
-    case CALL_C_GetObjectSize:
-    case CALL_C_GenerateRandom:
+    case CALL_C_Verify:
+      over = true;
+      done = rv == CKR_OK;
       break;
     default:
-      over = true;
+      over = !is_init(call) && !is_beside_operations(call);
   }
   if (!begins && !over) return;
   pthread_mutex_lock(&state.lock);
   while (state.connecting) pthread_cond_wait(&state.changed, &state.lock);
   session *s = find_session(of);
-  if (s) release(&s->begun);
+  if (s && done && number_of(&s->begun) == init_of(call)) {
+    release(&s->taken);
+    s->taken = s->begun;
+    s->begun = (buffer){0};
+    set_session(&s->taken, of);
+    s->taken_by = state.connections;
+    s->taken_at = state.changes;
+  } else if (s && !begins) {
+    release(&s->taken);
+  }
+  if (s) {
+    release(&s->begun);
+    s->held = false;
+  }
   unsigned char *copy = s && begins ? extend(&s->begun, body->length) : NULL;
   if (copy) memcpy(copy, body->data, body->length);
   pthread_mutex_unlock(&state.lock);
@@ -1093,6 +1266,11 @@ static CK_RV call(int number, ...) {
   size_t length = 0;
   uint64_t connection = 0;
   if (rv == CKR_OK && of_session && !of) rv = CKR_SESSION_HANDLE_INVALID;
+  if (rv == CKR_OK && of_session && hold(number, of, &body)) {
+    va_end(arguments);
+    release(&body);
+    return CKR_OK;
+  }
   if (rv == CKR_OK) rv = transact(number, &body, of, &reply, &length, &connection);
   reader r = {reply, reply + length, false};
   if (rv == CKR_OK) rv = open_reply(&r, number);
@@ -1291,8 +1469,20 @@ CK_RV C_InitPIN(CK_SESSION_HANDLE s, CK_BYTE *pin, CK_ULONG length) {
   return CALL(CALL_C_InitPIN, s, pin, length);
 }
 
+/* Where the PIN that was remembered is the one that was changed, a new agent is told the new one. */
 CK_RV C_SetPIN(CK_SESSION_HANDLE s, CK_BYTE *was, CK_ULONG was_length, CK_BYTE *pin, CK_ULONG length) {
-  return CALL(CALL_C_SetPIN, s, was, was_length, pin, length);
+  CK_RV rv = CALL(CALL_C_SetPIN, s, was, was_length, pin, length);
+  if (rv == CKR_OK) {
+    pthread_mutex_lock(&state.lock);
+    while (state.connecting) pthread_cond_wait(&state.changed, &state.lock);
+    session *of = find_session(s);
+    login *known = of ? state.logins : NULL;
+    while (known && known->slot != of->slot) known = known->next;
+    if (known && known->length == was_length && (!was_length || !memcmp(known->pin, was, was_length)))
+      remember_login(of->slot, known->user, pin, length);
+    pthread_mutex_unlock(&state.lock);
+  }
+  return rv;
 }
 
 CK_RV C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *context, void *notify, CK_SESSION_HANDLE *s) {
@@ -1367,13 +1557,7 @@ CK_RV C_Login(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_UTF8CHAR *pin, CK_ULONG
     pthread_mutex_lock(&state.lock);
     while (state.connecting) pthread_cond_wait(&state.changed, &state.lock);
     session *of = find_session(s);
-    login *known = of ? malloc(sizeof *known + length) : NULL;
-    if (known) {
-      forget_login(of->slot);
-      *known = (login){state.logins, of->slot, user, length};
-      if (length) memcpy(known->pin, pin, length);
-      state.logins = known;
-    }
+    if (of) remember_login(of->slot, user, pin, length);
     pthread_mutex_unlock(&state.lock);
   }
   return rv;

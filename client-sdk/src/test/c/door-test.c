@@ -6,7 +6,7 @@
  *   door-test MODULE sign PIN LABEL N     N signatures whatever happens to the agent; prints the longest wait
  *   door-test MODULE functions PIN LABEL  lengths, parts, saved states, two operations at once, copies, wrapping
  *   door-test MODULE absent               without an agent
- *   door-test MODULE restarted            an agent that is lost twice and does not take the PIN again
+ *   door-test MODULE restarted            an agent that is lost thrice and does not take the PIN again
  *   door-test MODULE stuck                an agent that never answers, and one of another user
  *   door-test MODULE hostile SEED N       N calls to an agent that answers anything; for the sanitizers
  */
@@ -223,6 +223,41 @@ static void test_functions(void) {
   length = sizeof digest;
   CHECK(p11->C_Digest(s, in, 20, digest, &length) == 0x90);
   CHECK(p11->C_DigestFinal(s, digest, &length) == 0x91);
+  /* An Init that is said again and again waits in the module for its part, and nothing shows of it. */
+  for (int i = 0; i < 4; i++) {
+    OK(p11->C_EncryptInit(s, &cbc_pad, k));
+    if (i == 2) CHECK(p11->C_EncryptInit(s, &cbc_pad, k) == 0x90);
+    if (i == 3) OK(p11->C_Encrypt(s, in, 40, NULL, &length));
+    length = 47;
+    CHECK(p11->C_Encrypt(s, in, 40, parts, &length) == CKR_BUFFER_TOO_SMALL);
+    length = 64;
+    OK(p11->C_Encrypt(s, in, 40, parts, &length));
+    CHECK(length == 48 && !memcmp(one, parts, 48));
+    CHECK(p11->C_Encrypt(s, in, 40, parts, &length) == 0x91);
+    OK(p11->C_EncryptInit(s, &cbc_pad, k));
+    length = 64;
+    OK(p11->C_Encrypt(s, in, 40, parts, &length));
+  }
+  OK(p11->C_EncryptInit(s, &cbc_pad, k));
+  length = 64;
+  OK(p11->C_EncryptUpdate(s, in, 40, parts, &length));
+  done = length;
+  length = 64 - done;
+  OK(p11->C_EncryptFinal(s, parts + done, &length));
+  CHECK(!memcmp(one, parts, 48));
+  /* Its key goes meanwhile: the part has the answer that the Init would have had. */
+  CK_OBJECT_HANDLE going;
+  CK_SESSION_HANDLE beside = session(false);
+  OK(p11->C_CreateObject(s, t, 4, &going));
+  for (int i = 0; i < 2; i++) {
+    OK(p11->C_EncryptInit(s, &cbc_pad, going));
+    if (i == 1) OK(p11->C_DestroyObject(beside, going));
+    length = 64;
+    CHECK(p11->C_Encrypt(s, in, 40, parts, &length) == (i == 1 ? 0x60 : CKR_OK));
+  }
+  CHECK(p11->C_Encrypt(s, in, 40, parts, &length) == 0x91);
+  CHECK(p11->C_EncryptInit(s, &cbc_pad, going) == 0x60);
+  OK(p11->C_CloseSession(beside));
   /* A saved state goes on in another session. */
   OK(p11->C_DigestInit(s, &sha256));
   OK(p11->C_DigestUpdate(s, in, 20));
@@ -424,27 +459,35 @@ static int listening(void) {
   return listener;
 }
 
-/* Each connection has sessions of other numbers, and ends at its first C_SeedRandom; only the first takes the PIN. */
+/*
+ * Each connection has sessions of other numbers, and ends at its first C_SeedRandom. The first takes the PIN, the second
+ * refuses it for a while (CKR_PIN_LOCKED), the third for good (CKR_PIN_INCORRECT).
+ */
 static void serve_restarts(int listener) {
   for (uint64_t connection = 1;; connection++) {
     int fd = accept(listener, NULL, NULL);
     unsigned char dialect, header[12], body[4096];
     CHECK(take(fd, &dialect, 1) && write(fd, "\2", 1) == 1);
+    bool told = false;
     while (take(fd, header, 12)) {
       size_t bytes = (size_t)header[10] << 8 | header[11];
       CHECK(bytes <= sizeof body && take(fd, body, bytes));
       int number = body[3];
-      if (number == CALL_C_SeedRandom) break;
+      told |= number == CALL_C_Login;
+      /* Kept until it was found wrong, and forgotten then. */
+      CHECK(!told || connection < 4);
+      if (number == CALL_C_SeedRandom) {
+        CHECK(told || connection >= 4);
+        break;
+      }
       bool refused = number == CALL_C_Login && connection > 1;
-      /* Forgotten once it was refused. */
-      CHECK(!(refused && connection > 2));
       if (number == CALL_C_GetSessionInfo) CHECK(body[8 + 1 + 7] == 100 + connection);
       const char *types = refused ? "u" : SIGNATURES[number].response;
       filled = 12;
       say(refused ? 0 : (uint64_t)number, 4);
       say(strlen(types), 4);
       for (const char *t = types; *t; t++) say((uint64_t)*t, 1);
-      if (refused) say(0xa0, 8);
+      if (refused) say(connection == 2 ? 0xa4 : CKR_PIN_INCORRECT, 8);
       else if (number == CALL_C_OpenSession) say(100 + connection, 8);
       else if (number == CALL_C_GetSessionInfo)
         for (int i = 0; i < 4; i++) say(connection, 8);
@@ -470,7 +513,7 @@ static void test_restarted(void) {
   OK(p11->C_Initialize(NULL));
   OK(p11->C_OpenSession(0, 4, NULL, NULL, &s));
   OK(p11->C_Login(s, 1, (CK_UTF8CHAR *)"secret", 6));
-  for (CK_ULONG connection = 1; connection < 4; connection++) {
+  for (CK_ULONG connection = 1; connection < 5; connection++) {
     OK(p11->C_GetSessionInfo(s, &info));
     CHECK(info.slotID == connection);
     CHECK(p11->C_SeedRandom(s, some, 1) == CKR_DEVICE_ERROR);

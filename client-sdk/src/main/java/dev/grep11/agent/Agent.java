@@ -231,31 +231,29 @@ public final class Agent implements AutoCloseable {
           "refused: user %s has %d connections, which is the most".formatted(user, MOST_OF_A_USER));
       return false;
     }
-    boolean started = false;
     var connection =
-        new Connection(channel, cryptoki.application(user), Budget.ofConnection(budget), pool, log);
+        new Connection(
+            channel,
+            cryptoki.application(user),
+            Budget.ofConnection(budget),
+            cryptoki.loop(),
+            pool,
+            log,
+            gone -> {
+              connections.remove(gone);
+              left(user);
+            });
+    connections.add(connection);
+    boolean started = false;
     try {
-      connections.add(connection);
-      daemon(() -> run(connection, user), "agent-connection").start();
+      connection.start();
       started = true;
     } finally {
       if (!started) {
-        connections.remove(connection);
-        left(user);
+        connection.close();
       }
     }
     return true;
-  }
-
-  private void run(Connection connection, String user) {
-    try {
-      connection.run();
-    } catch (RuntimeException | Error e) {
-      log.error("a connection is closed: " + e);
-    } finally {
-      connections.remove(connection);
-      left(user);
-    }
   }
 
   private void left(String user) {

@@ -1,21 +1,23 @@
 package dev.grep11.agent;
 
 import dev.grep11.agent.config.ClientConfig;
-import dev.grep11.agent.config.ClientConfig.Storage;
 import dev.grep11.agent.config.ClientConfigFile;
 import dev.grep11.agent.config.ConfigException;
 import dev.grep11.agent.cryptoki.Cryptoki;
 import dev.grep11.agent.log.Log;
 import java.io.IOException;
 import java.nio.channels.ServerSocketChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.UserPrincipal;
 import java.nio.file.attribute.UserPrincipalNotFoundException;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -67,6 +69,9 @@ public final class AgentCommand implements Callable<Integer> {
               + " to all, and the kernel tells who they are")
   private List<String> allowed = new ArrayList<>();
 
+  /** sun_path of sockaddr_un, less the zero at its end (unix(7)). */
+  private static final int LONGEST_SOCKET = 107;
+
   private final Map<String, String> environment;
 
   private AgentCommand(Map<String, String> environment) {
@@ -90,7 +95,8 @@ public final class AgentCommand implements Callable<Integer> {
       agent.join();
       return 0;
     } catch (ConfigException e) {
-      e.problems().forEach(AgentCommand::say);
+      var file = named().map(path -> path + ": ").orElse("");
+      e.problems().forEach(problem -> say(file + problem));
       return 1;
     } catch (IOException e) {
       say(e.getMessage());
@@ -98,34 +104,70 @@ public final class AgentCommand implements Callable<Integer> {
     }
   }
 
+  /** The file that somebody named, for the messages about it. */
+  private Optional<String> named() {
+    if (config != null) {
+      return Optional.of(config.toString());
+    }
+    return Optional.ofNullable(environment.get(ClientConfigFile.VARIABLE))
+        .filter(file -> !file.isEmpty())
+        .map(file -> "%s (of %s)".formatted(file, ClientConfigFile.VARIABLE));
+  }
+
+  private static Log log(ClientConfig read) throws IOException {
+    if (read.logFile().isEmpty()) {
+      return new Log(System.err, read.logLevel());
+    }
+    Path file = read.logFile().get();
+    try {
+      return Log.to(file, read.logLevel());
+    } catch (IOException e) {
+      throw new IOException(
+          "logging.logpath: %s cannot be written (%s); make its directory, which the agent's user writes to"
+              .formatted(file, e.getClass().getSimpleName()),
+          e);
+    }
+  }
+
   private Agent start() throws IOException {
     Path file =
         config == null ? ClientConfigFile.find(environment, Path.of("").toAbsolutePath()) : config;
     var read = ClientConfigFile.read(file);
-    var log =
-        read.logFile().isPresent()
-            ? Log.to(read.logFile().get(), read.logLevel())
-            : new Log(System.err, read.logLevel());
+    var log = log(read);
     read.warnings().forEach(log::warning);
-    requireBuilt(read);
     var users = users();
     var cryptoki = new Cryptoki(read, log);
     if (System.inheritedChannel() instanceof ServerSocketChannel inherited) {
       return Agent.inherited(inherited, users, cryptoki, log);
     }
-    return Agent.listen(socket == null ? socket(environment) : socket, users, cryptoki, log);
+    Path path = (socket == null ? socket(environment) : socket).toAbsolutePath();
+    if (path.toString().getBytes(StandardCharsets.UTF_8).length > LONGEST_SOCKET) {
+      throw new IOException(
+          "--socket %s: longer than the %d bytes that a Unix-domain socket may have"
+              .formatted(path, LONGEST_SOCKET));
+    }
+    var agent = Agent.listen(path, users, cryptoki, log);
+    if (!allowed.isEmpty()) {
+      closedDirectory(path)
+          .ifPresent(directory ->
+              say(
+                  ("the users of --allow-user do not get to %s: %s lets only its owner pass; choose"
+                          + " another --socket, or chmod o+x")
+                      .formatted(path, directory)));
+    }
+    return agent;
   }
 
-  /** What the configuration may say and this agent does not do yet: said, not ignored. */
-  private static void requireBuilt(ClientConfig config) throws IOException {
-    for (var token : config.tokens().values()) {
-      if (token.storage() instanceof Storage.LocalPostgres) {
-        throw new IOException(
-            "tokens.%d.storage.localpostgres: not built yet; use remotestore or filestore, or no"
-                    .formatted(token.slot())
-                + " storage for session objects only");
+  /** The first directory on the way to the socket that others may not pass. */
+  private static Optional<Path> closedDirectory(Path path) throws IOException {
+    Path way = Path.of("/");
+    for (int i = 0; i < path.getNameCount() - 1; i++) {
+      way = way.resolve(path.getName(i));
+      if (!Files.getPosixFilePermissions(way).contains(PosixFilePermission.OTHERS_EXECUTE)) {
+        return Optional.of(way);
       }
     }
+    return Optional.empty();
   }
 
   private Set<UserPrincipal> users() throws IOException {
@@ -143,7 +185,7 @@ public final class AgentCommand implements Callable<Integer> {
   }
 
   /** The same that the module looks for. */
-  static Path socket(Map<String, String> environment) {
+  public static Path socket(Map<String, String> environment) {
     var named = environment.getOrDefault(SOCKET_VARIABLE, "");
     if (!named.isEmpty()) {
       return Path.of(named);

@@ -55,6 +55,18 @@ final class Budget {
     }
   }
 
+  /** Takes them if that needs no waiting. */
+  boolean tryTake(int bytes) {
+    if (!ofConnection.tryAcquire(bytes)) {
+      return false;
+    }
+    if (!ofAgent.tryAcquire(bytes)) {
+      ofConnection.release(bytes);
+      return false;
+    }
+    return true;
+  }
+
   void giveBack(int bytes) {
     ofAgent.release(bytes);
     ofConnection.release(bytes);

@@ -7,10 +7,12 @@ import static dev.grep11.client.Ckr.CKR_GENERAL_ERROR;
 import static dev.grep11.client.Ckr.CKR_OK;
 import static dev.grep11.client.Ckr.CKR_RANDOM_SEED_NOT_SUPPORTED;
 
+import dev.grep11.agent.cryptoki.Answer;
 import dev.grep11.agent.cryptoki.Application;
-import dev.grep11.agent.cryptoki.Application.Answer;
+import dev.grep11.agent.cryptoki.Function;
 import dev.grep11.agent.cryptoki.Output;
 import dev.grep11.agent.cryptoki.Refusal;
+import dev.grep11.agent.cryptoki.WouldWait;
 import dev.grep11.agent.log.Log;
 import dev.grep11.agent.rpc.Call;
 import dev.grep11.agent.rpc.MalformedException;
@@ -22,6 +24,9 @@ import dev.grep11.agent.rpc.WireAttribute;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import org.jspecify.annotations.Nullable;
 
 /** Each call of the protocol, from its arguments to its results. */
@@ -48,12 +53,16 @@ final class Dispatcher {
    * The answer to a call, whatever becomes of it.
    *
    * @param in at the first argument
+   * @throws WouldWait on the event loop only: the call has to be made elsewhere, and nothing was
+   *     done
    */
   MessageWriter answer(Call call, MessageReader in) {
     try {
       var answer = dispatch(call, in);
       log.trace(call + ": CKR_OK");
       return answer;
+    } catch (WouldWait e) {
+      throw e;
     } catch (Refusal e) {
       // Its text names objects and limits, never a value.
       log.debug(call + ": " + e.getMessage());
@@ -67,6 +76,77 @@ final class Dispatcher {
               .formatted(call, e.getClass().getName(), Arrays.toString(e.getStackTrace())));
       return MessageWriter.refusal(CKR_GENERAL_ERROR);
     }
+  }
+
+  /**
+   * Whether the answer seems to need neither the gateway nor a store nor a file, and no lock that
+   * is held while somebody waits for those. A hint: between this look and the call a list may
+   * expire and an object go, and then {@link #answer} says so.
+   *
+   * @param in stays at the first argument
+   */
+  boolean isAtHand(Call call, MessageReader in) {
+    return switch (call) {
+      case C_Initialize, C_GetInfo, C_GetSessionInfo, C_FindObjects, C_FindObjectsFinal -> true;
+      case C_EncryptInit, C_DecryptInit, C_DigestInit, C_SignInit, C_VerifyInit -> {
+        var arguments = in.copy();
+        try {
+          long session = arguments.number();
+          var mechanism = arguments.mechanism();
+          long key = call == Call.C_DigestInit ? 0 : arguments.number();
+          yield mechanism != null && application.isAtHand(session, mechanism.number(), key);
+        } catch (Refusal | MalformedException e) {
+          // Told in the ordinary way.
+          yield false;
+        }
+      }
+      default -> false;
+    };
+  }
+
+  /**
+   * Begins a call that has to wait for one answer of the gateway and for nothing else. Empty, and
+   * nothing is done, for all others; an answer that is empty is one of these after all.
+   *
+   * @param in stays at the first argument
+   */
+  Optional<CompletableFuture<Optional<MessageWriter>>> begin(Call call, MessageReader in) {
+    var function =
+        switch (call) {
+          case C_Encrypt -> Function.ENCRYPT;
+          case C_Decrypt -> Function.DECRYPT;
+          case C_Digest -> Function.DIGEST;
+          case C_Sign -> Function.SIGN;
+          default -> null;
+        };
+    if (function == null) {
+      return Optional.empty();
+    }
+    var arguments = in.copy();
+    try {
+      long session = arguments.number();
+      byte[] data = arguments.bytes();
+      var room = last(arguments, arguments.room());
+      return application
+          .begin(function, session, data, room)
+          .map(begun ->
+              begun
+                  .thenApply(output -> output.map(given -> output(call, given)))
+                  .exceptionally(failure -> Optional.of(refusal(call, failure))));
+    } catch (Refusal | MalformedException | IllegalArgumentException | WouldWait e) {
+      // Told in the ordinary way.
+      return Optional.empty();
+    }
+  }
+
+  private MessageWriter refusal(Call call, Throwable failure) {
+    var cause = failure instanceof CompletionException ? failure.getCause() : failure;
+    if (cause instanceof Refusal refusal) {
+      log.debug(call + ": " + refusal.getMessage());
+      return MessageWriter.refusal(refusal.returnValue());
+    }
+    log.error("%s: a fault of the agent: %s".formatted(call, cause));
+    return MessageWriter.refusal(CKR_GENERAL_ERROR);
   }
 
   private MessageWriter dispatch(Call call, MessageReader in) {
@@ -176,6 +256,28 @@ final class Dispatcher {
       }
       case C_Logout -> {
         application.logout(last(in, in.number()));
+        yield done(call);
+      }
+      case C_InitPIN -> {
+        long session = in.number();
+        byte[] pin = last(in, in.bytes());
+        try {
+          application.initPin(session, pin);
+        } finally {
+          Arrays.fill(pin, (byte) 0);
+        }
+        yield done(call);
+      }
+      case C_SetPIN -> {
+        long session = in.number();
+        byte[] before = in.bytes();
+        byte[] pin = last(in, in.bytes());
+        try {
+          application.setPin(session, before, pin);
+        } finally {
+          Arrays.fill(before, (byte) 0);
+          Arrays.fill(pin, (byte) 0);
+        }
         yield done(call);
       }
       case C_GetOperationState -> {
@@ -319,9 +421,7 @@ final class Dispatcher {
         application.cancel(session, last(in, in.number()));
         yield done(call);
       }
-      case C_InitPIN,
-          C_SetPIN,
-          C_SignRecoverInit,
+      case C_SignRecoverInit,
           C_SignRecover,
           C_VerifyRecoverInit,
           C_VerifyRecover,

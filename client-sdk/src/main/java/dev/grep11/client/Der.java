@@ -68,6 +68,28 @@ final class Der {
         tag, Arrays.copyOfRange(der, start + header, start + header + length), header + length);
   }
 
+  /** The content of an OBJECT IDENTIFIER in the usual text (X.690, 8.19). */
+  static String dotted(byte[] identifier) {
+    var text = new StringBuilder();
+    long arc = 0;
+    for (byte octet : identifier) {
+      if (arc >= 1L << 55) {
+        throw malformed();
+      }
+      arc = (arc << 7) | (octet & 0x7f);
+      if (octet >= 0) {
+        if (text.isEmpty()) {
+          long root = Math.min(arc / 40, 2);
+          text.append(root).append('.').append(arc - 40 * root);
+        } else {
+          text.append('.').append(arc);
+        }
+        arc = 0;
+      }
+    }
+    return text.toString();
+  }
+
   static IllegalArgumentException malformed() {
     return new IllegalArgumentException("malformed DER");
   }

@@ -53,7 +53,9 @@ import org.jspecify.annotations.Nullable;
  * random, digest, encrypt, decrypt, reencrypt, sign, verify, wrap, rewrap, attributes and
  * mechanisms, and each part of {@link Streams}. Generating, unwrapping, deriving and changing
  * attributes are not repeated, since they may be costly and the first attempt may have been
- * counted; neither is anything called through {@link #stub()}, nor a failed TLS handshake.
+ * counted, except where a gateway that goes away did not take the call, or refused it as not begun
+ * ({@link Grep11Exception#isNotBegun()}); neither is anything called through {@link #stub()}, nor a
+ * failed TLS handshake.
  *
  * <p>Every method throws {@link Grep11Exception} when it does not succeed.
  */
@@ -326,6 +328,7 @@ public final class Grep11Client implements AutoCloseable {
     private Duration deadline = Duration.ofSeconds(30);
     private int maxInboundBytes = 64 << 20;
     private int connections = 1;
+    private @Nullable EventLoop eventLoop;
 
     private Builder(AddressList addresses) {
       this.addresses = addresses;
@@ -350,6 +353,12 @@ public final class Grep11Client implements AutoCloseable {
         throw new IllegalArgumentException(number + " connections; 1 to 64 expected");
       }
       this.connections = number;
+      return this;
+    }
+
+    /** Does input and output on a thread of the caller's instead of one of gRPC's. */
+    public Builder eventLoop(EventLoop loop) {
+      this.eventLoop = loop;
       return this;
     }
 
@@ -458,11 +467,14 @@ public final class Grep11Client implements AutoCloseable {
 
     private ManagedChannel open(ChannelCredentials credentials) {
       var builder =
-          Grpc.newChannelBuilder(addresses.target(), credentials)
+          (eventLoop == null
+                  ? Grpc.newChannelBuilder(addresses.target(), credentials)
+                  : eventLoop.channel(addresses.target(), credentials))
               .defaultLoadBalancingPolicy(inTurn ? "round_robin" : "pick_first")
               .maxInboundMessageSize(maxInboundBytes)
-              // Retries are ours, so that they are counted once.
-              .disableRetry();
+              // grpc sends again what a gateway that goes away did not take, whatever the call;
+              // everything else is ours to repeat, so that it is counted once.
+              .disableServiceConfigLookUp();
       if (authority != null) {
         builder.overrideAuthority(authority);
       }

@@ -112,6 +112,14 @@ public final class Grep11Exception extends RuntimeException {
     return retry;
   }
 
+  /**
+   * Whether the gateway let nobody in by this connection, and may by the next: nothing was done.
+   * That is so when the second lock closed after the connection was made.
+   */
+  public boolean isNotBegun() {
+    return answered && retry && status == Status.Code.UNAUTHENTICATED;
+  }
+
   /** The gRPC status, {@code UNKNOWN} for a refusal by the HSM's rules. */
   public Status.Code status() {
     return status;

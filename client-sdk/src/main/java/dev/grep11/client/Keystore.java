@@ -54,24 +54,33 @@ public final class Keystore {
    *     it may do stands in its blob
    */
   public StoredKey store(Template attributes, KeyBlob key) {
-    return store(StoredKey.fresh(UUID.randomUUID(), attributes, List.of(key.wireBytes())));
+    return store(UUID.randomUUID(), UUID.randomUUID(), attributes, Optional.of(key));
   }
 
   /** Adds a certificate or data object. */
   public StoredKey store(Template attributes) {
-    return store(StoredKey.fresh(UUID.randomUUID(), attributes, List.of()));
+    return store(UUID.randomUUID(), UUID.randomUUID(), attributes, Optional.empty());
   }
 
-  private StoredKey store(StoredKey key) {
-    var transaction = UUID.randomUUID();
+  /**
+   * As {@link #store(Template, KeyBlob)}, of a caller who repeats the call himself, also over
+   * another connection: with the same two numbers it is carried out once, and a repetition answers
+   * what the first one did.
+   *
+   * @param key the id that the object is to have
+   * @param transaction a random number of this change
+   * @param blob empty for a certificate or data object
+   */
+  public StoredKey store(UUID key, UUID transaction, Template attributes, Optional<KeyBlob> blob) {
+    var fresh = StoredKey.fresh(key, attributes, blob.map(KeyBlob::wireBytes).stream().toList());
     return client.run(
         written(
-            key.id(),
+            key,
             KeyStoresGrpc.getStoreNewKeyMethod(),
             StoreNewKeyRequest.newBuilder()
                 .setKeystore(StoredKey.bytes(id))
                 .setPassword(password.bytes())
-                .setKey(key.toMessage(transaction))
+                .setKey(fresh.toMessage(transaction))
                 .build()));
   }
 
@@ -82,7 +91,15 @@ public final class Keystore {
    * @return the same with its new version
    */
   public StoredKey update(StoredKey key) {
-    var transaction = UUID.randomUUID();
+    return update(key, UUID.randomUUID());
+  }
+
+  /**
+   * As {@link #update(StoredKey)}, of a caller who repeats the call himself.
+   *
+   * @param transaction a random number of this change, the same with each repetition
+   */
+  public StoredKey update(StoredKey key, UUID transaction) {
     return client.run(
         written(
             key.id(),

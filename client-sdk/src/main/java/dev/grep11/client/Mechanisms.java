@@ -83,6 +83,15 @@ public final class Mechanisms {
    * @param aad authenticated with the data but not part of the ciphertext; may be empty
    */
   public static Mechanism aesGcm(byte[] iv, byte[] aad) {
+    return aesGcm(iv, aad, 128);
+  }
+
+  /**
+   * AES-GCM with a shorter tag, for what other software expects.
+   *
+   * @param tagBits 96 to 128, a multiple of 8
+   */
+  public static Mechanism aesGcm(byte[] iv, byte[] aad, int tagBits) {
     if (iv.length != 0 && iv.length < 12) {
       throw new IllegalArgumentException(
           "IV of " + iv.length + " bytes; 0 or at least 12 expected");
@@ -93,7 +102,7 @@ public final class Mechanisms {
             AESGCMParm.newBuilder()
                 .setIv(ByteString.copyFrom(iv))
                 .setAad(ByteString.copyFrom(aad))
-                .setTagBits(128))
+                .setTagBits(tagBits))
         .build();
   }
 
@@ -160,6 +169,11 @@ public final class Mechanisms {
                 .setMgfValue(hash.mask())
                 .setSaltByteCount(saltLength))
         .build();
+  }
+
+  /** RSASSA-PSS over a hash that the caller computed (RFC 8017, 9.1.1, from step 3 on). */
+  public static Mechanism rsaPssOfHash(Hash hash, int saltLength) {
+    return rsaPss(hash, saltLength).toBuilder().setMechanism(Ckm.CKM_RSA_PKCS_PSS).build();
   }
 
   /**

@@ -21,7 +21,7 @@ final class Repetition {
    */
   static OptionalLong pauseMillis(
       Call<?, ?, ?> call, Grep11Exception failure, int attempt, Deadline end) {
-    if (!call.isRepeatable()
+    if (!(call.isRepeatable() || failure.isNotBegun())
         || !failure.retry()
         || attempt >= ATTEMPTS
         || brokeInTheHandshake(failure)) {

@@ -2,6 +2,7 @@ package dev.grep11.agent;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import dev.grep11.agent.config.ClientConfig.LogLevel;
 import dev.grep11.agent.config.ClientConfigFile;
@@ -21,14 +22,21 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Locale;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** The agent at its socket, with no gateway behind it: who is let in, and what frames do. */
 class AgentTest {
@@ -60,8 +68,13 @@ class AgentTest {
   }
 
   private Agent listen(Set<java.nio.file.attribute.UserPrincipal> users) throws IOException {
+    return listen(users, LogLevel.TRACE);
+  }
+
+  private Agent listen(Set<java.nio.file.attribute.UserPrincipal> users, LogLevel level)
+      throws IOException {
     var file = Files.writeString(directory.resolve("grep11client.yaml"), CONFIG);
-    var to = new Log(new PrintStream(log, true, StandardCharsets.UTF_8), LogLevel.TRACE);
+    var to = new Log(new PrintStream(log, true, StandardCharsets.UTF_8), level);
     return Agent.listen(socket, users, new Cryptoki(ClientConfigFile.read(file), to), to);
   }
 
@@ -431,26 +444,121 @@ class AgentTest {
     }
   }
 
-  @Test
-  void logsNoPin() throws IOException {
+  @ParameterizedTest
+  @EnumSource(LogLevel.class)
+  void logsNoPinAtAnyLevelAndNothingAboveItsOwn(LogLevel level) throws IOException {
+    agent.close();
+    log.reset();
+    agent = listen(Set.of(Agent.self()), level);
     byte[] pin = "pin-that-nobody-reads".getBytes(StandardCharsets.US_ASCII);
+    byte[] other = "another-of-them".getBytes(StandardCharsets.US_ASCII);
+    try (var peer = new Peer(2)) {
+      long session = session(peer);
+      var login = pins(16, pin).putLong(0, session).putLong(8, 1).array();
+      assertThat(peer.refusal(18, "uuay", login)).isEqualTo(Ckr.CKR_DEVICE_REMOVED);
+      // Also where the message is not one.
+      peer.refusal(18, "uuay", Arrays.copyOf(login, login.length - 1));
+      var change = pins(8, pin, other).putLong(0, session).array();
+      assertThat(peer.refusal(15, "uayay", change)).isEqualTo(Ckr.CKR_USER_NOT_LOGGED_IN);
+      peer.refusal(15, "uayay", Arrays.copyOf(change, change.length - 1));
+      peer.refusal(14, "uay", pins(8, other).putLong(0, session).array());
+      peer.refusal(9, "uayz", pins(8, pin).putLong(0, 7).array());
+    }
+    var lines = log.toString(StandardCharsets.UTF_8);
+    assertThat(lines).doesNotContain("pin-that-nobody-reads", "another-of-them", "key-of-guest");
+    for (var written : LogLevel.values()) {
+      if (written.compareTo(level) > 0) {
+        assertThat(lines).doesNotContain(" " + written.name().toLowerCase(Locale.ROOT) + " ");
+      }
+    }
+    // So that silence is not what is tested.
+    if (level.compareTo(LogLevel.WARNING) >= 0) {
+      assertThat(lines).contains(" warning C_Login: malformed");
+    }
+  }
+
+  /** Numbers that are still to be put, then byte arrays. */
+  private static ByteBuffer pins(int numbers, byte[]... pins) {
+    int length = numbers + Arrays.stream(pins).mapToInt(pin -> 5 + pin.length).sum();
+    var arguments = ByteBuffer.allocate(length).position(numbers);
+    for (byte[] pin : pins) {
+      arguments.put((byte) 1).putInt(pin.length).put(pin);
+    }
+    return arguments;
+  }
+
+  // ---- Memory
+
+  @Test
+  @Tag("load")
+  void tenThousandSessionsLeaveItsMemoryAsItWas() throws IOException {
     try (var peer = new Peer(2)) {
       peer.initialize();
-      var opened = peer.call(10, "uu", numbers(7, 4));
-      long session = opened.getLong(opened.limit() - 8);
-      var login =
-          ByteBuffer.allocate(16 + 5 + pin.length)
-              .putLong(session)
-              .putLong(1)
-              .put((byte) 1)
-              .putInt(pin.length)
-              .put(pin);
-      assertThat(peer.refusal(18, "uuay", login.array())).isEqualTo(Ckr.CKR_DEVICE_REMOVED);
-      // Also where the message is not one.
-      peer.refusal(18, "uuay", java.util.Arrays.copyOf(login.array(), login.capacity() - 1));
+      sessions(peer, 1000);
+      long before = usedHeap();
+      sessions(peer, 10_000);
+      assertThat(usedHeap() - before).as("bytes that stay").isLessThan(4 << 20);
     }
-    assertThat(log.toString(StandardCharsets.UTF_8))
-        .isNotEmpty()
-        .doesNotContain("pin-that-nobody-reads", "key-of-guest");
+  }
+
+  /** Opened, with an object each, and closed, a thousand at a time. */
+  private static void sessions(Peer peer, int count) throws IOException {
+    for (int round = 0; round < count / 1000; round++) {
+      var open = new ArrayList<Long>();
+      for (int i = 0; i < 1000; i++) {
+        var opened = peer.call(10, "uu", numbers(7, 6));
+        open.add(opened.getLong(opened.limit() - 8));
+        create(peer, open.get(i), 100);
+      }
+      for (long session : open) {
+        assertThat(peer.call(11, "u", numbers(session)).getInt()).isEqualTo(11);
+      }
+    }
+  }
+
+  private static long usedHeap() {
+    System.gc();
+    var runtime = Runtime.getRuntime();
+    return runtime.totalMemory() - runtime.freeMemory();
+  }
+
+  // ---- Started by somebody who holds the socket
+
+  /** As systemd does it: the socket is there before the agent, and stays. */
+  @Test
+  void servesTheSocketThatItWasStartedWith() throws Exception {
+    agent.close();
+    var program = Path.of("/usr/bin/systemd-socket-activate");
+    Assumptions.assumeTrue(Files.isExecutable(program), "systemd-socket-activate is missing");
+    Files.createDirectories(socket.getParent());
+    var file = Files.writeString(directory.resolve("grep11client.yaml"), CONFIG);
+    var process =
+        new ProcessBuilder(
+                program.toString(),
+                "--inetd",
+                "--listen=" + socket,
+                "-E",
+                "PATH",
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-cp",
+                System.getProperty("java.class.path"),
+                "dev.grep11.agent.AgentCommand",
+                "--config",
+                file.toString())
+            .redirectErrorStream(true)
+            .redirectOutput(directory.resolve("out").toFile())
+            .start();
+    try {
+      await().atMost(Duration.ofSeconds(30)).until(() -> Files.exists(socket));
+      try (var first = new Peer(2);
+          var second = new Peer(2)) {
+        first.initialize();
+        second.initialize();
+      }
+    } finally {
+      process.destroy();
+      assertThat(process.waitFor(30, TimeUnit.SECONDS)).isTrue();
+    }
+    assertThat(socket).as("whose it is not").exists();
   }
 }

@@ -49,7 +49,11 @@ public record ClientConfig(
     }
   }
 
-  /** {@code grep11connection}. TLS is always on. */
+  /**
+   * {@code grep11connection}. TLS is always on.
+   *
+   * @param ca as configured
+   */
   public record Connection(
       String host,
       int port,
@@ -59,6 +63,14 @@ public record ClientConfig(
 
     public boolean mutual() {
       return certificate.isPresent();
+    }
+
+    /**
+     * What authenticates the server: {@link #ca}, else the bundle of this system; empty where the
+     * JDK's list is all there is.
+     */
+    public Optional<Path> trusted() {
+      return ca.or(SystemCas::file);
     }
   }
 

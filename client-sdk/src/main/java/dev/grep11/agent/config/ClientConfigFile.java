@@ -88,7 +88,38 @@ public final class ClientConfigFile {
     return new ClientConfigFile(file).read();
   }
 
+  /**
+   * A file with faults in it.
+   *
+   * @param config as far as it could be read; nobody connects by what {@code problems} are about
+   * @param problems each begins with the full name of its key and a colon
+   */
+  public record Reading(ClientConfig config, List<String> problems) {
+    public Reading {
+      problems = List.copyOf(problems);
+    }
+  }
+
+  /**
+   * As much of that file as can be read, for an examination of the rest.
+   *
+   * @throws ConfigException when it is no file of keys and values at all
+   */
+  public static Reading examine(Path file) {
+    var reading = new ClientConfigFile(file);
+    var config = reading.readAll();
+    return new Reading(config, reading.findings.problems);
+  }
+
   private ClientConfig read() {
+    var config = readAll();
+    if (!findings.problems.isEmpty()) {
+      throw new ConfigException(file, findings.problems);
+    }
+    return config;
+  }
+
+  private ClientConfig readAll() {
     var root = Section.root(load(), findings);
     var tokens = tokens(root.required("tokens"));
     var logging = root.section("logging");
@@ -99,9 +130,6 @@ public final class ClientConfigFile {
     root.has("iamcredentialtemplate");
     root.has("sessionauthtemplate");
     root.warnOfUnknown();
-    if (!findings.problems.isEmpty()) {
-      throw new ConfigException(file, findings.problems);
-    }
     return new ClientConfig(file, tokens, level, logFile, List.copyOf(findings.warnings));
   }
 
@@ -286,7 +314,7 @@ public final class ClientConfigFile {
   /** Whether PEM, chain and key fit together, as the SDK tells it. */
   private static void tryFiles(Section tls, Connection connection) {
     var builder = Grep11Client.builder(connection.host() + ":" + connection.port());
-    connection.ca().ifPresent(builder::trustedCa);
+    connection.trusted().ifPresent(builder::trustedCa);
     if (connection.certificate().isPresent() && connection.privateKey().isPresent()) {
       builder.clientCertificate(connection.certificate().get(), connection.privateKey().get());
     }
@@ -294,7 +322,8 @@ public final class ClientConfigFile {
       builder.connect().close();
     } catch (IllegalArgumentException e) {
       var message = String.valueOf(e.getMessage());
-      boolean ofCa = connection.ca().filter(ca -> message.startsWith(ca.toString())).isPresent();
+      boolean ofCa =
+          connection.trusted().filter(ca -> message.startsWith(ca.toString())).isPresent();
       boolean ofKey =
           connection.privateKey().filter(key -> message.startsWith(key.toString())).isPresent();
       tls.problem(ofCa ? "cacert" : ofKey ? "keyfile" : "certfile", message);

@@ -16,8 +16,9 @@ public final class Secret {
     return value.toCharArray();
   }
 
+  /** In characters, as a gateway counts them. */
   int length() {
-    return value.length();
+    return value.codePointCount(0, value.length());
   }
 
   /** Whether the bytes are this text in UTF-8, in a time that does not tell where they differ. */

@@ -8,12 +8,12 @@ import dev.grep11.agent.rpc.MessageReader.AttributeRoom;
 import dev.grep11.agent.rpc.RequestedMechanism;
 import dev.grep11.agent.rpc.Room;
 import dev.grep11.agent.rpc.WireAttribute;
-import dev.grep11.client.Cko;
 import dev.grep11.client.MechanismInfo;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
@@ -31,9 +31,6 @@ public final class Application implements AutoCloseable {
   private static final int MOST_SESSIONS = 100_000;
 
   private static final int LONGEST_RANDOM = 1_000_000;
-
-  /** Of attributes together: the same long one may be asked for many times in one call. */
-  private static final int LONGEST_ANSWER = 16 << 20;
 
   private static final long CKF_RW_SESSION = 2;
   private static final long CKF_SERIAL_SESSION = 4;
@@ -55,33 +52,13 @@ public final class Application implements AutoCloseable {
   /** CK_SESSION_INFO. */
   public record SessionInfo(long slot, long state, long flags) {}
 
-  /** An attribute's value, or why there is none. */
-  public sealed interface Answer {
-    /** Fits the room, unless only its length was asked for. */
-    record Value(byte[] value, boolean lengthOnly) implements Answer {
-      @Override
-      public String toString() {
-        return "Value[" + value.length + "]";
-      }
-    }
-
-    /** With the return value of the whole call that follows from it. */
-    record Unavailable(long returnValue) implements Answer {}
-  }
-
-  private record Login(Role role, GatewayUser user) {}
-
   private final Map<Long, Slot> slots;
   private final String who;
   private final AtomicLong nextSession = new AtomicLong(1);
   private final Map<Long, Session> sessions = new ConcurrentHashMap<>();
   private final Map<Long, ObjectTable> objects = new HashMap<>();
 
-  /** By slot; guarded by itself. Who is not here is anonymous. */
-  private final Map<Long, Login> logins = new HashMap<>();
-
-  /** Connections of the anonymous user, by slot; guarded by {@link #logins}. */
-  private final Map<Long, GatewayUser> anonymous = new HashMap<>();
+  private final Logins logins;
 
   private volatile boolean initialized;
   private volatile boolean closed;
@@ -89,6 +66,7 @@ public final class Application implements AutoCloseable {
   Application(Map<Long, Slot> slots, String who) {
     this.slots = slots;
     this.who = who;
+    this.logins = new Logins(who);
     slots.forEach((number, slot) -> objects.put(number, new ObjectTable(slot, () -> user(number))));
   }
 
@@ -122,10 +100,7 @@ public final class Application implements AutoCloseable {
 
   private void end() {
     slots.keySet().forEach(this::closeAll);
-    synchronized (logins) {
-      anonymous.forEach((number, user) -> slot(number).logout(user));
-      anonymous.clear();
-    }
+    logins.close();
   }
 
   // ---- Slots and tokens
@@ -299,7 +274,7 @@ public final class Application implements AutoCloseable {
       throw new Refusal(CKR_USER_TYPE_INVALID, "user type " + userType);
     }
     var role = userType == CKU_SO ? Role.OFFICER : Role.NORMAL;
-    requireNobody(number, role);
+    logins.requireNobody(session.slot(), role);
     if (role == Role.OFFICER && hasReadOnly(session.slot())) {
       throw new Refusal(CKR_SESSION_READ_ONLY_EXISTS, "a read-only session is open");
     }
@@ -314,27 +289,13 @@ public final class Application implements AutoCloseable {
           return user;
         });
       }
-      synchronized (logins) {
-        requireNobody(number, role);
-        if (!sessions.containsKey(handle)) {
-          throw new Refusal(CKR_SESSION_HANDLE_INVALID, "session " + handle);
-        }
-        logins.put(number, new Login(role, user));
+      if (!logins.begin(session.slot(), role, user, () -> sessions.containsKey(handle))) {
+        throw new Refusal(CKR_SESSION_HANDLE_INVALID, "session " + handle);
       }
+      objectsOf(number).beginOfLogin();
     } catch (Refusal e) {
       session.slot().logout(user);
       throw e;
-    }
-  }
-
-  private void requireNobody(long number, Role role) {
-    synchronized (logins) {
-      var login = logins.get(number);
-      if (login != null) {
-        throw login.role == role
-            ? new Refusal(CKR_USER_ALREADY_LOGGED_IN, "slot " + number)
-            : new Refusal(CKR_USER_ANOTHER_ALREADY_LOGGED_IN, "slot " + number);
-      }
     }
   }
 
@@ -352,14 +313,54 @@ public final class Application implements AutoCloseable {
   }
 
   private void endLogin(long number) {
-    Login ended;
-    synchronized (logins) {
-      ended = logins.remove(number);
+    var slot = slot(number);
+    logins
+        .end(slot)
+        .ifPresent(user -> {
+          objectsOf(number).endOfLogin();
+          slot.logout(user);
+        });
+  }
+
+  /**
+   * Changes the password of both keystores, for who knows it (C_SetPIN). A PIN that is an API key
+   * is changed where API keys are made.
+   *
+   * @param before what is said to be the password, wiped by the caller
+   * @param password the new one, wiped by the caller
+   */
+  public void setPin(long handle, byte[] before, byte[] password) {
+    var session = session(handle);
+    long number = session.slot().number();
+    if (!session.readWrite()) {
+      throw new Refusal(CKR_SESSION_READ_ONLY, "PINs are changed in read-write sessions");
     }
-    if (ended != null) {
-      objectsOf(number).endOfLogin();
-      slot(number).logout(ended.user);
+    switch (role(session)) {
+      case OFFICER ->
+          throw new Refusal(CKR_FUNCTION_NOT_SUPPORTED, "the officer's own PIN; use C_InitPIN");
+      case ANONYMOUS -> {
+        if (session.slot().hasIam()) {
+          throw new Refusal(
+              CKR_USER_NOT_LOGGED_IN, "C_Login by API key comes before C_SetPIN of the keystores");
+        }
+      }
+      case NORMAL -> {}
     }
+    session.slot().changePassword(before, password, who, () -> user(number));
+  }
+
+  /**
+   * Changes the password of both keystores, for the security officer (C_InitPIN).
+   *
+   * @param password wiped by the caller
+   */
+  public void initPin(long handle, byte[] password) {
+    var session = session(handle);
+    long number = session.slot().number();
+    if (role(session) != Role.OFFICER) {
+      throw new Refusal(CKR_USER_NOT_LOGGED_IN, "C_InitPIN is the security officer's");
+    }
+    session.slot().setPassword(password, () -> user(number));
   }
 
   private Role role(Session session) {
@@ -367,34 +368,21 @@ public final class Application implements AutoCloseable {
   }
 
   private Role role(long slot) {
-    synchronized (logins) {
-      var login = logins.get(slot);
-      return login == null ? Role.ANONYMOUS : login.role;
-    }
+    return logins.role(slot(slot));
   }
 
   /** The gateway as who is logged in, or as the anonymous user. */
   private GatewayUser user(long number) {
-    synchronized (logins) {
-      var login = logins.get(number);
-      if (login != null) {
-        return login.user;
-      }
-      var user = anonymous.get(number);
-      if (user == null) {
-        // Without a call: it makes a connection object and nothing else.
-        user = slot(number).login(Role.ANONYMOUS, null, who);
-        anonymous.put(number, user);
-      }
-      return user;
-    }
+    return logins.user(slot(number));
   }
 
   // ---- Objects
 
   public long createObject(long handle, List<WireAttribute> template) {
     var session = session(handle);
-    return making(session).create(ObjectTemplates.parse(template)).handle();
+    return new KeyImport(session, user(session.slot().number()), role(session), objects(session))
+        .create(ObjectTemplates.parse(template))
+        .handle();
   }
 
   public long copyObject(long handle, long object, List<WireAttribute> changes) {
@@ -427,41 +415,7 @@ public final class Application implements AutoCloseable {
   /** In the order of the request; the caller tells the return value of the whole from it. */
   public List<Answer> attributes(long handle, long object, List<AttributeRoom> asked) {
     var session = session(handle);
-    var found = object(session, object);
-    var answers = asked.stream().map(room -> answer(found, room)).toList();
-    long bytes = 0;
-    for (var answer : answers) {
-      bytes +=
-          answer instanceof Answer.Value value && !value.lengthOnly() ? value.value().length : 0;
-    }
-    if (bytes > LONGEST_ANSWER) {
-      throw new Refusal(CKR_DEVICE_MEMORY, "an answer of " + bytes + " bytes");
-    }
-    return answers;
-  }
-
-  private static Answer answer(CkObject object, AttributeRoom asked) {
-    boolean hidden =
-        ObjectTemplates.SECRET.contains(asked.type())
-            && (object.objectClass() == Cko.CKO_PRIVATE_KEY
-                || object.objectClass() == Cko.CKO_SECRET_KEY);
-    if (hidden) {
-      return new Answer.Unavailable(CKR_ATTRIBUTE_SENSITIVE);
-    }
-    var value = object.attributes().get(asked.type());
-    if (value.isEmpty()) {
-      return new Answer.Unavailable(CKR_ATTRIBUTE_TYPE_INVALID);
-    }
-    if (asked.bytes() == 0) {
-      return new Answer.Value(value.get(), true);
-    }
-    // A number is eight bytes on the way and four in an application of 32 bits.
-    boolean fits =
-        value.get().length <= asked.bytes()
-            || (asked.bytes() == 4 && object.attributes().number(asked.type()).isPresent());
-    return fits
-        ? new Answer.Value(value.get(), false)
-        : new Answer.Unavailable(CKR_BUFFER_TOO_SMALL);
+    return Answers.to(asked, object(session, object));
   }
 
   public void setAttributes(long handle, long object, List<WireAttribute> changes) {
@@ -642,6 +596,26 @@ public final class Application implements AutoCloseable {
             function,
             mechanism,
             mechanism == null ? null : key(session, key, CKR_KEY_HANDLE_INVALID));
+  }
+
+  /**
+   * Whether an Init of this mechanism and key seems to need neither the gateway nor a store. What
+   * is known may be gone when the Init is made, which is then a {@link WouldWait} on the event
+   * loop.
+   */
+  public boolean isAtHand(long handle, long mechanism, long key) {
+    var session = sessions.get(handle);
+    return session != null
+        && session.slot().knows(mechanism)
+        && (key == 0 || objects(session).knows(key));
+  }
+
+  /** C_Sign, C_Encrypt, C_Decrypt and C_Digest as {@link Operations#begin} has them. */
+  public Optional<CompletableFuture<Optional<Output>>> begin(
+      Function function, long handle, byte[] data, Room room) {
+    return sessions.containsKey(handle)
+        ? operations(handle).begin(function, data, room)
+        : Optional.empty();
   }
 
   public Output encrypt(long handle, byte[] data, Room room) {

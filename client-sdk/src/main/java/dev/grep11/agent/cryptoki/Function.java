@@ -3,7 +3,7 @@ package dev.grep11.agent.cryptoki;
 import dev.grep11.client.Cka;
 
 /** What an operation does, with the attribute that its key must have set. */
-enum Function {
+public enum Function {
   ENCRYPT(Cka.CKA_ENCRYPT, 0x100),
   DECRYPT(Cka.CKA_DECRYPT, 0x200),
   DIGEST(0, 0x400),

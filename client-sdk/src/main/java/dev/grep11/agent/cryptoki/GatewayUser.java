@@ -1,46 +1,60 @@
 package dev.grep11.agent.cryptoki;
 
+import static dev.grep11.client.Ckr.CKR_ARGUMENTS_BAD;
 import static dev.grep11.client.Ckr.CKR_DEVICE_ERROR;
 import static dev.grep11.client.Ckr.CKR_DEVICE_REMOVED;
 import static dev.grep11.client.Ckr.CKR_IBM_GREP11_NOT_AUTHENTICATED;
 import static dev.grep11.client.Ckr.CKR_USER_NOT_LOGGED_IN;
 
+import dev.grep11.agent.config.UserConnection;
+import dev.grep11.client.AsyncGrep11Client;
 import dev.grep11.client.Grep11Client;
 import dev.grep11.client.Grep11Exception;
 import dev.grep11.proto.CryptoGrpc.CryptoBlockingStub;
 import io.grpc.StatusRuntimeException;
-import java.util.function.Consumer;
+import java.net.ConnectException;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
-import java.util.function.Supplier;
 
 /**
- * The gateway as one user reaches it: one connection, whose certificate files are read again when
- * they change. Used by any number of threads.
+ * The gateway as one user reaches it, with its failures as return values. Used by any number of
+ * threads.
  */
 final class GatewayUser implements AutoCloseable {
-  private final Supplier<Grep11Client> connect;
-  private final CertificateFiles files;
-  private final Consumer<String> warn;
-  private final Runnable reached;
+  /**
+   * How long a call waits for a gateway that was there before, as the module waits for its agent: a
+   * restart is no failure of an application.
+   */
+  private static final long PATIENCE = TimeUnit.SECONDS.toNanos(30);
 
-  private volatile Grep11Client client;
+  private static final long PAUSE_MILLIS = 100;
+
+  /**
+   * Of a slot's calls, so many wait for a gateway that is away. The others fail at once, and leave
+   * the agent's threads to other slots.
+   */
+  static final int MOST_WAITING = 16;
+
+  private final UserConnection connection;
+  private final Runnable reached;
+  private final Semaphore waiting;
+
+  /** Once it was waited for in vain it is not waited for again before it answered. */
+  private volatile boolean wasReached;
+
   private volatile boolean closed;
 
   /**
-   * @param connect makes a connection from what the files hold now
-   * @param warn gets a line for people when changed files cannot be used
    * @param reached told when the gateway answered
+   * @param waiting those of the slot that may wait for a gateway that is away, as {@link
+   *     #MOST_WAITING}
    */
-  GatewayUser(
-      Supplier<Grep11Client> connect,
-      CertificateFiles files,
-      Consumer<String> warn,
-      Runnable reached) {
-    this.connect = connect;
-    this.files = files;
-    this.warn = warn;
+  GatewayUser(UserConnection connection, Runnable reached, Semaphore waiting) {
+    this.waiting = waiting;
+    this.connection = connection;
     this.reached = reached;
-    this.client = connect.get();
   }
 
   /** A call of the SDK, with its failures as return values. */
@@ -53,16 +67,95 @@ final class GatewayUser implements AutoCloseable {
       throw refusal(Grep11Exception.of(e));
     } catch (IllegalArgumentException e) {
       // The SDK's own check of an argument, made before the gateway is asked.
-      throw new Refusal(dev.grep11.client.Ckr.CKR_ARGUMENTS_BAD, String.valueOf(e.getMessage()), e);
+      throw new Refusal(CKR_ARGUMENTS_BAD, String.valueOf(e.getMessage()), e);
     }
+  }
+
+  /** Whether a call can be begun without files being read first. */
+  boolean isAtHand() {
+    return connection.isAtHand();
+  }
+
+  /**
+   * A call of the SDK that nobody waits for. It ends with a {@link Grep11Exception} where the
+   * gateway refuses it.
+   */
+  <T> CompletableFuture<T> start(Function<AsyncGrep11Client, CompletableFuture<T>> call) {
+    return connection
+        .start(call)
+        .thenApply(result -> {
+          wasReached = true;
+          reached.run();
+          return result;
+        });
   }
 
   /** A call of the SDK, with its own failures. */
   <T> T ask(Function<Grep11Client, T> call) {
-    reloadIfChanged();
-    T result = call.apply(client);
+    WouldWait.unlessElsewhere();
+    try {
+      return askOnce(call);
+    } catch (RuntimeException e) {
+      if (!isUnsent(e) || !wasReached || !waiting.tryAcquire()) {
+        throw e;
+      }
+      try {
+        return askAgain(call, e);
+      } finally {
+        waiting.release();
+      }
+    }
+  }
+
+  private <T> T askOnce(Function<Grep11Client, T> call) {
+    T result = connection.ask(call);
+    wasReached = true;
     reached.run();
     return result;
+  }
+
+  private <T> T askAgain(Function<Grep11Client, T> call, RuntimeException first) {
+    long end = System.nanoTime() + PATIENCE;
+    var last = first;
+    while (wasReached && !closed && System.nanoTime() - end <= 0 && pause()) {
+      try {
+        return askOnce(call);
+      } catch (RuntimeException e) {
+        if (!isUnsent(e)) {
+          throw e;
+        }
+        last = e;
+      }
+    }
+    wasReached = false;
+    throw last;
+  }
+
+  /** Nothing took the connection, or nothing is let in by it any more, so nothing was done. */
+  static boolean isUnsent(Throwable failure) {
+    for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+      if (cause instanceof ConnectException || isNotBegun(cause)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private static boolean isNotBegun(Throwable failure) {
+    return (failure instanceof Grep11Exception refused && refused.isNotBegun())
+        || (failure instanceof StatusRuntimeException status
+            && Grep11Exception.of(status).isNotBegun());
+  }
+
+  /** False when the agent ends meanwhile. */
+  private static boolean pause() {
+    try {
+      Thread.sleep(PAUSE_MILLIS);
+      return true;
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      return false;
+    }
   }
 
   /** A call through the generated stub: one part of an operation. */
@@ -88,34 +181,9 @@ final class GatewayUser implements AutoCloseable {
     return new Refusal(returnValue, e.detail(), e);
   }
 
-  private void reloadIfChanged() {
-    if (!files.changed()) {
-      return;
-    }
-    synchronized (files) {
-      if (closed || !files.takeChange()) {
-        return;
-      }
-      var before = client;
-      try {
-        client = connect.get();
-      } catch (IllegalArgumentException e) {
-        // Half written, perhaps: the next change is looked at again.
-        warn.accept("the changed certificate files are not used: " + e.getMessage());
-        return;
-      }
-      // Its calls may still run: closing waits for them.
-      var closing = new Thread(before::close, "agent-old-connection");
-      closing.setDaemon(true);
-      closing.start();
-    }
-  }
-
   @Override
   public void close() {
-    synchronized (files) {
-      closed = true;
-      client.close();
-    }
+    closed = true;
+    connection.close();
   }
 }

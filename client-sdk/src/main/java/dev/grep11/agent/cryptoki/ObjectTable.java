@@ -4,6 +4,7 @@ import static dev.grep11.client.Cka.CKA_PRIVATE;
 import static dev.grep11.client.Cka.CKA_TOKEN;
 import static dev.grep11.client.Ckr.CKR_DEVICE_MEMORY;
 import static dev.grep11.client.Ckr.CKR_IBM_GREP11_CONFLICT;
+import static dev.grep11.client.Ckr.CKR_IBM_WKID_MISMATCH;
 import static dev.grep11.client.Ckr.CKR_OBJECT_HANDLE_INVALID;
 import static dev.grep11.client.Ckr.CKR_SESSION_READ_ONLY;
 import static dev.grep11.client.Ckr.CKR_USER_NOT_LOGGED_IN;
@@ -12,15 +13,21 @@ import dev.grep11.agent.cryptoki.Slot.Role;
 import dev.grep11.agent.store.Attributes;
 import dev.grep11.agent.store.Store;
 import dev.grep11.agent.store.StoredObject;
+import dev.grep11.client.KeyBlob;
 import java.security.SecureRandom;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Function;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The objects of one slot as one application sees them. Used by several threads.
@@ -39,10 +46,23 @@ final class ObjectTable {
 
   static final long MOST_BYTES = 32 << 20;
 
+  /**
+   * After a handle that names nothing, keystores are not read again for others for so long, and for
+   * so many times as long as that look took: who asks for handles at random costs little.
+   */
+  private static final long MISSED = TimeUnit.SECONDS.toNanos(1);
+
+  private static final int SHARE = 20;
+
   private final Slot slot;
   private final Supplier<GatewayUser> user;
   private final AtomicLong next = new AtomicLong(1 + (new SecureRandom().nextLong() >>> 3));
   private final Map<Long, CkObject> objects = new ConcurrentHashMap<>();
+
+  /** By {@link System#nanoTime}; guarded by {@link #missLock}. */
+  private long looksAgainAt = System.nanoTime();
+
+  private final Object missLock = new Object();
 
   /** Of session objects; guarded by {@link #roomLock}. */
   private int count;
@@ -93,14 +113,37 @@ final class ObjectTable {
   CkObject get(long handle, Role role) {
     var object = objects.get(handle);
     if (object == null && handle >= TOKEN_HANDLES) {
-      // Remembered from before a restart, or found by another session: the store knows.
-      refresh(role);
-      object = objects.get(handle);
+      object = remembered(handle, role);
     }
     if (object == null || (object.isPrivate() && role != Role.NORMAL)) {
       throw new Refusal(CKR_OBJECT_HANDLE_INVALID, "object " + handle);
     }
     return object;
+  }
+
+  /** From before a restart of the agent, or from another application: the stores know. */
+  private @Nullable CkObject remembered(long handle, Role role) {
+    WouldWait.unlessElsewhere();
+    synchronized (missLock) {
+      // Read by another session of the application meanwhile, perhaps.
+      var object = objects.get(handle);
+      long begin = System.nanoTime();
+      if (object != null || begin - looksAgainAt < 0) {
+        return object;
+      }
+      refresh(role);
+      object = objects.get(handle);
+      if (object == null) {
+        long end = System.nanoTime();
+        looksAgainAt = end + Math.max(MISSED, SHARE * (end - begin));
+      }
+      return object;
+    }
+  }
+
+  /** Whether {@link #get} has its answer without a store. */
+  boolean knows(long handle) {
+    return handle < TOKEN_HANDLES || objects.containsKey(handle);
   }
 
   /** Handles of what matches and is seen, session objects first. */
@@ -148,6 +191,34 @@ final class ObjectTable {
     return slot.stored(() -> store(isPrivate).read(place.get().id()))
         .map(now -> known(now, isPrivate))
         .orElse(object);
+  }
+
+  /**
+   * Work with a key, by whichever of its blobs the gateway opens. An application may hold a handle
+   * through rotations of master keys, after which the blob that was read first opens no more; and a
+   * gateway that is a moment behind opens the older of two. So the key's other blobs are tried,
+   * those of its present record last.
+   */
+  <T> T opened(CkObject key, Function<KeyBlob, T> work) {
+    try {
+      return work.apply(key.key());
+    } catch (Refusal e) {
+      if (e.returnValue() != CKR_IBM_WKID_MISMATCH) {
+        throw e;
+      }
+      byte[] tried = key.blobs().get(0);
+      var others = Stream.concat(key.blobs().stream(), reread(key).blobs().stream());
+      for (byte[] blob : others.filter(other -> !Arrays.equals(other, tried)).toList()) {
+        try {
+          return work.apply(key.key(blob));
+        } catch (Refusal again) {
+          if (again.returnValue() != CKR_IBM_WKID_MISMATCH) {
+            throw again;
+          }
+        }
+      }
+      throw e;
+    }
   }
 
   /** Changes attributes and, for a key, the blob that holds them. */
@@ -219,6 +290,13 @@ final class ObjectTable {
       if (object.stored().isEmpty() && object.session() == session) {
         forget(object);
       }
+    }
+  }
+
+  /** Who logged in sees more: a handle that named nothing before may be one of theirs. */
+  void beginOfLogin() {
+    synchronized (missLock) {
+      looksAgainAt = System.nanoTime();
     }
   }
 

@@ -3,6 +3,7 @@ package dev.grep11.agent.cryptoki;
 import static dev.grep11.client.Cka.*;
 import static dev.grep11.client.Ckr.*;
 
+import dev.grep11.agent.cryptoki.Slot.Role;
 import dev.grep11.agent.rpc.WireAttribute;
 import dev.grep11.agent.store.Attributes;
 import dev.grep11.client.Cka;
@@ -18,7 +19,7 @@ import java.util.TreeMap;
  * What applications may say of an object, what of it the gateway is told, and what of a key an
  * application sees.
  */
-final class ObjectTemplates {
+public final class ObjectTemplates {
   static final long CKA_AC_ISSUER = 0x83;
   static final long CKA_OWNER = 0x84;
   static final long CKA_ATTR_TYPES = 0x85;
@@ -32,7 +33,7 @@ final class ObjectTemplates {
   static final long CKA_EXPONENT_2 = 0x127;
   static final long CKA_COEFFICIENT = 0x128;
 
-  static final long CKK_EC_EDWARDS = 0x40;
+  public static final long CKK_EC_EDWARDS = 0x40;
   static final long CKK_EC_MONTGOMERY = 0x41;
   static final long CKO_DATA = 0;
   static final long CKO_CERTIFICATE = 1;
@@ -136,7 +137,7 @@ final class ObjectTemplates {
               CKA_ATTR_TYPES));
 
   /** Flags of a key that an application sees, by class. */
-  static final Map<Long, List<Long>> FLAGS =
+  public static final Map<Long, List<Long>> FLAGS =
       Map.of(
           Cko.CKO_PUBLIC_KEY,
           List.of(
@@ -229,8 +230,13 @@ final class ObjectTemplates {
     }
   }
 
-  /** Data and certificates, which no HSM sees. */
-  static void requireOfOther(Attributes template, long objectClass) {
+  /**
+   * Data and certificates, which no HSM sees. Of keys the gateway refuses CKA_TRUSTED itself.
+   *
+   * @param role the security officer alone may make a trust anchor (PKCS #11 v2.40, 4.6.3:
+   *     CKA_TRUSTED "can only be set to CK_TRUE by the SO user")
+   */
+  static void requireOfOther(Attributes template, long objectClass, Role role) {
     var allowed = OTHERS.get(objectClass);
     if (allowed == null) {
       throw new Refusal(CKR_ATTRIBUTE_VALUE_INVALID, "objects of this CKA_CLASS are not made");
@@ -239,6 +245,12 @@ final class ObjectTemplates {
       if (!allowed.contains(type) && !RECORDED.contains(type)) {
         throw new Refusal(CKR_ATTRIBUTE_TYPE_INVALID, name(type));
       }
+    }
+    if (template.isTrue(CKA_TRUSTED) && role != Role.OFFICER) {
+      throw new Refusal(
+          CKR_ATTRIBUTE_READ_ONLY,
+          "CKA_TRUSTED is set to true by the security officer alone; log in as such (CKU_SO), or leave"
+              + " it out");
     }
     if (objectClass == CKO_CERTIFICATE && !template.has(CKA_CERTIFICATE_TYPE)) {
       throw new Refusal(CKR_TEMPLATE_INCOMPLETE, "CKA_CERTIFICATE_TYPE is missing");
@@ -288,7 +300,7 @@ final class ObjectTemplates {
   }
 
   /** As it is, with what every object has. */
-  static Attributes withDefaults(Attributes attributes, boolean normalUser) {
+  public static Attributes withDefaults(Attributes attributes, boolean normalUser) {
     var out =
         attributes
             .orElse(CKA_TOKEN, false)
@@ -300,7 +312,7 @@ final class ObjectTemplates {
   }
 
   /** What every key has beside its flags. */
-  static Attributes withKeyDefaults(Attributes attributes, long objectClass) {
+  public static Attributes withKeyDefaults(Attributes attributes, long objectClass) {
     var out = attributes;
     for (long type : List.of(CKA_ID, CKA_START_DATE, CKA_END_DATE)) {
       out = out.has(type) ? out : out.with(type, new byte[0]);

@@ -7,33 +7,15 @@ import dev.grep11.agent.cryptoki.Phase.Event;
 import dev.grep11.agent.rpc.RequestedMechanism;
 import dev.grep11.agent.rpc.Room;
 import dev.grep11.client.Cko;
-import dev.grep11.client.KeyBlob;
-import dev.grep11.proto.DecryptFinalRequest;
-import dev.grep11.proto.DecryptInitRequest;
-import dev.grep11.proto.DecryptUpdateRequest;
-import dev.grep11.proto.DigestFinalRequest;
-import dev.grep11.proto.DigestInitRequest;
+import dev.grep11.client.Grep11Exception;
 import dev.grep11.proto.DigestKeyRequest;
-import dev.grep11.proto.DigestUpdateRequest;
-import dev.grep11.proto.EncryptFinalRequest;
-import dev.grep11.proto.EncryptInitRequest;
-import dev.grep11.proto.EncryptUpdateRequest;
 import dev.grep11.proto.Mechanism;
-import dev.grep11.proto.SignFinalRequest;
-import dev.grep11.proto.SignInitRequest;
-import dev.grep11.proto.SignUpdateRequest;
 import dev.grep11.proto.VerifyFinalRequest;
-import dev.grep11.proto.VerifyInitRequest;
-import dev.grep11.proto.VerifyUpdateRequest;
-import java.io.ByteArrayOutputStream;
-import java.io.DataInputStream;
-import java.io.DataOutputStream;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.util.Arrays;
+import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.function.Supplier;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -45,27 +27,22 @@ import org.jspecify.annotations.Nullable;
  * the one before is as good as it was.
  */
 final class Operations {
-  private static final int SAVED_FORMAT = 1;
-  private static final byte[] NOTHING = new byte[0];
-
-  /** What a part gives: the next state, and output. */
-  private record Part(ByteString state, byte[] output) {
-    Part(ByteString state) {
-      this(state, NOTHING);
-    }
-  }
-
   private final Session session;
   private final GatewayUser user;
   private final ObjectTable objects;
+  private final Parts parts;
 
   Operations(Session session, GatewayUser user, ObjectTable objects) {
     this.session = session;
     this.user = user;
     this.objects = objects;
+    this.parts = new Parts(user, objects);
   }
 
   /**
+   * Has done nothing where it ends with {@link WouldWait}: what a step that is allowed changes is
+   * changed last.
+   *
    * @param mechanism null to cancel
    * @param key null for a digest
    */
@@ -122,23 +99,73 @@ final class Operations {
     return deliver(result, room, () -> session.take(function, step.done()));
   }
 
+  /**
+   * The same where the gateway is asked once and nothing else has to be waited for, so that no
+   * thread has to wait either. Empty, and nothing is done, where it takes {@link #single}; so does
+   * an answer that is empty: after a rotation of master keys, or while a gateway is away.
+   *
+   * @return ends with a {@link Refusal} where it is refused
+   */
+  Optional<CompletableFuture<Optional<Output>>> begin(Function function, byte[] data, Room room) {
+    var fresh = session.fresh(function);
+    if (fresh.isEmpty() || room.asksLength() || !user.isAtHand()) {
+      return Optional.empty();
+    }
+    Mechanism mechanism = fresh.get().mechanism();
+    var key = Optional.ofNullable(fresh.get().key()).map(CkObject::key).orElse(null);
+    CompletableFuture<byte[]> result;
+    if (function == Function.DIGEST && data.length > 0) {
+      result = user.start(client -> client.digest(mechanism, data));
+    } else if (function == Function.SIGN && key != null) {
+      result = user.start(client -> client.sign(mechanism, key, data));
+    } else if (function == Function.ENCRYPT && key != null) {
+      result = user.start(client -> client.encrypt(mechanism, key, data));
+    } else if (function == Function.DECRYPT && key != null) {
+      result = user.start(client -> client.decrypt(mechanism, key, data));
+    } else {
+      return Optional.empty();
+    }
+    var step = session.step(function, Event.SINGLE);
+    return Optional.of(
+        result.handle((bytes, failure) -> {
+          if (failure == null) {
+            return Optional.of(deliver(bytes, room, () -> session.take(function, step.done())));
+          }
+          var refusal = refusal(failure);
+          if (refusal.returnValue() == CKR_IBM_WKID_MISMATCH || GatewayUser.isUnsent(failure)) {
+            return Optional.empty();
+          }
+          session.take(function, step.failed());
+          throw refusal;
+        }));
+  }
+
+  private static Refusal refusal(Throwable failure) {
+    var cause = failure instanceof CompletionException ? failure.getCause() : failure;
+    return cause instanceof Grep11Exception e
+        ? GatewayUser.refusal(e)
+        : new Refusal(CKR_DEVICE_ERROR, String.valueOf(cause), cause);
+  }
+
   private byte[] single(Operation operation, byte[] data) {
     if (operation.state() != null) {
       // A saved state that was restored before any data came.
-      return last(operation, update(operation, data));
+      return parts.last(operation, parts.update(operation, data));
     }
     Mechanism mechanism = operation.mechanism();
     return switch (operation.function()) {
       case ENCRYPT ->
-          withKey(operation, key -> user.call(client -> client.encrypt(mechanism, key, data)));
+          parts.withKey(
+              operation, key -> user.call(client -> client.encrypt(mechanism, key, data)));
       case DECRYPT ->
-          withKey(operation, key -> user.call(client -> client.decrypt(mechanism, key, data)));
+          parts.withKey(
+              operation, key -> user.call(client -> client.decrypt(mechanism, key, data)));
       case SIGN ->
-          withKey(operation, key -> user.call(client -> client.sign(mechanism, key, data)));
+          parts.withKey(operation, key -> user.call(client -> client.sign(mechanism, key, data)));
       // GREP11 has no digest of nothing in one part.
       case DIGEST ->
           data.length == 0
-              ? last(operation, new Part(begin(operation)))
+              ? parts.last(operation, new Parts.Part(parts.begin(operation)))
               : user.call(client -> client.digest(mechanism, data));
       case VERIFY -> throw new AssertionError("has a signature");
     };
@@ -153,7 +180,7 @@ final class Operations {
             Function.VERIFY,
             () -> {
               requireLength(operation, signature);
-              return withKey(
+              return parts.withKey(
                   operation,
                   key ->
                       user.call(
@@ -183,15 +210,15 @@ final class Operations {
   void absorb(Function function, byte[] data) {
     var step = session.step(function, Event.UPDATE);
     var operation = session.operation(function);
-    var part = orEnd(step, function, () -> update(operation, data));
-    operation.advance(step.done(), part.state);
+    var part = orEnd(step, function, () -> parts.update(operation, data));
+    operation.advance(step.done(), part.state());
   }
 
   Output update(Function function, byte[] data, Room room) {
     var step = session.step(function, Event.UPDATE);
     var operation = session.operation(function);
-    var part = orEnd(step, function, () -> update(operation, data));
-    return deliver(part.output, room, () -> operation.advance(step.done(), part.state));
+    var part = orEnd(step, function, () -> parts.update(operation, data));
+    return deliver(part.output(), room, () -> operation.advance(step.done(), part.state()));
   }
 
   /** C_DigestEncryptUpdate and C_SignEncryptUpdate: both take the clear text. */
@@ -200,14 +227,14 @@ final class Operations {
     var otherStep = session.step(other, Event.UPDATE);
     var encryption = session.operation(Function.ENCRYPT);
     var absorbing = session.operation(other);
-    var encrypted = orEnd(encryptStep, Function.ENCRYPT, () -> update(encryption, data));
+    var encrypted = orEnd(encryptStep, Function.ENCRYPT, () -> parts.update(encryption, data));
     return deliver(
-        encrypted.output,
+        encrypted.output(),
         room,
         () -> {
-          var absorbed = orEnd(otherStep, other, () -> update(absorbing, data));
-          absorbing.advance(otherStep.done(), absorbed.state);
-          encryption.advance(encryptStep.done(), encrypted.state);
+          var absorbed = orEnd(otherStep, other, () -> parts.update(absorbing, data));
+          absorbing.advance(otherStep.done(), absorbed.state());
+          encryption.advance(encryptStep.done(), encrypted.state());
         });
   }
 
@@ -217,14 +244,14 @@ final class Operations {
     var otherStep = session.step(other, Event.UPDATE);
     var decryption = session.operation(Function.DECRYPT);
     var absorbing = session.operation(other);
-    var decrypted = orEnd(decryptStep, Function.DECRYPT, () -> update(decryption, data));
+    var decrypted = orEnd(decryptStep, Function.DECRYPT, () -> parts.update(decryption, data));
     return deliver(
-        decrypted.output,
+        decrypted.output(),
         room,
         () -> {
-          var absorbed = orEnd(otherStep, other, () -> update(absorbing, decrypted.output));
-          absorbing.advance(otherStep.done(), absorbed.state);
-          decryption.advance(decryptStep.done(), decrypted.state);
+          var absorbed = orEnd(otherStep, other, () -> parts.update(absorbing, decrypted.output()));
+          absorbing.advance(otherStep.done(), absorbed.state());
+          decryption.advance(decryptStep.done(), decrypted.state());
         });
   }
 
@@ -235,7 +262,9 @@ final class Operations {
     if (room.asksLength() && length.isPresent()) {
       return new Output.Length(length.getAsInt());
     }
-    byte[] result = orEnd(step, function, () -> last(operation, new Part(stateOf(operation))));
+    byte[] result =
+        orEnd(
+            step, function, () -> parts.last(operation, new Parts.Part(parts.stateOf(operation))));
     return deliver(result, room, () -> session.take(function, step.done()));
   }
 
@@ -250,7 +279,7 @@ final class Operations {
           return user.part(stub ->
               stub.verifyFinal(
                   VerifyFinalRequest.newBuilder()
-                      .setState(stateOf(operation))
+                      .setState(parts.stateOf(operation))
                       .setSignature(ByteString.copyFrom(signature))
                       .build()));
         });
@@ -269,13 +298,17 @@ final class Operations {
               if (!key.isKey() || key.objectClass() != Cko.CKO_SECRET_KEY) {
                 throw new Refusal(CKR_KEY_INDIGESTIBLE, "no secret key");
               }
-              return user.part(stub ->
-                  stub.digestKey(
-                          DigestKeyRequest.newBuilder()
-                              .setState(stateOf(operation))
-                              .setKey(key.key().toMessage())
-                              .build())
-                      .getState());
+              var so = parts.stateOf(operation);
+              return objects.opened(
+                  key,
+                  by ->
+                      user.part(stub ->
+                          stub.digestKey(
+                                  DigestKeyRequest.newBuilder()
+                                      .setState(so)
+                                      .setKey(by.toMessage())
+                                      .build())
+                              .getState()));
             });
     operation.advance(step.done(), state);
   }
@@ -292,223 +325,16 @@ final class Operations {
       throw new Refusal(CKR_STATE_UNSAVEABLE, "two operations are active");
     }
     var operation = active.get(0);
-    var bytes = new ByteArrayOutputStream();
-    try (var out = new DataOutputStream(bytes)) {
-      out.writeByte(SAVED_FORMAT);
-      out.writeUTF(operation.function().name());
-      out.writeUTF(operation.phase().name());
-      byte[] mechanism = operation.mechanism().toByteArray();
-      out.writeInt(mechanism.length);
-      out.write(mechanism);
-      // Sealed by the gateway; it is what makes the operation, the rest describes it.
-      out.write(stateOf(operation).toByteArray());
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-    return bytes.toByteArray();
+    // First: it may be what makes the state.
+    var state = parts.stateOf(operation);
+    return SavedState.of(operation, state);
   }
 
-  /**
-   * @param key what the application names, if it does; the state carries the key itself
-   */
+  /** As {@link SavedState#operation}, in the place of what is active. */
   void restore(byte[] saved, @Nullable CkObject key) {
-    try (var in = new DataInputStream(new java.io.ByteArrayInputStream(saved))) {
-      if (in.readUnsignedByte() != SAVED_FORMAT) {
-        throw savedStateInvalid();
-      }
-      var function = Function.valueOf(in.readUTF());
-      var phase = Phase.valueOf(in.readUTF());
-      int length = in.readInt();
-      if (phase == Phase.IDLE || length < 0 || length > saved.length) {
-        throw savedStateInvalid();
-      }
-      var mechanism = Mechanism.parseFrom(in.readNBytes(length));
-      var state = ByteString.copyFrom(in.readAllBytes());
-      if (state.isEmpty()) {
-        throw savedStateInvalid();
-      }
-      session.active().forEach(operation -> session.cancel(operation.function()));
-      session.begin(new Operation(function, mechanism, key, phase, state));
-    } catch (IOException | IllegalArgumentException e) {
-      throw savedStateInvalid();
-    }
-  }
-
-  private static Refusal savedStateInvalid() {
-    return new Refusal(CKR_SAVED_STATE_INVALID, "not a state that this agent saved");
-  }
-
-  // ---- What the gateway does
-
-  private Part update(Operation operation, byte[] data) {
-    if (data.length == 0) {
-      return new Part(stateOf(operation));
-    }
-    var bytes = ByteString.copyFrom(data);
-    var state = stateOf(operation);
-    return switch (operation.function()) {
-      case ENCRYPT ->
-          user.part(stub -> {
-            var answer =
-                stub.encryptUpdate(
-                    EncryptUpdateRequest.newBuilder().setState(state).setPlain(bytes).build());
-            return new Part(answer.getState(), answer.getCiphered().toByteArray());
-          });
-      case DECRYPT ->
-          user.part(stub -> {
-            var answer =
-                stub.decryptUpdate(
-                    DecryptUpdateRequest.newBuilder().setState(state).setCiphered(bytes).build());
-            return new Part(answer.getState(), answer.getPlain().toByteArray());
-          });
-      case DIGEST ->
-          user.part(stub ->
-              new Part(
-                  stub.digestUpdate(
-                          DigestUpdateRequest.newBuilder().setState(state).setData(bytes).build())
-                      .getState()));
-      case SIGN ->
-          user.part(stub ->
-              new Part(
-                  stub.signUpdate(
-                          SignUpdateRequest.newBuilder().setState(state).setData(bytes).build())
-                      .getState()));
-      case VERIFY ->
-          user.part(stub ->
-              new Part(
-                  stub.verifyUpdate(
-                          VerifyUpdateRequest.newBuilder().setState(state).setData(bytes).build())
-                      .getState()));
-    };
-  }
-
-  private byte[] last(Operation operation, Part part) {
-    var state = part.state;
-    byte[] end =
-        switch (operation.function()) {
-          case ENCRYPT ->
-              user.part(stub ->
-                      stub.encryptFinal(EncryptFinalRequest.newBuilder().setState(state).build()))
-                  .getCiphered()
-                  .toByteArray();
-          case DECRYPT ->
-              user.part(stub ->
-                      stub.decryptFinal(DecryptFinalRequest.newBuilder().setState(state).build()))
-                  .getPlain()
-                  .toByteArray();
-          case DIGEST ->
-              user.part(stub ->
-                      stub.digestFinal(DigestFinalRequest.newBuilder().setState(state).build()))
-                  .getDigest()
-                  .toByteArray();
-          case SIGN ->
-              user.part(
-                      stub -> stub.signFinal(SignFinalRequest.newBuilder().setState(state).build()))
-                  .getSignature()
-                  .toByteArray();
-          case VERIFY -> throw new AssertionError("has a signature");
-        };
-    if (part.output.length == 0) {
-      return end;
-    }
-    byte[] both = Arrays.copyOf(part.output, part.output.length + end.length);
-    System.arraycopy(end, 0, both, part.output.length, end.length);
-    return both;
-  }
-
-  /** The state so far; the first time it is asked for, the gateway makes it. */
-  private ByteString stateOf(Operation operation) {
-    var state = operation.state();
-    if (state == null) {
-      state = begin(operation);
-      operation.advance(operation.phase(), state);
-    }
-    return state;
-  }
-
-  private ByteString begin(Operation operation) {
-    Mechanism mechanism = operation.mechanism();
-    return switch (operation.function()) {
-      case ENCRYPT ->
-          withKey(
-              operation,
-              key ->
-                  user.part(stub ->
-                      stub.encryptInit(
-                              EncryptInitRequest.newBuilder()
-                                  .setMech(mechanism)
-                                  .setKey(key.toMessage())
-                                  .build())
-                          .getState()));
-      case DECRYPT ->
-          withKey(
-              operation,
-              key ->
-                  user.part(stub ->
-                      stub.decryptInit(
-                              DecryptInitRequest.newBuilder()
-                                  .setMech(mechanism)
-                                  .setKey(key.toMessage())
-                                  .build())
-                          .getState()));
-      case DIGEST ->
-          user.part(stub ->
-              stub.digestInit(DigestInitRequest.newBuilder().setMech(mechanism).build())
-                  .getState());
-      case SIGN ->
-          withKey(
-              operation,
-              key ->
-                  user.part(stub ->
-                      stub.signInit(
-                              SignInitRequest.newBuilder()
-                                  .setMech(mechanism)
-                                  .setPrivKey(key.toMessage())
-                                  .build())
-                          .getState()));
-      case VERIFY ->
-          withKey(
-              operation,
-              key ->
-                  user.part(stub ->
-                      stub.verifyInit(
-                              VerifyInitRequest.newBuilder()
-                                  .setMech(mechanism)
-                                  .setPubKey(key.toMessage())
-                                  .build())
-                          .getState()));
-    };
-  }
-
-  /**
-   * With the operation's key. An application may hold its handle through rotations of master keys,
-   * after which the blob that was read first opens no more; and a gateway that is a moment behind
-   * opens the older of two. So the key's other blobs are tried, those of its present record last.
-   */
-  private <T> T withKey(Operation operation, java.util.function.Function<KeyBlob, T> work) {
-    var key = operation.key();
-    if (key == null) {
-      throw new Refusal(CKR_KEY_NEEDED, "the operation's key is needed to go on");
-    }
-    try {
-      return work.apply(key.key());
-    } catch (Refusal e) {
-      if (e.returnValue() != CKR_IBM_WKID_MISMATCH) {
-        throw e;
-      }
-      var tried = key.blobs().get(0);
-      var others = Stream.concat(key.blobs().stream(), objects.reread(key).blobs().stream());
-      for (byte[] blob : others.filter(other -> !Arrays.equals(other, tried)).toList()) {
-        try {
-          return work.apply(key.key(blob));
-        } catch (Refusal again) {
-          if (again.returnValue() != CKR_IBM_WKID_MISMATCH) {
-            throw again;
-          }
-        }
-      }
-      throw e;
-    }
+    var operation = SavedState.operation(saved, key);
+    session.active().forEach(active -> session.cancel(active.function()));
+    session.begin(operation);
   }
 
   // ---- Results

@@ -7,6 +7,7 @@ import static dev.grep11.client.Ckr.CKR_OPERATION_NOT_INITIALIZED;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -58,6 +59,12 @@ final class Session {
       throw new Refusal(CKR_OPERATION_NOT_INITIALIZED, function.toString());
     }
     return operation;
+  }
+
+  /** The operation, if it is one that has no data yet. */
+  Optional<Operation> fresh(Function function) {
+    return Optional.ofNullable(operations.get(function))
+        .filter(operation -> operation.phase() == Phase.READY && operation.state() == null);
   }
 
   void begin(Operation operation) {

@@ -45,6 +45,11 @@ public final class MessageReader {
     this.dialect = dialect;
   }
 
+  /** The same message from the same place; reading one does not move the other. */
+  public MessageReader copy() {
+    return new MessageReader(body.duplicate(), dialect);
+  }
+
   /** The number of the call; {@link #requireSignature} comes next. */
   public int callNumber() {
     return int32();

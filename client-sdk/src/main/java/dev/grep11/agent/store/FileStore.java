@@ -3,13 +3,10 @@ package dev.grep11.agent.store;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.grep11.agent.store.StoreException.Reason;
-import java.io.ByteArrayOutputStream;
-import java.io.DataInputStream;
-import java.io.DataOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
@@ -18,58 +15,42 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermissions;
-import java.security.GeneralSecurityException;
-import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.TreeMap;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
-import javax.crypto.AEADBadTagException;
-import javax.crypto.Cipher;
-import javax.crypto.spec.GCMParameterSpec;
-import javax.crypto.spec.SecretKeySpec;
-import org.bouncycastle.crypto.generators.SCrypt;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A keystore in a directory: one sealed file for each object, written beside and renamed.
  *
- * <p>A key is sealed by the HSM already, as a blob. Each file is in addition encrypted with
- * AES-256-GCM, bound to its store and name, so that nobody reads or changes its attributes: under a
- * key that scrypt makes of the keystore's password, or, without a password, under a random one in
- * the file {@code seal}. That file protects against who can write records and not read it, and
- * against accidents; not against a holder of the whole directory, who can also put an older file
- * back.
+ * <p>A key is sealed by the HSM already, as a blob. Each file is in addition encrypted and
+ * authenticated by the keystore's {@link Seal}, whose envelope is the file {@code seal}: with a
+ * password nobody without it reads or changes a record. Without one the seal protects against who
+ * can write records and not read that file, and against accidents; not against a holder of the
+ * whole directory. Either can put an older file back.
  *
  * <p>Several agents of one host may have the same directory: changes are made under a lock of it.
  */
-public final class FileStore implements Store {
-  private static final int FORMAT = 1;
+public final class FileStore extends LocalStore {
   private static final String SUFFIX = ".object";
   private static final String HEAD = "keystore";
-  private static final int KEY_BYTES = 32;
-  private static final int SALT_BYTES = 16;
-  private static final int IV_BYTES = 12;
-  private static final int TAG_BITS = 128;
-  private static final int LARGEST = 1 << 20;
-
-  /** RFC 7914: 64 MiB and about a fifth of a second, once for each start of the agent. */
-  private static final int SCRYPT_COST = 1 << 16;
-
-  private static final int SCRYPT_BLOCK = 8;
+  private static final String SEAL = "seal";
 
   private static final ReentrantLock LOCAL = new ReentrantLock();
 
   private final Path directory;
-  private final UUID id;
-  private final SecretKeySpec key;
-  private final SecureRandom random = new SecureRandom();
+  private final Seal seal;
+
+  /** As this store was opened, or gave it another password. */
+  private volatile byte[] envelope;
 
   private record Seen(FileTime time, long size, StoredObject object) {}
 
@@ -81,10 +62,10 @@ public final class FileStore implements Store {
 
   private volatile Consumer<String> warn = problem -> {};
 
-  private FileStore(Path directory, UUID id, SecretKeySpec key) {
+  private FileStore(Path directory, Seal seal, byte[] envelope) {
     this.directory = directory;
-    this.id = id;
-    this.key = key;
+    this.seal = seal;
+    this.envelope = envelope;
   }
 
   /**
@@ -102,10 +83,32 @@ public final class FileStore implements Store {
           PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
       try (var lock = lock(directory)) {
         removeUnfinished(directory);
-        var store = new FileStore(directory, id, sealKey(directory, password));
+        byte[] envelope = envelope(directory, id, password);
+        var store = new FileStore(directory, Seal.in(envelope, id, password), envelope);
         store.requireHead();
         return store;
       }
+    } catch (IOException e) {
+      throw broken(directory, e);
+    }
+  }
+
+  /**
+   * Tries a password on what is there, and makes nothing.
+   *
+   * @param password that of the keystore, or null where it has none
+   * @return false where the keystore is not made yet
+   * @throws StoreException {@link Reason#PASSWORD} when the keystore has another password, {@link
+   *     Reason#BROKEN} when it cannot be read
+   */
+  public static boolean opens(Path storagePath, UUID id, char @Nullable [] password) {
+    Path directory = storagePath.resolve(id.toString());
+    try {
+      if (!Files.exists(directory.resolve(SEAL), LinkOption.NOFOLLOW_LINKS)) {
+        return false;
+      }
+      Seal.in(readFile(directory.resolve(SEAL)), id, password);
+      return true;
     } catch (IOException e) {
       throw broken(directory, e);
     }
@@ -167,7 +170,7 @@ public final class FileStore implements Store {
       long size = Files.size(file);
       var known = seen.get(name);
       if (known == null || !known.time.equals(time) || known.size != size) {
-        known = new Seen(time, size, decode(name, open(name, readFile(file))));
+        known = new Seen(time, size, decode(name, seal.open(name, readFile(file))));
         seen.put(name, known);
       }
       return Optional.of(known.object);
@@ -182,24 +185,26 @@ public final class FileStore implements Store {
   @Override
   public StoredObject create(Attributes attributes, List<byte[]> blobs) {
     var object = new StoredObject(UUID.randomUUID(), 0, attributes, blobs);
-    locked(() -> write(object.id() + SUFFIX, encode(object)));
+    locked(() -> write(object.id() + SUFFIX, ObjectRecord.encode(object)));
     return object;
   }
 
   @Override
-  public StoredObject update(UUID object, long version, Attributes attributes, List<byte[]> blobs) {
-    var changed = new StoredObject(object, version + 1, attributes, blobs);
+  StoredObject changed(UUID object, UnaryOperator<StoredObject> change) {
+    String name = object + SUFFIX;
+    var result = new AtomicReference<StoredObject>();
     locked(() -> {
-      var current = read(object).orElseThrow(() -> missing(object));
-      if (current.version() != version) {
-        throw new StoreException(
-            Reason.CONFLICT,
-            "object %s is of version %d by now, not %d"
-                .formatted(object, current.version(), version));
+      // A file system may count time too coarsely to tell two files of one length.
+      seen.remove(name);
+      var present = read(object).orElseThrow(() -> missing(object));
+      var changed = change.apply(present);
+      if (!changed.equals(present)) {
+        write(name, ObjectRecord.encode(changed));
+        seen.remove(name);
       }
-      write(object + SUFFIX, encode(changed));
+      result.set(changed);
     });
-    return changed;
+    return result.get();
   }
 
   @Override
@@ -227,16 +232,36 @@ public final class FileStore implements Store {
   @Override
   public Optional<String> label() {
     try {
-      var label = new String(open(HEAD, readFile(directory.resolve(HEAD))), UTF_8);
+      var label = new String(seal.open(HEAD, readFile(directory.resolve(HEAD))), UTF_8);
       return label.isEmpty() ? Optional.empty() : Optional.of(label);
     } catch (IOException e) {
       throw broken(directory.resolve(HEAD), e);
     }
   }
 
-  /** It was opened by it. */
+  /** It was opened by its password, which another agent may have changed since. */
   @Override
-  public void requirePassword() {}
+  public void requirePassword() {
+    try {
+      if (!Arrays.equals(envelope, readFile(directory.resolve(SEAL)))) {
+        throw seal.passwordChanged();
+      }
+    } catch (IOException e) {
+      throw broken(directory.resolve(SEAL), e);
+    }
+  }
+
+  @Override
+  public void changePassword(char[] password) {
+    locked(() -> {
+      byte[] present = readFile(directory.resolve(SEAL));
+      byte[] next = seal.exchanged(envelope, present, password);
+      if (!Arrays.equals(next, present)) {
+        writeRaw(directory, SEAL, next);
+      }
+      envelope = next;
+    });
+  }
 
   @Override
   public void close() {
@@ -245,7 +270,7 @@ public final class FileStore implements Store {
     }
   }
 
-  /** The first file that is written under a key tells whether a password is the right one. */
+  /** Its label; empty until C_InitToken gives one. */
   private void requireHead() throws IOException {
     if (!Files.exists(directory.resolve(HEAD))) {
       write(HEAD, new byte[0]);
@@ -276,12 +301,21 @@ public final class FileStore implements Store {
    */
   private static Closing lock(Path directory) throws IOException {
     LOCAL.lock();
+    boolean locked = false;
     try {
       var channel =
           FileChannel.open(
               directory.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+      try {
+        // Not only an IOException: somebody else in this JVM may have the file's lock.
+        channel.lock();
+        locked = true;
+      } finally {
+        if (!locked) {
+          channel.close();
+        }
+      }
       // Closing the channel releases the lock.
-      channel.lock();
       return () -> {
         try {
           channel.close();
@@ -289,9 +323,15 @@ public final class FileStore implements Store {
           LOCAL.unlock();
         }
       };
-    } catch (IOException e) {
-      LOCAL.unlock();
-      throw e;
+    } catch (OverlappingFileLockException e) {
+      throw new IOException(
+          "its file lock is held by something else within this process; only the agent has business"
+              + " there",
+          e);
+    } finally {
+      if (!locked) {
+        LOCAL.unlock();
+      }
     }
   }
 
@@ -311,7 +351,7 @@ public final class FileStore implements Store {
 
   /** The file is complete on the disk before its name says so. */
   private void write(String name, byte[] plain) throws IOException {
-    writeRaw(directory, name, seal(name, plain));
+    writeRaw(directory, name, seal.seal(name, plain));
   }
 
   private static void writeRaw(Path directory, String name, byte[] content) throws IOException {
@@ -345,8 +385,8 @@ public final class FileStore implements Store {
 
   private static byte[] readFile(Path file) throws IOException {
     try (InputStream in = Files.newInputStream(file, LinkOption.NOFOLLOW_LINKS)) {
-      byte[] content = in.readNBytes(LARGEST + 1);
-      if (content.length > LARGEST) {
+      byte[] content = in.readNBytes(ObjectRecord.LARGEST + 1);
+      if (content.length > ObjectRecord.LARGEST) {
         throw new IOException("larger than any record");
       }
       return content;
@@ -355,146 +395,38 @@ public final class FileStore implements Store {
 
   // ---- Sealing
 
-  private static SecretKeySpec sealKey(Path directory, char @Nullable [] password)
+  /** What the file holds; it is made for a keystore that is made, and for no other. */
+  private static byte[] envelope(Path directory, UUID id, char @Nullable [] password)
       throws IOException {
-    Path salt = directory.resolve("salt");
-    Path seal = directory.resolve("seal");
-    boolean begun = Files.exists(directory.resolve(HEAD));
-    if (begun && (password == null) != Files.exists(seal)) {
-      throw new StoreException(
-          Reason.PASSWORD,
-          directory
-              + (password == null
-                  ? ": this keystore has a password; name it in sessionauth"
-                  : ": this keystore was made without a password; switch sessionauth off"));
+    Path file = directory.resolve(SEAL);
+    if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)) {
+      return readFile(file);
     }
-    if (password == null) {
-      if (!Files.exists(seal)) {
-        writeRaw(directory, "seal", randomBytes(KEY_BYTES));
+    try (var records = Files.newDirectoryStream(directory, "{*" + SUFFIX + "," + HEAD + "}")) {
+      if (records.iterator().hasNext()) {
+        // A new one would open none of them.
+        throw new StoreException(
+            Reason.BROKEN,
+            file + " is missing, and there are records that only it opens; restore it");
       }
-      byte[] content = readFile(seal);
-      if (content.length != KEY_BYTES) {
-        throw new IOException("the file seal does not hold " + KEY_BYTES + " bytes");
-      }
-      return new SecretKeySpec(content, "AES");
     }
-    if (!Files.exists(salt)) {
-      writeRaw(directory, "salt", randomBytes(SALT_BYTES));
-    }
-    byte[] bytes = UTF_8.encode(java.nio.CharBuffer.wrap(password)).array();
-    // The encoder's array may be longer than the text; zeros are not part of the password.
-    int length = bytes.length;
-    while (length > 0 && bytes[length - 1] == 0) {
-      length--;
-    }
-    byte[] exact = Arrays.copyOf(bytes, length);
-    try {
-      return new SecretKeySpec(
-          SCrypt.generate(exact, readFile(salt), SCRYPT_COST, SCRYPT_BLOCK, 1, KEY_BYTES), "AES");
-    } finally {
-      Arrays.fill(bytes, (byte) 0);
-      Arrays.fill(exact, (byte) 0);
-    }
-  }
-
-  private static byte[] randomBytes(int length) {
-    byte[] bytes = new byte[length];
-    new SecureRandom().nextBytes(bytes);
-    return bytes;
-  }
-
-  private byte[] seal(String name, byte[] plain) {
-    byte[] iv = new byte[IV_BYTES];
-    random.nextBytes(iv);
-    try {
-      var cipher = Cipher.getInstance("AES/GCM/NoPadding");
-      cipher.init(Cipher.ENCRYPT_MODE, key, new GCMParameterSpec(TAG_BITS, iv));
-      cipher.updateAAD(context(name));
-      byte[] sealed = Arrays.copyOf(iv, IV_BYTES + plain.length + TAG_BITS / 8);
-      cipher.doFinal(plain, 0, plain.length, sealed, IV_BYTES);
-      return sealed;
-    } catch (GeneralSecurityException e) {
-      throw new IllegalStateException(e);
-    }
-  }
-
-  private byte[] open(String name, byte[] sealed) throws IOException {
-    if (sealed.length < IV_BYTES + TAG_BITS / 8) {
-      throw new IOException("shorter than any record");
-    }
-    try {
-      var cipher = Cipher.getInstance("AES/GCM/NoPadding");
-      cipher.init(Cipher.DECRYPT_MODE, key, new GCMParameterSpec(TAG_BITS, sealed, 0, IV_BYTES));
-      cipher.updateAAD(context(name));
-      return cipher.doFinal(sealed, IV_BYTES, sealed.length - IV_BYTES);
-    } catch (AEADBadTagException e) {
-      throw name.equals(HEAD)
-          ? new StoreException(
-              Reason.PASSWORD, directory + ": the keystore has another password", e)
-          : new StoreException(
-              Reason.BROKEN,
-              directory.resolve(name) + ": not as this keystore wrote it; restore it or delete it",
-              e);
-    } catch (GeneralSecurityException e) {
-      throw new IllegalStateException(e);
-    }
-  }
-
-  /** What a sealed file is bound to, so that it cannot take another's place. */
-  private byte[] context(String name) {
-    return ("grep11 filestore " + FORMAT + "\n" + id + "\n" + name).getBytes(UTF_8);
-  }
-
-  // ---- Records
-
-  private static byte[] encode(StoredObject object) {
-    var bytes = new ByteArrayOutputStream();
-    var out = new DataOutputStream(bytes);
-    try {
-      out.writeByte(FORMAT);
-      out.writeLong(object.version());
-      out.writeInt(object.attributes().toMap().size());
-      for (var attribute : object.attributes().toMap().entrySet()) {
-        out.writeLong(attribute.getKey());
-        out.writeInt(attribute.getValue().length);
-        out.write(attribute.getValue());
-      }
-      out.writeInt(object.blobs().size());
-      for (byte[] blob : object.blobs()) {
-        out.writeInt(blob.length);
-        out.write(blob);
-      }
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-    if (bytes.size() > LARGEST - 64) {
-      throw new StoreException(
-          Reason.BROKEN, "an object of " + bytes.size() + " bytes; 1 MiB is the most");
-    }
-    return bytes.toByteArray();
+    writeRaw(directory, SEAL, Seal.fresh(id).envelope(password));
+    return readFile(file);
   }
 
   private static StoredObject decode(String name, byte[] plain) throws IOException {
-    var in = new DataInputStream(new java.io.ByteArrayInputStream(plain));
-    if (in.readByte() != FORMAT) {
-      throw new IOException(name + " has a format of another version");
-    }
-    long version = in.readLong();
-    var attributes = new TreeMap<Long, byte[]>();
-    for (int count = in.readInt(); count > 0; count--) {
-      attributes.put(in.readLong(), in.readNBytes(in.readInt()));
-    }
-    var blobs = new ArrayList<byte[]>();
-    for (int count = in.readInt(); count > 0; count--) {
-      blobs.add(in.readNBytes(in.readInt()));
-    }
     UUID id;
     try {
       id = UUID.fromString(name.substring(0, name.length() - SUFFIX.length()));
     } catch (IllegalArgumentException e) {
       throw new IOException("its name is no object's", e);
     }
-    return new StoredObject(id, version, Attributes.of(attributes), blobs);
+    return ObjectRecord.decode(id, plain);
+  }
+
+  @Override
+  public String toString() {
+    return "keystore " + directory.getFileName();
   }
 
   private static StoreException missing(UUID object) {

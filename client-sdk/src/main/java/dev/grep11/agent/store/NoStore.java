@@ -46,6 +46,11 @@ public final class NoStore implements Store {
   public void requirePassword() {}
 
   @Override
+  public void changePassword(char[] password) {
+    throw absent();
+  }
+
+  @Override
   public void close() {}
 
   private static StoreException absent() {

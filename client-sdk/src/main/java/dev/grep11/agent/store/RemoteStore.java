@@ -27,7 +27,9 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A keystore of the gateway, as one user reaches it, who has the rights that he has there.
@@ -42,7 +44,11 @@ public final class RemoteStore implements Store {
   private static final int LONGEST_NAME = 32;
   private static final String UNNAMED = "grep11";
 
-  /** The gateway as a user reaches it. Throws what the SDK throws. */
+  /**
+   * The gateway as a user reaches it. Throws what the SDK throws. It may make the call several
+   * times, so what names a change is drawn outside of it: a change whose answer was lost is then
+   * recognised by the gateway, and not carried out twice.
+   */
   @FunctionalInterface
   public interface Reach {
     <T> T ask(Function<Grep11Client, T> call);
@@ -92,18 +98,25 @@ public final class RemoteStore implements Store {
   @Override
   public StoredObject create(Attributes attributes, List<byte[]> blobs) {
     var template = template(attributes);
-    return object(
-        inKeystore(keystore ->
-            blobs.isEmpty()
-                ? keystore.store(template)
-                : keystore.store(template, key(attributes, blobs.get(0)))));
+    Optional<KeyBlob> key =
+        blobs.isEmpty() ? Optional.empty() : Optional.of(key(attributes, blobs.get(0)));
+    var made = UUID.randomUUID();
+    var transaction = UUID.randomUUID();
+    return object(inKeystore(keystore -> keystore.store(made, transaction, template, key)));
   }
 
   @Override
   public StoredObject update(UUID object, long version, Attributes attributes, List<byte[]> blobs) {
+    var transaction = UUID.randomUUID();
+    var sent = new AtomicReference<@Nullable StoredKey>();
     return ofObject(
         object,
         keystore -> {
+          var before = sent.get();
+          if (before != null) {
+            // What is there now may be this very change.
+            return object(keystore.update(before, transaction));
+          }
           var present = keystore.get(object);
           if (present.version() != version) {
             throw new StoreException(
@@ -116,9 +129,10 @@ public final class RemoteStore implements Store {
           boolean sameKey =
               blobs.isEmpty()
                   || present.blobs().stream().anyMatch(blob -> Arrays.equals(blob, blobs.get(0)));
+          var update = sameKey ? changed : changed.with(key(attributes, blobs.get(0)));
+          sent.set(update);
           // The gateway compares the version once more, so that nobody is overwritten.
-          return object(
-              keystore.update(sameKey ? changed : changed.with(key(attributes, blobs.get(0)))));
+          return object(keystore.update(update, transaction));
         });
   }
 
@@ -190,6 +204,30 @@ public final class RemoteStore implements Store {
     }
   }
 
+  /** An answer may have been lost on its way: what the keystore has by now decides. */
+  @Override
+  public void changePassword(char[] newPassword) {
+    try {
+      inKeystore(keystore -> keystore.changePassword(newPassword));
+    } catch (StoreException e) {
+      if (e.reason() != Reason.PASSWORD || !opensWith(newPassword)) {
+        throw e;
+      }
+    }
+  }
+
+  private boolean opensWith(char[] other) {
+    try {
+      reach.ask(client -> client.keystores().open(id, other).firstPage(Template.empty(), 1));
+      return true;
+    } catch (Grep11Exception e) {
+      if (e.returnValue() == CKR_PIN_INCORRECT) {
+        return false;
+      }
+      throw e;
+    }
+  }
+
   @Override
   public void close() {}
 
@@ -232,7 +270,9 @@ public final class RemoteStore implements Store {
     return e.returnValue() == CKR_PIN_INCORRECT
         ? new StoreException(
             Reason.PASSWORD,
-            "keystore %s: the password of sessionauth is not the one that it has".formatted(id),
+            ("keystore %s: the password of sessionauth is not the one that it has; if it was changed,"
+                    + " write the new one to tokenspaceIDPassword and start the agent again")
+                .formatted(id),
             e)
         : e;
   }

@@ -44,6 +44,15 @@ public interface Store extends AutoCloseable {
    */
   void requirePassword();
 
+  /**
+   * Gives the keystore another password; it was opened with the one that it has. Where it has the
+   * new one already nothing happens, so that a change that was cut off may be repeated.
+   *
+   * @param password 6 to 8 characters, the caller's to wipe
+   * @throws StoreException {@link StoreException.Reason#PASSWORD} when it has neither
+   */
+  void changePassword(char[] password);
+
   @Override
   void close();
 }

@@ -8,13 +8,19 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import dev.grep11.agent.config.ClientConfig.LogLevel;
 import dev.grep11.agent.config.ClientConfig.Storage;
 import java.io.IOException;
+import java.math.BigInteger;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.KeyPairGenerator;
+import java.time.Instant;
 import java.util.Base64;
+import java.util.Date;
 import java.util.Map;
 import java.util.UUID;
+import org.bouncycastle.asn1.x500.X500Name;
+import org.bouncycastle.cert.jcajce.JcaX509v3CertificateBuilder;
+import org.bouncycastle.operator.jcajce.JcaContentSignerBuilder;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -268,6 +274,37 @@ class ClientConfigFileTest {
     assertThat(refused.problems())
         .containsExactly(
             "tokens.0.grep11connection.tls.certfile: " + certificate + ": no certificate");
+  }
+
+  /** The certificate of one key with another one. */
+  @Test
+  void refusesAKeyThatIsNotTheCertificates() throws Exception {
+    var pair = KeyPairGenerator.getInstance("EC").generateKeyPair();
+    var subject = new X500Name("CN=orders");
+    var now = Instant.now();
+    byte[] der =
+        new JcaX509v3CertificateBuilder(
+                subject,
+                BigInteger.ONE,
+                Date.from(now),
+                Date.from(now.plusSeconds(3600)),
+                subject,
+                pair.getPublic())
+            .build(new JcaContentSignerBuilder("SHA256withECDSA").build(pair.getPrivate()))
+            .getEncoded();
+    var certificate =
+        Files.writeString(
+            directory.resolve("client.pem"),
+            "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"
+                .formatted(Base64.getMimeEncoder().encodeToString(der)));
+    var another = key();
+
+    var refused =
+        catchThrowableOfType(ConfigException.class, () -> read(mutual(certificate, another)));
+
+    assertThat(refused.problems()).hasSize(1);
+    assertThat(refused.problems().get(0))
+        .startsWith("tokens.0.grep11connection.tls.keyfile: " + another);
   }
 
   @Test

@@ -11,14 +11,17 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import dev.grep11.agent.store.StoreException.Reason;
 import java.io.IOException;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
 import java.util.concurrent.Callable;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -73,6 +76,26 @@ class FileStoreTest {
     there.delete(made.id());
     assertThat(here.find(Attributes.empty())).isEmpty();
     assertThat(reason(() -> here.delete(made.id()))).isEqualTo(Reason.MISSING);
+  }
+
+  /** One keystore whose lock fails must not stop those of all other slots. */
+  @Test
+  void aLockThatCannotBeHadIsToldAndHoldsNothing() throws Exception {
+    var store = open();
+    try (var other =
+            FileChannel.open(
+                path.resolve(ID.toString()).resolve("lock"), StandardOpenOption.WRITE);
+        var held = other.lock()) {
+      assertThat(held.isValid()).isTrue();
+      assertThat(reason(() -> store.create(SIGNER, List.of()))).isEqualTo(Reason.BROKEN);
+    }
+    var elsewhere = Executors.newSingleThreadExecutor();
+    try {
+      var made = elsewhere.submit(() -> store.create(SIGNER, List.of()));
+      assertThat(made.get(20, TimeUnit.SECONDS).version()).isZero();
+    } finally {
+      elsewhere.shutdownNow();
+    }
   }
 
   @Test
@@ -172,6 +195,86 @@ class FileStoreTest {
     assertThatThrownBy(() -> open("an0ther"))
         .hasMessageNotContaining("an0ther")
         .hasMessageNotContaining("k3yst0re");
+  }
+
+  @Test
+  void opensWithTheNewPasswordOnlyWhenItWasChanged() {
+    var here = open("k3yst0re");
+    var there = open("k3yst0re");
+    var made = here.create(SIGNER, List.of(BLOB));
+
+    here.changePassword("n3wpass".toCharArray());
+
+    assertThat(open("n3wpass").find(SIGNER)).hasSize(1);
+    assertThat(reason(() -> open("k3yst0re"))).isEqualTo(Reason.PASSWORD);
+    here.requirePassword();
+    // Another agent that is running: it says so at a login, and what it writes can be read.
+    assertThat(reason(there::requirePassword)).isEqualTo(Reason.PASSWORD);
+    there.update(made.id(), 0, SIGNER.with(CKA_ID, new byte[] {7}), List.of(BLOB));
+    assertThat(open("n3wpass").read(made.id()).orElseThrow().version()).isEqualTo(1);
+  }
+
+  @Test
+  void takesAChangeOfThePasswordOnceMoreAndNoneOverAnothers() {
+    var here = open("k3yst0re");
+    var there = open("k3yst0re");
+    here.changePassword("n3wpass".toCharArray());
+
+    here.changePassword("n3wpass".toCharArray());
+    there.changePassword("n3wpass".toCharArray());
+    there.requirePassword();
+    here.changePassword("th1rdpw".toCharArray());
+    assertThat(reason(() -> there.changePassword("f0urthpw".toCharArray())))
+        .isEqualTo(Reason.PASSWORD);
+
+    assertThat(open("th1rdpw").find(Attributes.empty())).isEmpty();
+  }
+
+  @Test
+  void makesNoNewSealOverRecordsOfTheOldOne() throws IOException {
+    open("k3yst0re").create(SIGNER, List.of(BLOB));
+    Path seal = path.resolve(ID.toString()).resolve("seal");
+    byte[] good = Files.readAllBytes(seal);
+    for (int i = 0; i < good.length; i++) {
+      byte[] bad = good.clone();
+      bad[i] ^= 1;
+      // scrypt takes its time: bytes of each part, and not all of them.
+      if (i % 11 == 0) {
+        Files.write(seal, bad);
+        assertThat(reason(() -> open("k3yst0re"))).as("byte %d", i).isEqualTo(Reason.PASSWORD);
+      }
+    }
+    Files.write(seal, java.util.Arrays.copyOf(good, good.length - 1));
+    assertThat(reason(() -> open("k3yst0re"))).isEqualTo(Reason.BROKEN);
+    Files.delete(seal);
+    assertThat(reason(() -> open("k3yst0re"))).isEqualTo(Reason.BROKEN);
+    assertThat(seal).doesNotExist();
+    Files.write(seal, good);
+    assertThat(open("k3yst0re").find(SIGNER)).hasSize(1);
+  }
+
+  @Test
+  void putsOtherBlobsOfAKeyIntoARecordThatNobodyChanged() {
+    byte[] rewrapped = "the same under another master key".getBytes(UTF_8);
+    var here = open();
+    var there = open();
+    var made = here.create(SIGNER, List.of(BLOB));
+
+    assertThat(there.rewrapped(made, List.of(rewrapped, BLOB))).isTrue();
+    assertThat(here.read(made.id()).orElseThrow())
+        .isEqualTo(new StoredObject(made.id(), 0, SIGNER, List.of(rewrapped, BLOB)));
+    assertThat(here.rewrapped(made, List.of("late".getBytes(UTF_8), BLOB))).isFalse();
+
+    // An application that holds the record as it was changes a label, and not the key.
+    var changed = SIGNER.with(CKA_ID, new byte[] {5});
+    here.update(made.id(), 0, changed, List.of(BLOB));
+    assertThat(there.read(made.id()).orElseThrow())
+        .isEqualTo(new StoredObject(made.id(), 1, changed, List.of(rewrapped, BLOB)));
+    // Another right of the key is another blob, in the place of both.
+    byte[] other = "with another right".getBytes(UTF_8);
+    assertThat(here.update(made.id(), 1, changed, List.of(other)).blobs()).containsExactly(other);
+    here.delete(made.id());
+    assertThat(reason(() -> there.rewrapped(made, List.of(rewrapped)))).isEqualTo(Reason.MISSING);
   }
 
   @Test

@@ -1,4 +1,4 @@
-package dev.grep11.agent.cryptoki;
+package dev.grep11.agent.config;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -7,6 +7,7 @@ import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * Whether any of some files is another than when it was last looked at. Looks at most once a
@@ -21,22 +22,39 @@ final class CertificateFiles {
   private volatile List<State> taken;
   private volatile long lookedAt;
 
+  /** Seen and not taken yet: one look may be another caller's than the one who acts on it. */
+  private volatile boolean pending;
+
+  /** One looks at a time: where the files' disk is away, it alone waits. */
+  private final AtomicBoolean looking = new AtomicBoolean();
+
   CertificateFiles(List<Path> files) {
     this.files = List.copyOf(files);
     this.taken = look();
     this.lookedAt = System.nanoTime();
   }
 
+  /** Says so to everybody until somebody takes it. */
   boolean changed() {
-    if (files.isEmpty() || System.nanoTime() - lookedAt < PAUSE) {
-      return false;
+    if (!pending && isDue() && looking.compareAndSet(false, true)) {
+      try {
+        lookedAt = System.nanoTime();
+        pending = !look().equals(taken);
+      } finally {
+        looking.set(false);
+      }
     }
-    lookedAt = System.nanoTime();
-    return !look().equals(taken);
+    return pending;
+  }
+
+  /** Whether {@link #changed} would look, or say so without looking. Touches no file. */
+  boolean isDue() {
+    return pending || (!files.isEmpty() && System.nanoTime() - lookedAt >= PAUSE && !looking.get());
   }
 
   /** Takes what is there now as seen; false when it was already. */
   boolean takeChange() {
+    pending = false;
     var now = look();
     boolean changed = !now.equals(taken);
     taken = now;
