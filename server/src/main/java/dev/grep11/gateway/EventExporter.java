@@ -8,6 +8,7 @@ import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.audit.AuditUnavailableException;
 import dev.grep11.gateway.audit.CheckpointMac;
 import dev.grep11.gateway.certmgr.AdministrativeEvents;
+import dev.grep11.gateway.host.AuditHeads;
 import dev.grep11.gateway.store.EventRecord;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreException;

@@ -4,6 +4,8 @@ import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.certmgr.Administration;
 import dev.grep11.gateway.certmgr.ClientCas;
 import dev.grep11.gateway.certmgr.Replicas;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.StartSteps;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.iam.Grants;
@@ -24,14 +26,27 @@ import dev.grep11.gateway.rpc.CallAuditLog;
 import dev.grep11.gateway.rpc.CertificateManagerListener;
 import dev.grep11.gateway.rpc.CryptoListener;
 import dev.grep11.gateway.rpc.KeystoreAuditLog;
+import dev.grep11.gateway.rpc.ListenAddresses;
+import dev.grep11.gateway.rpc.MeteredCalls;
 import dev.grep11.gateway.rpc.TokenAccess;
 import dev.grep11.gateway.store.ReplicaRecord;
 import dev.grep11.gateway.store.StoreFollower;
+import dev.grep11.gateway.tls.ConnectionLimits;
 import dev.grep11.gateway.tls.Connections;
 import dev.grep11.gateway.tls.IdentityException;
+import dev.grep11.gateway.tls.RefusedConnection;
+import dev.grep11.gateway.tls.RefusedConnections;
 import dev.grep11.gateway.tls.RefusedHandshakes;
 import dev.grep11.gateway.tls.SecondLock;
 import dev.grep11.gateway.tls.ServerTls;
+import dev.grep11.gateway.token.HsmCalls;
+import dev.grep11.gateway.token.HsmCheckpointMac;
+import dev.grep11.gateway.token.HsmKeyBlobs;
+import dev.grep11.gateway.token.HsmTokenSigner;
+import dev.grep11.gateway.token.KeyringFollower;
+import dev.grep11.gateway.token.Lease;
+import dev.grep11.gateway.token.StartException;
+import dev.grep11.gateway.token.TokenKeys;
 import dev.grep11.gateway.trust.RevocationFiles;
 import dev.grep11.gateway.trust.TrustAnchors;
 import java.io.IOException;
@@ -43,7 +58,9 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
@@ -54,6 +71,11 @@ import org.slf4j.LoggerFactory;
 public final class Gateway implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(Gateway.class);
   private static final Duration DRAIN = Duration.ofSeconds(10);
+
+  // Ports, where connections that were refused are counted.
+  private static final String CRYPTO = "crypto";
+  private static final String CERTIFICATE_MANAGER = "certificate-manager";
+  private static final String HEALTH = "health";
 
   private final Deque<AutoCloseable> parts = new ArrayDeque<>();
   private @Nullable CryptoListener crypto;
@@ -105,6 +127,7 @@ public final class Gateway implements AutoCloseable {
   private void build(GatewayConfig config, Function<HsmSettings, Hsm> openHsm)
       throws IOException, IdentityException {
     var audit = closing(AuditLog.open(config.audit(), replicaName(config)));
+    StartSteps.requireHosts(config);
     var tls =
         closing(
             ServerTls.start(
@@ -144,6 +167,9 @@ public final class Gateway implements AutoCloseable {
                 follower,
                 new ReplicaRecord.Rules(certificatesRequired, config.enrolment().name()),
                 clock));
+    var signer = new HsmTokenSigner(calls, TokenKeys.read(config.store()));
+    var probe = closing(TokenProbe.start(signer));
+    var metrics = Measured.metrics(config, instances);
     var catalog =
         MechanismCatalog.of(hsm.mechanisms().keySet(), config.policy(), config.softwareFallback());
     var operations =
@@ -175,7 +201,6 @@ public final class Gateway implements AutoCloseable {
     var issuers = new ArrayList<IssuerSettings>(config.issuers());
     if (config.tokenService().isPresent()) {
       var settings = config.tokenService().get();
-      var signer = new HsmTokenSigner(calls, TokenKeys.read(config.store()));
       issuers.add(TokenService.issuerSettings(settings, signer));
       tokenService =
           closing(
@@ -187,8 +212,32 @@ public final class Gateway implements AutoCloseable {
     verifier.fetchAhead();
     var access = closing(new TokenAccess(verifier, grants));
 
-    var refused = closing(new RefusedHandshakes(audit, config.instance()));
-    var connections = closing(new Connections(Runtime.getRuntime().availableProcessors(), refused));
+    var refused =
+        closing(
+            new RefusedHandshakes(
+                audit,
+                config.instance(),
+                (outcome, reason) ->
+                    metrics.handshakes(outcome.name().toLowerCase(Locale.ROOT), reason).inc()));
+    // A rate can be told of a counter that was 0 before.
+    for (var port : List.of(CRYPTO, CERTIFICATE_MANAGER, HEALTH)) {
+      for (var reason : RefusedConnection.Reason.values()) {
+        var _ = metrics.refusedConnections(port, reason.word());
+      }
+    }
+    var tooMany =
+        closing(
+            new RefusedConnections(
+                audit,
+                config.instance(),
+                (port, reason) -> metrics.refusedConnections(port, reason.word()).inc()));
+    var connections =
+        closing(
+            new Connections(
+                Runtime.getRuntime().availableProcessors(),
+                config.connections(),
+                refused,
+                tooMany.of(CRYPTO)));
     var lock = closing(SecondLock.start(clientCas, config.instance(), connections, tls, clock));
     var inline = config.execution() == GatewayConfig.Execution.LOCAL;
     if (inline) {
@@ -199,10 +248,10 @@ public final class Gateway implements AutoCloseable {
     crypto =
         closing(
             listening(
-                "the crypto port, " + config.listen().crypto(),
+                "the crypto port, " + text(config.cryptoAddresses()),
                 () ->
                     CryptoListener.start(
-                        config.listen().crypto(),
+                        config.cryptoAddresses(),
                         tls.cryptoContext(),
                         connections,
                         config.instance(),
@@ -213,10 +262,14 @@ public final class Gateway implements AutoCloseable {
                             new LaneDispatcher(hsm, operations, new InlineWatch(inline)),
                             access,
                             lock::refusal,
-                            new CallAuditLog(audit),
+                            new MeteredCalls(new CallAuditLog(audit), metrics.calls()),
                             Optional.of(
                                 new CryptoListener.KeystoreCollaborators(
-                                    keystores, new KeystoreAuditLog(audit)))))));
+                                    keystores,
+                                    new MeteredCalls(
+                                        new KeystoreAuditLog(audit), metrics.calls()))),
+                            config.network(),
+                            config.reflection()))));
     var replicas =
         new Replicas(follower, replica.id(), replicaName(config), config.follow().lease(), clock);
     var administration =
@@ -228,21 +281,38 @@ public final class Gateway implements AutoCloseable {
             trust,
             new Administration.Rules(config.enrolment(), certificatesRequired),
             clock);
-    var administrators = closing(new Connections(1));
+    var administrators =
+        closing(
+            new Connections(1, ConnectionLimits.SMALL, _ -> {}, tooMany.of(CERTIFICATE_MANAGER)));
     certificateManager =
         closing(
             listening(
-                "the certificate manager, " + config.listen().certificateManager(),
+                "the certificate manager, " + text(config.certificateManagerAddresses()),
                 () ->
                     CertificateManagerListener.start(
-                        config.listen().certificateManager(),
+                        config.certificateManagerAddresses(),
                         tls.grpcContext(),
                         administrators,
                         config.instance(),
                         config.administrativeCallsPerMinute(),
                         access,
                         administration,
-                        events)));
+                        events,
+                        config.network())));
+    Measured.token(metrics, hsm, keys, probe);
+    Measured.store(metrics, follower, lease);
+    Measured.backups(metrics, follower, clock);
+    Measured.locks(metrics, follower, config.instance(), clientCas, tls, connections);
+    Measured.audit(metrics, audit);
+    var ready =
+        new Readiness()
+            .when("start", () -> started, "the gateway is starting, or stopping")
+            .when("token", () -> hsm.epoch().live(), "the token is not there")
+            .when("signature", probe::succeededOfLate, "the token does not sign")
+            .when("store", grants::available, "grants could not be confirmed within the lease")
+            .when("sealingKeys", keyring::available, "sealing keys could not be confirmed");
+    var supervisors =
+        closing(new Connections(1, ConnectionLimits.SMALL, _ -> {}, tooMany.of(HEALTH)));
     health =
         closing(
             listening(
@@ -250,14 +320,13 @@ public final class Gateway implements AutoCloseable {
                 () ->
                     new HealthListener(
                         config.listen().health(),
-                        tls.httpsContext(),
+                        tls.healthContext(),
+                        supervisors,
                         () -> started,
-                        () ->
-                            started
-                                && hsm.epoch().live()
-                                && grants.available()
-                                && keyring.available())));
+                        ready,
+                        metrics)));
     started = true;
+    showHealth();
     LOG.info(
         "serving: mode {}, policy {}, softwareFallback {}, token \"{}\" ({} {}), {} instances",
         config.mode(),
@@ -267,6 +336,11 @@ public final class Gateway implements AutoCloseable {
         hsm.tokenInfo().manufacturer(),
         hsm.tokenInfo().model(),
         instances.size());
+  }
+
+  private static String text(ListenAddresses addresses) {
+    return addresses.publicly()
+        + addresses.privately().map(address -> " and " + address).orElse("");
   }
 
   private interface Listening<T> {
@@ -320,6 +394,16 @@ public final class Gateway implements AutoCloseable {
     return certificateManager == null ? 0 : certificateManager.port();
   }
 
+  /** Of the crypto port in the private network, where it listens there. */
+  public OptionalInt privateCryptoPort() {
+    return crypto == null ? OptionalInt.empty() : crypto.privatePort();
+  }
+
+  /** Of the certificate manager in the private network, where it listens there. */
+  public OptionalInt privateCertificateManagerPort() {
+    return certificateManager == null ? OptionalInt.empty() : certificateManager.privatePort();
+  }
+
   public int healthPort() {
     return health == null ? 0 : health.port();
   }
@@ -332,6 +416,7 @@ public final class Gateway implements AutoCloseable {
   public void drain() {
     LOG.info("stopping: no new calls, at most {} for those that run", DRAIN);
     started = false;
+    showHealth();
     var administration = certificateManager;
     if (administration != null) {
       administration.stopAccepting();
@@ -348,6 +433,13 @@ public final class Gateway implements AutoCloseable {
       }
     }
     close();
+  }
+
+  private void showHealth() {
+    var listener = health;
+    if (listener != null) {
+      listener.show();
+    }
   }
 
   @Override

@@ -9,6 +9,8 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 
 import dev.grep11.gateway.command.DemoData;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.store.PostgresServer;
 import dev.grep11.gateway.trust.TestCertificates;
 import dev.grep11.gateway.trust.TestCertificates.Identity;

@@ -15,6 +15,8 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.UnknownFieldSet;
 import dev.grep11.gateway.certmgr.Administration;
 import dev.grep11.gateway.certmgr.CommandRefusedException;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.store.ReplicaRecord;
 import dev.grep11.gateway.store.Subject;
 import dev.grep11.gateway.tls.DemoCa;

@@ -8,6 +8,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import dev.grep11.gateway.command.DemoData;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.trust.CertificateCases;
 import dev.grep11.gateway.trust.CertificateCases.Case;
 import dev.grep11.gateway.trust.TestCertificates;

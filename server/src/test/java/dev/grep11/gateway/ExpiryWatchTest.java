@@ -8,6 +8,7 @@ import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.audit.AuditSettings;
 import dev.grep11.gateway.certmgr.AdministrativeEvents;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.store.EventRecord;
 import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.StoreFollower;

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.store.RegistryRecord;
 import dev.grep11.gateway.store.Subject;
 import dev.grep11.gateway.trust.TestCertificates;

@@ -24,6 +24,8 @@ class ImportsTest {
               "rpc",
               Set.of(
                   "operation",
+                  "queue",
+                  "metrics",
                   "keystore",
                   "certmgr",
                   "trust",
@@ -33,6 +35,20 @@ class ImportsTest {
                   "pkcs11",
                   "audit",
                   "store")),
+          Map.entry(
+              "doctor",
+              Set.of(
+                  "host", "config", "token", "certmgr", "trust", "iam", "tls", "key", "hsm",
+                  "pkcs11", "store", "audit")),
+          Map.entry(
+              "host",
+              Set.of(
+                  "config", "token", "certmgr", "trust", "tls", "iam", "key", "hsm", "pkcs11",
+                  "store", "audit")),
+          Map.entry(
+              "config",
+              Set.of("rpc", "certmgr", "trust", "iam", "tls", "hsm", "pkcs11", "store", "audit")),
+          Map.entry("token", Set.of("iam", "keystore", "key", "hsm", "pkcs11", "store", "audit")),
           Map.entry("tls", Set.of("certmgr", "trust", "audit")),
           Map.entry("iam", Set.of("store", "audit")),
           Map.entry("certmgr", Set.of("trust", "store", "audit")),
@@ -40,7 +56,9 @@ class ImportsTest {
           Map.entry("keystore", Set.of("store", "pkcs11")),
           Map.entry("operation", Set.of("key", "hsm", "pkcs11")),
           Map.entry("key", Set.of("hsm", "pkcs11")),
-          Map.entry("hsm", Set.of("pkcs11")),
+          Map.entry("hsm", Set.of("queue", "pkcs11")),
+          Map.entry("queue", Set.of("pkcs11")),
+          Map.entry("metrics", Set.of()),
           Map.entry("pkcs11", Set.of()),
           Map.entry("store", Set.of()),
           Map.entry("audit", Set.of()));

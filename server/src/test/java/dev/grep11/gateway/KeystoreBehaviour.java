@@ -22,6 +22,7 @@ import dev.grep11.client.Mechanisms;
 import dev.grep11.client.StoredKey;
 import dev.grep11.client.Template;
 import dev.grep11.client.Templates;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.iam.GrantRegister;
 import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.store.Entitlement;

@@ -21,6 +21,8 @@ import dev.grep11.client.Mechanisms;
 import dev.grep11.client.StoredKey;
 import dev.grep11.client.Template;
 import dev.grep11.client.Templates;
+import dev.grep11.gateway.host.Host;
+import dev.grep11.gateway.token.StartException;
 import dev.grep11.gateway.trust.TestCertificates;
 import dev.grep11.gateway.trust.TestCertificates.Identity;
 import io.grpc.Status;

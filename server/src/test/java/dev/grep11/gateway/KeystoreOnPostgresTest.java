@@ -1,6 +1,8 @@
 package dev.grep11.gateway;
 
 import dev.grep11.gateway.command.DemoData;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.store.PostgresServer;
 import java.nio.file.Path;
 import java.util.Map;

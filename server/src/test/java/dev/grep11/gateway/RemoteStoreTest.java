@@ -33,6 +33,7 @@ import dev.grep11.client.Mechanisms;
 import dev.grep11.client.PrivateKeyBlob;
 import dev.grep11.client.Template;
 import dev.grep11.client.Templates;
+import dev.grep11.gateway.host.Host;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.ByteBuffer;

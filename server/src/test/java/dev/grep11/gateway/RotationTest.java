@@ -12,6 +12,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.ByteString;
+import dev.grep11.gateway.host.Host;
+import dev.grep11.gateway.host.MasterKeys;
 import dev.grep11.gateway.iam.ApiKeys;
 import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.pkcs11.Cka;
@@ -20,6 +22,7 @@ import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.NamedCurve;
 import dev.grep11.gateway.store.ReplicaRecord;
 import dev.grep11.gateway.store.SealingKeyGeneration.State;
+import dev.grep11.gateway.token.StartException;
 import dev.grep11.proto.AttributeValue;
 import dev.grep11.proto.CryptoGrpc.CryptoBlockingStub;
 import dev.grep11.proto.DecryptSingleRequest;

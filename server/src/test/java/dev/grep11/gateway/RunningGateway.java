@@ -19,6 +19,8 @@ import com.nimbusds.jose.jwk.gen.ECKeyGenerator;
 import com.nimbusds.jwt.JWTClaimsSet;
 import com.nimbusds.jwt.SignedJWT;
 import dev.grep11.gateway.command.DemoData;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.iam.GrantRegister;
 import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.pkcs11.Cka;

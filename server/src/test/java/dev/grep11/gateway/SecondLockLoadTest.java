@@ -18,6 +18,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
@@ -30,6 +31,12 @@ import org.junit.jupiter.api.io.TempDir;
 class SecondLockLoadTest {
   private static final int EACH = 5_000;
   private static final Duration BOUND = Duration.ofSeconds(5);
+  private static final Map<String, Object> ALL_FROM_ONE_ADDRESS =
+      Map.of(
+          "/limits/connections", 3 * EACH,
+          "/limits/connectionsPerAddress", 3 * EACH,
+          "/limits/connectionsPerSecond", 3 * EACH,
+          "/limits/connectionsPerSecondPerAddress", 3 * EACH);
 
   @Test
   void ofTenThousandConnectionsThoseOfADeletedCaAreClosedAndTheOthersNoticeNothing(
@@ -40,7 +47,7 @@ class SecondLockLoadTest {
     var app = TestCertificates.client("CN=app").signedBy(kept);
     TestCertificates.client("CN=deleted").signedBy(deleted).write(parent, "deleted");
     app.write(parent, "kept");
-    try (var running = RunningGateway.start(parent.resolve("demo"))) {
+    try (var running = RunningGateway.start(parent.resolve("demo"), ALL_FROM_ONE_ADDRESS)) {
       running.registerClientCas(running.instance, List.of(deleted.der(), kept.der()));
       var ssl =
           GrpcSslContexts.forClient()

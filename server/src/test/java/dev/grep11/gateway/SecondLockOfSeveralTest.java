@@ -6,6 +6,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import dev.grep11.gateway.command.DemoData;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.trust.TestCertificates;
 import dev.grep11.gateway.trust.TestCertificates.Identity;
 import dev.grep11.proto.CryptoGrpc;
@@ -133,6 +135,26 @@ class SecondLockOfSeveralTest {
 
     assertThat(answer(calls(bare, open))).isEqualTo(Status.Code.OK);
     assertThat(answer(calls(underOpenName, null))).isEqualTo(Status.Code.OK);
+  }
+
+  @Test
+  void aConnectionThatWasNotAskedIsReplacedByOneThatIs() throws Exception {
+    running.registerClientCas(LOCKED, List.of());
+    var app = channel("localhost", APP);
+    var calls = calls(app, LOCKED);
+    await()
+        .atMost(BOUND)
+        .until(() -> answer(calls(channel("localhost", null), LOCKED)) == Status.Code.OK);
+    assertThat(answer(calls)).isEqualTo(Status.Code.OK);
+
+    running.registerClientCas(LOCKED, List.of(CA.der()));
+
+    await()
+        .atMost(BOUND)
+        .until(
+            () -> answer(calls(channel("localhost", null), LOCKED)) == Status.Code.UNAUTHENTICATED);
+    // Whatever it was told meanwhile.
+    await().atMost(BOUND).until(() -> answer(calls) == Status.Code.OK);
   }
 
   @Test

@@ -12,6 +12,7 @@ import dev.grep11.client.certmgr.CertificateManagerClient;
 import dev.grep11.client.certmgr.CertificateManagerException;
 import dev.grep11.client.certmgr.RegisteredCertificate;
 import dev.grep11.client.certmgr.SignedCommands;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.store.Subject;
 import dev.grep11.gateway.trust.TestCertificates;
 import dev.grep11.gateway.trust.TestCertificates.Identity;

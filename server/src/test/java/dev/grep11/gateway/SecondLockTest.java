@@ -8,6 +8,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 
+import dev.grep11.client.Grep11Client;
+import dev.grep11.client.Mechanisms;
+import dev.grep11.client.Templates;
 import dev.grep11.gateway.trust.TestCertificates;
 import dev.grep11.gateway.trust.TestCertificates.Identity;
 import dev.grep11.proto.CryptoGrpc;
@@ -26,6 +29,8 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
@@ -34,6 +39,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
@@ -148,6 +154,49 @@ class SecondLockTest {
         .atMost(BOUND)
         .until(
             () -> answer(client(null)) == Status.Code.OK && answer(client(APP)) == Status.Code.OK);
+  }
+
+  /** Its connection was made when nobody was asked, and cannot show the certificate any more. */
+  @RepeatedTest(5)
+  void theFirstCaCostsAClientWithItsCertificateNoCall() throws Exception {
+    APP.write(parent, "app");
+    try (var client =
+        Grep11Client.builder("localhost:" + running.gateway.cryptoPort())
+            .trustedCa(running.demo.ca())
+            .clientCertificate(parent.resolve("app.pem"), parent.resolve("app.key"))
+            .token(() -> running.token(MANAGER))
+            .build()) {
+      var failures = new ConcurrentLinkedQueue<Throwable>();
+      var calls = new AtomicInteger();
+      var stopped = new AtomicBoolean();
+      var threads = new ArrayList<Thread>();
+      for (int i = 0; i < 8; i++) {
+        threads.add(
+            Thread.startVirtualThread(() -> {
+              while (!stopped.get()) {
+                try {
+                  // Counted by the gateway, and so not repeated for most failures.
+                  var _ = client.generateKey(Mechanisms.aesKeyGen(), Templates.aes(256));
+                } catch (RuntimeException e) {
+                  failures.add(e);
+                }
+                calls.incrementAndGet();
+              }
+            }));
+      }
+      try {
+        await().atMost(Duration.ofSeconds(20)).until(() -> calls.get() > 50);
+        lockTo(ONE);
+        int before = calls.get();
+        await().atMost(Duration.ofSeconds(20)).until(() -> calls.get() > before + 50);
+      } finally {
+        stopped.set(true);
+        for (var thread : threads) {
+          thread.join();
+        }
+      }
+      assertThat(failures).isEmpty();
+    }
   }
 
   @Test

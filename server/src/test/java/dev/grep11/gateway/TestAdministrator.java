@@ -7,6 +7,7 @@ import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.ByteString;
 import dev.grep11.gateway.certmgr.Administration;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.store.Subject;
 import dev.grep11.proto.certmgr.AdminKey;
 import dev.grep11.proto.certmgr.CertificateList;

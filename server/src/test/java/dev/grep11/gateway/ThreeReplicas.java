@@ -8,6 +8,8 @@ import dev.grep11.client.certmgr.CertificateManagerClient;
 import dev.grep11.client.certmgr.Change;
 import dev.grep11.gateway.command.DemoData;
 import dev.grep11.gateway.command.GatewayProcess;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.store.PostgresServer;
 import dev.grep11.gateway.store.StoreLocation;
 import dev.grep11.gateway.store.TcpRelay;

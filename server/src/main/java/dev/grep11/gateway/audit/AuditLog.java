@@ -212,7 +212,11 @@ public final class AuditLog implements AutoCloseable {
     if (settings.file().isEmpty()) {
       return List.of();
     }
-    Path file = settings.file().get();
+    return missing(settings.file().get(), known);
+  }
+
+  /** As {@link #missing(List)}, of a file that another process may be writing. */
+  public static List<AuditHead> missing(Path file, List<AuditHead> known) throws IOException {
     AuditTail tail = AuditTail.of(file);
     List<AuditHead> missing = new ArrayList<>();
     for (AuditHead each : known) {

@@ -127,6 +127,47 @@ public final class AuditVerification {
     return verification.report();
   }
 
+  /**
+   * Verifies the chain over the end of a file, however long the file is.
+   *
+   * @param most bytes that are read
+   * @return what is not as it was written, empty when all is well; lines are counted from the first
+   *     that was read
+   */
+  public static List<Finding> verifyTail(Path path, long most) throws IOException {
+    AuditVerification verification = new AuditVerification(Optional.empty());
+    try (FileChannel channel = AuditTail.reading(path)) {
+      long size = channel.size();
+      long from = Math.max(0, size - most);
+      channel.position(from);
+      var lines = new LineReader(new Bounded(Channels.newInputStream(channel), size - from));
+      if (from > 0) {
+        verification.resume(lines);
+      }
+      verification.readOn(lines);
+    }
+    return List.copyOf(verification.findings);
+  }
+
+  /** To behind the first line that states a chain value; what was before it vouches for nothing. */
+  private void resume(LineReader lines) throws IOException {
+    // Where it begins is not known: most likely in the middle of a line.
+    lines.next();
+    while (lines.next()) {
+      Optional<byte[]> stated = Chain.stated(lines.bytes(), lines.length());
+      if (stated.isPresent()) {
+        chain.resume(stated.get());
+        last = place(lines.bytes(), lines.length() - Chain.SUFFIX).orElse(null);
+        line = 1;
+        return;
+      }
+    }
+  }
+
+  private void readOn(LineReader lines) throws IOException {
+    read(lines, List.of(), _ -> {});
+  }
+
   private void read(LineReader lines, List<AuditHead> known, LongConsumer progress)
       throws IOException {
     while (lines.next()) {

@@ -15,9 +15,11 @@ public enum Severity {
           "hs-crypto.keystore.deletekey",
           "hs-crypto.keystore.deletekeystore",
           "hs-crypto.keystore.updatekey",
-          "grep11.keystore.change-password");
+          "grep11.keystore.change-password",
+          "grep11.store.restore");
 
-  private static final Set<String> WARNING_ACTIONS = Set.of("grep11.certificate.expiry");
+  private static final Set<String> WARNING_ACTIONS =
+      Set.of("grep11.certificate.expiry", "grep11.connection.refused");
 
   private final String text;
 

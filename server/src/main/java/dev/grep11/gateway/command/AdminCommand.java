@@ -1,12 +1,12 @@
 package dev.grep11.gateway.command;
 
-import dev.grep11.gateway.Administrators;
-import dev.grep11.gateway.GatewayConfig;
-import dev.grep11.gateway.Host;
-import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.command.OutputOption.Value;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Administrators;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.iam.TokenServiceSettings;
 import dev.grep11.gateway.store.Subject;
+import dev.grep11.gateway.token.StartException;
 import java.io.PrintWriter;
 import java.time.Duration;
 import java.time.temporal.ChronoUnit;

@@ -1,11 +1,11 @@
 package dev.grep11.gateway.command;
 
-import dev.grep11.gateway.GatewayConfig;
-import dev.grep11.gateway.Host;
-import dev.grep11.gateway.StartException;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.iam.ApiKeys;
 import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.store.ApiKeyRecord;
+import dev.grep11.gateway.token.StartException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -24,15 +24,16 @@ import picocli.CommandLine.Spec;
     name = "apikey",
     mixinStandardHelpOptions = true,
     synopsisSubcommandLabel = "COMMAND",
-    description = "Makes, lists and deletes API keys of the embedded token service.",
+    description = "Makes, lists, confirms and deletes API keys of the embedded token service.",
     subcommands = {
       ApiKeyCommand.Create.class,
       ApiKeyCommand.ListAll.class,
+      ApiKeyCommand.Confirm.class,
       ApiKeyCommand.Delete.class
     })
 final class ApiKeyCommand {
 
-  private static final List<String> COLUMNS = List.of("id", "name", "subject", "created");
+  private static final List<String> COLUMNS = List.of("id", "name", "subject", "created", "state");
 
   private static Map<String, String> fields(ApiKeyRecord key) {
     var fields = new LinkedHashMap<String, String>();
@@ -40,6 +41,7 @@ final class ApiKeyCommand {
     fields.put("name", key.name());
     fields.put("subject", key.subject().id());
     fields.put("created", key.created().toString());
+    fields.put("state", key.disabled().isPresent() ? "disabled" : "enabled");
     return fields;
   }
 
@@ -117,6 +119,34 @@ final class ApiKeyCommand {
             Commands.out(spec),
             COLUMNS,
             keys(config, host).list().stream().map(ApiKeyCommand::fields).toList());
+      }
+      return 0;
+    }
+  }
+
+  @Command(
+      name = "confirm",
+      mixinStandardHelpOptions = true,
+      description = "Lets an API key count again that is disabled since the store was restored.")
+  static final class Confirm implements Callable<Integer> {
+    @Mixin private GatewayOption gateway = new GatewayOption();
+    @Mixin private OutputOption output = new OutputOption();
+
+    @Parameters(paramLabel = "ID|NAME", description = "the key's id or its name, see: apikey list")
+    private String key = "";
+
+    @Spec private @Nullable CommandSpec spec;
+
+    @Override
+    public Integer call() {
+      var config = gateway.read();
+      try (var host = Host.open(config)) {
+        output.one(
+            Commands.out(spec),
+            fields(
+                keys(config, host)
+                    .confirm(key)
+                    .orElseThrow(() -> new StartException("there is no API key \"" + key + "\""))));
       }
       return 0;
     }

@@ -1,10 +1,10 @@
 package dev.grep11.gateway.command;
 
-import dev.grep11.gateway.Host;
-import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.audit.AuditVerification;
 import dev.grep11.gateway.audit.AuditVerification.Report;
 import dev.grep11.gateway.command.OutputOption.Value;
+import dev.grep11.gateway.host.Host;
+import dev.grep11.gateway.token.StartException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,23 +1,12 @@
 package dev.grep11.gateway.command;
 
-import dev.grep11.gateway.ConfigException;
-import dev.grep11.gateway.GatewayConfig;
-import dev.grep11.gateway.Preflight;
-import dev.grep11.gateway.Preflight.Finding;
-import dev.grep11.gateway.Preflight.Result;
-import dev.grep11.gateway.StartException;
-import dev.grep11.gateway.tls.ServerTls;
-import dev.grep11.softhsm.SoftHsmToken;
+import dev.grep11.findings.Findings;
+import dev.grep11.gateway.doctor.Doctor;
+import dev.grep11.gateway.doctor.Surroundings;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
-import java.util.List;
-import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -25,83 +14,58 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "doctor",
     mixinStandardHelpOptions = true,
-    description =
-        "Checks what a gateway needs on this machine, and a configuration if one is given.")
+    sortOptions = false,
+    customSynopsis = {
+      "grep11 doctor [--output text|json]",
+      "       grep11 doctor --config FILE [--try-pin] [--output text|json]",
+      "       grep11 doctor --pkcs11 FILE [OPTIONS]"
+    },
+    description = {
+      "Looks at what a gateway needs on this machine; with --config also at everything that a",
+      "configuration names: certificate, token, PIN, keys, database, audit file, ports, clocks.",
+      "With --pkcs11 at what is between PKCS #11 applications and their keys instead; its own help:",
+      "grep11 doctor --pkcs11 FILE --help.",
+      "",
+      "One line for each finding: good, warning or bad, and what to do. Nothing is changed, and a",
+      "gateway may run meanwhile. The PIN is tried once, and not at all where the token says that a",
+      "wrong one was tried before."
+    },
+    footer = {"", "Exit codes: 0 nothing is bad, 1 something is, 2 wrong use."})
 final class DoctorCommand implements Callable<Integer> {
-  private static final int OLDEST_JDK = 25;
-  private static final List<String> COLUMNS = List.of("check", "result", "detail");
-
-  @Mixin private OutputOption output = new OutputOption();
-
   @Option(
       names = "--config",
       paramLabel = "FILE",
-      description = "the configuration to check; without it, only what every gateway needs")
+      description = "the gateway's configuration; ask as the gateway's user")
   private @Nullable Path config;
+
+  @Option(
+      names = "--pkcs11",
+      paramLabel = "FILE",
+      description = "a grep11client.yaml; the launcher ./grep11 hands this to the agent's program")
+  private @Nullable Path client;
+
+  @Option(
+      names = "--try-pin",
+      description =
+          "try the PIN although a wrong one was tried since the last right one; never where one"
+              + " more would lock the token")
+  private boolean tryPin;
+
+  @Option(names = "--output", paramLabel = "text|json", description = "text is the default")
+  private Findings.Format output = Findings.Format.TEXT;
 
   @Spec private @Nullable CommandSpec spec;
 
-  private final List<Finding> findings = new ArrayList<>();
-
   @Override
   public Integer call() {
-    check("java", DoctorCommand::java);
-    check(
-        "tls",
-        () -> {
-          ServerTls.requireNoResumption();
-          return "BoringSSL is there, sessions are not resumed";
-        });
-    if (config == null) {
-      check("softhsm", () -> SoftHsmToken.findModule().toString());
-    } else {
-      configured(config);
+    if (client != null) {
+      throw new IllegalArgumentException("--pkcs11 is of the launcher: ./grep11 doctor --pkcs11");
     }
-    output.list(Commands.out(spec), COLUMNS, findings.stream().map(DoctorCommand::fields).toList());
-    return findings.stream().anyMatch(finding -> finding.result() == Result.FAILED) ? 1 : 0;
-  }
-
-  private void configured(Path file) {
-    try {
-      var read = GatewayConfig.read(file);
-      findings.add(new Finding("configuration", Result.OK, read.mode() + ", no problem found"));
-      findings.addAll(Preflight.look(read));
-    } catch (ConfigException e) {
-      e.problems()
-          .forEach(problem -> findings.add(new Finding("configuration", Result.FAILED, problem)));
-      findings.add(
-          new Finding("everything else", Result.NOT_CHECKED, "the configuration cannot be used"));
-    }
-  }
-
-  private void check(String what, Supplier<String> look) {
-    try {
-      findings.add(new Finding(what, Result.OK, look.get()));
-    } catch (RuntimeException e) {
-      findings.add(new Finding(what, Result.FAILED, String.valueOf(e.getMessage())));
-    }
-  }
-
-  private static Map<String, String> fields(Finding finding) {
-    var fields = new LinkedHashMap<String, String>();
-    fields.put("check", finding.check());
-    fields.put(
-        "result",
-        switch (finding.result()) {
-          case OK -> "ok";
-          case WARNING -> "WARNING";
-          case FAILED -> "FAILED";
-          case NOT_CHECKED -> "not checked";
-        });
-    fields.put("detail", finding.detail());
-    return fields;
-  }
-
-  private static String java() {
-    var version = Runtime.version();
-    if (version.feature() < OLDEST_JDK) {
-      throw new StartException("Java " + version + "; " + OLDEST_JDK + " or later is needed");
-    }
-    return "Java " + version;
+    var doctor = new Doctor(Surroundings.ofThisProcess(Main.class), tryPin);
+    var findings = config == null ? doctor.examine() : doctor.examine(config);
+    var out = Commands.out(spec);
+    out.println(findings.as(output));
+    out.flush();
+    return findings.exitCode();
   }
 }

@@ -1,6 +1,6 @@
 package dev.grep11.gateway.command;
 
-import dev.grep11.gateway.GatewayConfig;
+import dev.grep11.gateway.config.GatewayConfig;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;

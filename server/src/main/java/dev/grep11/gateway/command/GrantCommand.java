@@ -1,8 +1,7 @@
 package dev.grep11.gateway.command;
 
-import dev.grep11.gateway.GatewayConfig;
-import dev.grep11.gateway.Host;
-import dev.grep11.gateway.StartException;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.iam.GrantRegister;
 import dev.grep11.gateway.iam.IssuerSettings;
 import dev.grep11.gateway.iam.Roles;
@@ -10,6 +9,7 @@ import dev.grep11.gateway.iam.TokenServiceSettings;
 import dev.grep11.gateway.store.Entitlement;
 import dev.grep11.gateway.store.Grant;
 import dev.grep11.gateway.store.Subject;
+import dev.grep11.gateway.token.StartException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;

@@ -1,6 +1,6 @@
 package dev.grep11.gateway.command;
 
-import dev.grep11.gateway.Host;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.store.InstanceRecord;
 import java.util.LinkedHashMap;
 import java.util.List;

@@ -1,7 +1,7 @@
 package dev.grep11.gateway.command;
 
-import dev.grep11.gateway.GatewayConfig;
-import dev.grep11.gateway.StartException;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.token.StartException;
 import java.util.Optional;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;

@@ -1,12 +1,12 @@
 package dev.grep11.gateway.command;
 
-import dev.grep11.gateway.ConfigException;
-import dev.grep11.gateway.StartException;
+import dev.grep11.gateway.config.ConfigException;
 import dev.grep11.gateway.hsm.HsmOpenException;
 import dev.grep11.gateway.key.SealingKeyException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.store.StoreException;
 import dev.grep11.gateway.tls.ServerTls;
+import dev.grep11.gateway.token.StartException;
 import dev.grep11.softhsm.SoftHsmUnavailableException;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -40,7 +40,11 @@ public final class Main {
     COMMANDS.put("masterkey", MasterKeyCommand.class);
     COMMANDS.put("admin", AdminCommand.class);
     COMMANDS.put("audit", AuditCommand.class);
+    COMMANDS.put("backup", BackupCommand.class);
+    COMMANDS.put("restore", RestoreCommand.class);
+    COMMANDS.put("rehearse", RehearseCommand.class);
     COMMANDS.put("doctor", DoctorCommand.class);
+    COMMANDS.put("health", HealthCommand.class);
     COMMANDS.put("help", CommandLine.HelpCommand.class);
   }
 

@@ -2,14 +2,14 @@ package dev.grep11.gateway.command;
 
 import static java.util.stream.Collectors.joining;
 
-import dev.grep11.gateway.Host;
-import dev.grep11.gateway.MasterKeys;
-import dev.grep11.gateway.MasterKeys.Standing;
-import dev.grep11.gateway.StartException;
 import dev.grep11.gateway.command.OutputOption.Value;
+import dev.grep11.gateway.host.Host;
+import dev.grep11.gateway.host.MasterKeys;
+import dev.grep11.gateway.host.MasterKeys.Standing;
 import dev.grep11.gateway.store.ReplicaRecord;
 import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.SealingKeyGeneration.State;
+import dev.grep11.gateway.token.StartException;
 import java.io.PrintWriter;
 import java.time.Duration;
 import java.time.Instant;

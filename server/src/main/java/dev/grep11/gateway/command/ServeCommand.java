@@ -1,7 +1,7 @@
 package dev.grep11.gateway.command;
 
 import dev.grep11.gateway.Gateway;
-import dev.grep11.gateway.GatewayConfig;
+import dev.grep11.gateway.config.GatewayConfig;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -31,13 +31,28 @@ final class ServeCommand implements Callable<Integer> {
         () -> Gateway.start(settings),
         gateway ->
             "ready grep11=%s certmgr=%s:%d iam=%s health=%s:%d"
-                .formatted(
-                    DemoData.address(settings, gateway),
-                    settings.clientHost(),
-                    gateway.certificateManagerPort(),
-                    DemoData.iamEndpoint(settings, gateway),
-                    settings.clientHost(),
-                    gateway.healthPort()),
+                    .formatted(
+                        DemoData.address(settings, gateway),
+                        settings.clientHost(),
+                        gateway.certificateManagerPort(),
+                        DemoData.iamEndpoint(settings, gateway),
+                        settings.clientHost(),
+                        gateway.healthPort())
+                + privateAddresses(settings, gateway),
         spec);
+  }
+
+  private static String privateAddresses(GatewayConfig settings, Gateway gateway) {
+    return settings
+        .privateListen()
+        .map(listen ->
+            " grep11-private=%1$s:%2$d certmgr-private=%1$s:%3$d"
+                .formatted(
+                    listen.address().isAnyLocalAddress()
+                        ? "localhost"
+                        : listen.address().getHostAddress(),
+                    gateway.privateCryptoPort().orElseThrow(),
+                    gateway.privateCertificateManagerPort().orElseThrow()))
+        .orElse("");
   }
 }

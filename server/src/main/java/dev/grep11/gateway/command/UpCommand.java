@@ -1,8 +1,8 @@
 package dev.grep11.gateway.command;
 
 import dev.grep11.gateway.Gateway;
-import dev.grep11.gateway.GatewayConfig;
-import dev.grep11.gateway.StartException;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.token.StartException;
 import java.net.InetAddress;
 import java.nio.file.Path;
 import java.util.Objects;

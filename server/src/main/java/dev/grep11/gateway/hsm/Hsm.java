@@ -8,6 +8,7 @@ import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.MechanismInfo;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Template;
+import dev.grep11.gateway.queue.TurnQueue;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -52,7 +53,7 @@ public final class Hsm implements AutoCloseable {
   private final Cryptoki cryptoki;
   private final HsmSettings settings;
   private final ModuleUse module;
-  private final Map<Lane, LaneQueue> lanes = new EnumMap<>(Lane.class);
+  private final Map<Lane, TurnQueue> lanes = new EnumMap<>(Lane.class);
   private final List<Thread> workers = new ArrayList<>();
   private final Map<Thread, Owner> owners = new ConcurrentHashMap<>();
 
@@ -103,7 +104,8 @@ public final class Hsm implements AutoCloseable {
     }
     recovery = Thread.ofPlatform().daemon().name("hsm-recovery").start(this::recoverForEver);
     for (var lane : Lane.values()) {
-      lanes.put(lane, new LaneQueue(lane, settings.lane(lane)));
+      lanes.put(
+          lane, new TurnQueue(lane.name(), settings.lane(lane).bounds(), Session::unavailable));
     }
     try {
       for (var lane : Lane.values()) {
@@ -177,7 +179,7 @@ public final class Hsm implements AutoCloseable {
     return queue(lane).queued();
   }
 
-  private LaneQueue queue(Lane lane) {
+  private TurnQueue queue(Lane lane) {
     var queue = lanes.get(lane);
     if (queue == null) {
       throw new IllegalStateException(lane.name());
@@ -530,7 +532,7 @@ public final class Hsm implements AutoCloseable {
       lifecycle.notifyAll();
     }
     recovery.interrupt();
-    lanes.values().forEach(LaneQueue::close);
+    lanes.values().forEach(TurnQueue::close);
     try {
       recovery.join(LONGEST_CALL_IN_FLIGHT);
       for (var worker : workers) {

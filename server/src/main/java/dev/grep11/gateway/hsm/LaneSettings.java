@@ -1,5 +1,7 @@
 package dev.grep11.gateway.hsm;
 
+import dev.grep11.gateway.queue.Bounds;
+
 /**
  * Size of a lane. A caller's bound counts what it has queued and running, the total only what is
  * queued.
@@ -20,5 +22,10 @@ public record LaneSettings(int threads, int perCaller, int queued) {
       case GENERATE -> new LaneSettings(2, 64, 256);
       case PARAMETERS -> new LaneSettings(1, 1, 16);
     };
+  }
+
+  /** One caller may have every thread of a lane while nobody else wants one. */
+  Bounds bounds() {
+    return new Bounds(threads, threads, perCaller, queued);
   }
 }

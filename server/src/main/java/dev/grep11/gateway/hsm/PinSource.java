@@ -5,14 +5,8 @@ import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import java.nio.file.LinkOption;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFileAttributes;
-import java.nio.file.attribute.PosixFilePermission;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
-import java.util.EnumSet;
-import java.util.Set;
 import java.util.function.Supplier;
 
 /** Where the user PIN of the token comes from. */
@@ -36,7 +30,7 @@ public interface PinSource {
       try {
         content = Files.readAllBytes(file);
       } catch (IOException e) {
-        throw new HsmOpenException("PIN file " + file + " cannot be read", e);
+        throw new HsmOpenException("PIN file " + FileOwner.unreadable(file), e);
       }
       int length = content.length;
       while (length > 0 && (content[length - 1] == '\n' || content[length - 1] == '\r')) {
@@ -78,27 +72,14 @@ public interface PinSource {
   }
 
   private static void checkPrivate(Path file) {
-    try {
-      var attributes = Files.readAttributes(file, PosixFileAttributes.class);
-      // The owner of our own process entry is the effective user, whatever user.name says.
-      var self = Files.getOwner(Path.of("/proc/self"), LinkOption.NOFOLLOW_LINKS).getName();
-      var owner = attributes.owner().getName();
-      Set<PosixFilePermission> open = EnumSet.copyOf(PosixFilePermissions.fromString("---rwxrwx"));
-      open.retainAll(attributes.permissions());
-      if (!attributes.isRegularFile()
-          || !open.isEmpty()
-          || !(owner.equals(self) || owner.equals("root"))) {
-        throw new HsmOpenException(
-            "PIN file %s: owner %s, mode %s; expected a regular file, owner %s, mode rw------- or r--------; remedy: %s"
-                .formatted(
-                    file,
-                    owner,
-                    PosixFilePermissions.toString(attributes.permissions()),
-                    self,
-                    open.isEmpty() ? "chown " + self + " " + file : "chmod 600 " + file));
-      }
-    } catch (IOException e) {
-      throw new HsmOpenException("PIN file " + file + " cannot be read", e);
+    if (!Files.isRegularFile(file)) {
+      throw new HsmOpenException(
+          "PIN file %s: expected a regular file, and there is %s"
+              .formatted(file, Files.exists(file) ? "something else" : "none"));
     }
+    FileOwner.opennessOf(file)
+        .ifPresent(what -> {
+          throw new HsmOpenException("PIN file " + what);
+        });
   }
 }

@@ -10,10 +10,17 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.LocalDateTime;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
+import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.locks.LockSupport;
 
@@ -27,7 +34,13 @@ final class Slot implements Session.Token {
   private static final long SERIAL_OFFSET = 80;
   private static final long FLAGS_OFFSET = 96;
   private static final long FIRMWARE_OFFSET = 186;
+  private static final long UTC_TIME_OFFSET = 188;
+  private static final int UTC_TIME_LENGTH = 14;
+  private static final long CKF_CLOCK_ON_TOKEN = 0x40;
+  private static final long CKF_USER_PIN_INITIALIZED = 0x8;
   private static final long CKF_TOKEN_INITIALIZED = 0x400;
+  private static final long CKF_USER_PIN_COUNT_LOW = 0x10000;
+  private static final long CKF_USER_PIN_FINAL_TRY = 0x20000;
   private static final long CKF_USER_PIN_LOCKED = 0x40000;
 
   // CK_SESSION_INFO: slot, state, flags, device error.
@@ -38,6 +51,9 @@ final class Slot implements Session.Token {
   private static final long CKF_RW_SESSION = 2;
   private static final long CKF_SERIAL_SESSION = 4;
   private static final long CKU_USER = 1;
+
+  private static final DateTimeFormatter UTC_TIME =
+      DateTimeFormatter.ofPattern("uuuuMMddHHmmss", Locale.ROOT);
 
   private static final int LOGIN_ATTEMPTS = 5;
   private static final Duration LOGIN_PAUSE = Duration.ofMillis(50);
@@ -77,6 +93,52 @@ final class Slot implements Session.Token {
   /** Whether some token has the label now. */
   static boolean isThere(Cryptoki cryptoki, String label) {
     return all(cryptoki).stream().anyMatch(slot -> slot.info.label().equals(label));
+  }
+
+  /** What each of them shows without a login. */
+  static List<PresentToken> present(Cryptoki cryptoki) {
+    var found = new ArrayList<PresentToken>();
+    for (var slot : all(cryptoki)) {
+      try (var arena = Arena.ofConfined()) {
+        var info = arena.allocate(TOKEN_INFO, Long.BYTES);
+        if (cryptoki.C_GetTokenInfo(slot.number, info.address()) == CKR_OK) {
+          long flags = info.get(JAVA_LONG, FLAGS_OFFSET);
+          found.add(
+              new PresentToken(
+                  slot.info, pin(flags), clock(flags, info), slot.mechanisms().keySet()));
+        }
+      }
+    }
+    return found;
+  }
+
+  private static PresentToken.Pin pin(long flags) {
+    if ((flags & CKF_USER_PIN_INITIALIZED) == 0) {
+      return PresentToken.Pin.NOT_SET;
+    }
+    if ((flags & CKF_USER_PIN_LOCKED) != 0) {
+      return PresentToken.Pin.LOCKED;
+    }
+    if ((flags & CKF_USER_PIN_FINAL_TRY) != 0) {
+      return PresentToken.Pin.FINAL_TRY;
+    }
+    return (flags & CKF_USER_PIN_COUNT_LOW) != 0
+        ? PresentToken.Pin.COUNT_LOW
+        : PresentToken.Pin.FRESH;
+  }
+
+  /** YYYYMMDDhhmmss in UTC, and two more digits. */
+  private static Optional<Instant> clock(long flags, MemorySegment info) {
+    if ((flags & CKF_CLOCK_ON_TOKEN) == 0) {
+      return Optional.empty();
+    }
+    try {
+      return Optional.of(
+          LocalDateTime.parse(text(info, UTC_TIME_OFFSET, UTC_TIME_LENGTH), UTC_TIME)
+              .toInstant(ZoneOffset.UTC));
+    } catch (DateTimeParseException e) {
+      return Optional.empty();
+    }
   }
 
   /** Those with an initialised token. */

@@ -13,7 +13,7 @@ public final class Actions {
   public static final String EP11_USE = "hs-crypto.ep11.use";
 
   private static final String CRYPTO = "hs-crypto.crypto.";
-  private static final String KEYSTORE = "hs-crypto.keystore.";
+  static final String KEYSTORE = "hs-crypto.keystore.";
   private static final Pattern PHASE = Pattern.compile("(Init|Update|Final|Single)$");
 
   private static final Set<String> CRYPTO_ACTIONS =
@@ -100,18 +100,16 @@ public final class Actions {
   }
 
   /**
-   * What a caller needs for an rpc of the keystore service, by its bare name. The published actions
-   * know no change of a password: it seals all keys anew, so it needs what updates them.
+   * The action that bears the name of an rpc of the keystore service.
    *
-   * @throws IllegalArgumentException for an rpc without an action: it must not be served
+   * @throws IllegalArgumentException if there is none
    */
-  public static Set<String> ofKeystoreRpc(String rpc) {
-    String action =
-        KEYSTORE + (rpc.equals("ChangePassword") ? "updatekey" : rpc.toLowerCase(Locale.ROOT));
+  static String ofKeystores(String rpc) {
+    String action = KEYSTORE + rpc.toLowerCase(Locale.ROOT);
     if (!KEYSTORE_ACTIONS.contains(action)) {
       throw new IllegalArgumentException("no action for rpc " + rpc);
     }
-    return Set.of(action);
+    return action;
   }
 
   /**

@@ -76,15 +76,33 @@ public final class ApiKeys {
   }
 
   /**
+   * Lets a key count again that is disabled since a restore.
+   *
+   * @return its record, as it is now; empty when there is no such key
+   */
+  public Optional<ApiKeyRecord> confirm(String idOrName) {
+    return store.change(change -> {
+      Optional<ApiKeyRecord> found = find(change, idOrName);
+      found
+          .filter(key -> key.disabled().isPresent())
+          .ifPresent(key -> change.replace(key.disabled(Optional.empty())));
+      return found.map(key -> key.disabled(Optional.empty()));
+    });
+  }
+
+  private static Optional<ApiKeyRecord> find(Store.Change change, String idOrName) {
+    return change.snapshot().apiKeys().stream()
+        .filter(key -> key.id().toString().equals(idOrName) || key.name().equals(idOrName))
+        .findFirst();
+  }
+
+  /**
    * Deletes a key by its id or name, with its subject's grants; false when there is none. Tokens
    * given for it end within seconds.
    */
   public boolean delete(String idOrName) {
     return store.change(change -> {
-      Optional<ApiKeyRecord> found =
-          change.snapshot().apiKeys().stream()
-              .filter(key -> key.id().toString().equals(idOrName) || key.name().equals(idOrName))
-              .findFirst();
+      Optional<ApiKeyRecord> found = find(change, idOrName);
       found.ifPresent(key -> {
         change.snapshot().grants(key.subject()).forEach(change::remove);
         change.remove(key);

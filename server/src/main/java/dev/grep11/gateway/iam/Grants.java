@@ -31,10 +31,10 @@ public final class Grants {
   private static final String KEY_OF = "key:";
 
   /** The resource of a request about some keystore, as long as it is not known which. */
-  public static final String SOME_KEYSTORE = KEYSTORE + "*";
+  static final String SOME_KEYSTORE = KEYSTORE + "*";
 
   /** The same of a request about keys of some keystore. */
-  public static final String SOME_KEY = KEY_OF + "*";
+  static final String SOME_KEY = KEY_OF + "*";
 
   private final StoreFollower follower;
   private final Roles roles;
@@ -64,7 +64,10 @@ public final class Grants {
       Map<Question, Rights> rights) {
     static State of(Snapshot snapshot) {
       Map<UUID, ApiKeyRecord> apiKeys = new HashMap<>();
-      snapshot.apiKeys().forEach(apiKey -> apiKeys.put(apiKey.id(), apiKey));
+      // One that is disabled opens nothing, as if it were not there; nor do its tokens.
+      snapshot.apiKeys().stream()
+          .filter(apiKey -> apiKey.disabled().isEmpty())
+          .forEach(apiKey -> apiKeys.put(apiKey.id(), apiKey));
       return new State(
           snapshot.generation(),
           snapshot.instances().stream()
@@ -114,7 +117,8 @@ public final class Grants {
       ApiKeyRecord apiKey = now.apiKeys().get(token.apiKey().get());
       if (apiKey == null || !apiKey.subject().equals(subject)) {
         return new Decision.Denied(
-            Decision.Reason.API_KEY_DELETED, "API key " + token.apiKey().get() + " was deleted");
+            Decision.Reason.API_KEY_DELETED,
+            "API key " + token.apiKey().get() + " was deleted, or is disabled");
       }
     }
     Rights rights = rights(now, new Question(subject, instance, token.roles(), resource));
@@ -191,12 +195,12 @@ public final class Grants {
   }
 
   /** The resource of a request about a keystore. */
-  public static String keystore(UUID id) {
+  static String keystore(UUID id) {
     return KEYSTORE + id;
   }
 
   /** The resource of a request about keys of a keystore. */
-  public static String keyOf(UUID keystore) {
+  static String keyOf(UUID keystore) {
     return KEY_OF + keystore;
   }
 

@@ -49,6 +49,7 @@ final class KeySetCache {
   private final @Nullable HttpClient http;
   private final ReentrantLock fetching = new ReentrantLock();
   private volatile @Nullable Version version;
+  private volatile Optional<String> dated = Optional.empty();
   private volatile long lastAttempt;
   private volatile boolean attempted;
 
@@ -131,6 +132,11 @@ final class KeySetCache {
     }
   }
 
+  /** The header Date of the last answer, if an answer had one (RFC 9110, 6.6.1). */
+  Optional<String> dated() {
+    return dated;
+  }
+
   /** The key set as it is now, of which nothing is kept. */
   KeySet look() throws IOException, ParseException {
     return KeySet.parse(fetch());
@@ -168,6 +174,7 @@ final class KeySetCache {
       if (response.statusCode() != 200) {
         throw new IOException("HTTP status " + response.statusCode());
       }
+      dated = response.headers().firstValue("Date");
       return response.body();
     } catch (ExecutionException e) {
       throw new IOException(e.getCause());

@@ -3,11 +3,13 @@ package dev.grep11.gateway.key;
 import static dev.grep11.gateway.pkcs11.Cka.*;
 
 import dev.grep11.gateway.hsm.Session;
+import dev.grep11.gateway.pkcs11.Cka;
 import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.Cko;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.Template;
+import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Set;
@@ -96,6 +98,75 @@ public record SealingKeys(
     }
     if (!keepRoot) {
       objects(session, ids.root()).forEach(session::destroyObject);
+    }
+  }
+
+  /**
+   * Everything about a generation that is not as {@link #create} made it; empty when all is well.
+   */
+  public static List<String> faults(Session session, UUID instance, SealingKeyIds ids) {
+    var wraps = Set.of(CKA_WRAP, CKA_UNWRAP);
+    var faults = new ArrayList<String>();
+    faults(session, instance, "KEK-N", ids.kekN(), wraps, faults);
+    faults(session, instance, "KEK-X", ids.kekX(), wraps, faults);
+    faults(session, instance, "MAC key", ids.macKey(), Set.of(CKA_SIGN), faults);
+    faults(
+        session, instance, "value key", ids.valueKey(), Set.of(CKA_ENCRYPT, CKA_DECRYPT), faults);
+    faults(session, instance, "derivation root", ids.root(), Set.of(CKA_SIGN), faults);
+    return faults;
+  }
+
+  private static void faults(
+      Session session,
+      UUID instance,
+      String role,
+      byte[] id,
+      Set<Long> purpose,
+      List<String> faults) {
+    long key;
+    try {
+      key = find(session, instance, role, id);
+    } catch (SealingKeyException e) {
+      faults.add(e.getMessage());
+      return;
+    }
+    var has =
+        session.attributes(
+            key,
+            CKA_PRIVATE,
+            CKA_SENSITIVE,
+            CKA_EXTRACTABLE,
+            CKA_ENCRYPT,
+            CKA_DECRYPT,
+            CKA_WRAP,
+            CKA_UNWRAP,
+            CKA_SIGN);
+    var wrong = new ArrayList<String>();
+    expect(has, CKA_PRIVATE, true, wrong);
+    expect(has, CKA_SENSITIVE, true, wrong);
+    expect(has, CKA_EXTRACTABLE, false, wrong);
+    for (long use : purpose) {
+      expect(has, use, true, wrong);
+    }
+    // What wraps and decrypts opens every blob; what encrypts and unwraps makes keys of data.
+    if (purpose.contains(CKA_WRAP)) {
+      expect(has, CKA_ENCRYPT, false, wrong);
+      expect(has, CKA_DECRYPT, false, wrong);
+    }
+    if (purpose.contains(CKA_DECRYPT)) {
+      expect(has, CKA_WRAP, false, wrong);
+      expect(has, CKA_UNWRAP, false, wrong);
+    }
+    if (!wrong.isEmpty()) {
+      faults.add(
+          "%s of %s (CKA_ID %s) has %s"
+              .formatted(role, instance, HexFormat.of().formatHex(id), String.join(", ", wrong)));
+    }
+  }
+
+  private static void expect(Template has, long attribute, boolean value, List<String> wrong) {
+    if (has.isTrue(attribute) != value) {
+      wrong.add(Cka.name(attribute) + " " + !value);
     }
   }
 

@@ -4,12 +4,10 @@ import dev.grep11.gateway.pkcs11.AttributeValue;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.pkcs11.Template;
+import dev.grep11.gateway.store.Fields;
 import java.io.ByteArrayInputStream;
-import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
-import java.io.DataOutputStream;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,22 +19,18 @@ record KeyContent(Template attributes, List<byte[]> blobs) {
   private static final int BYTES = 3;
 
   byte[] encoded() {
-    var bytes = new ByteArrayOutputStream();
-    try (var out = new DataOutputStream(bytes)) {
+    return Fields.bytes(out -> {
       out.writeInt(attributes.size());
       for (var attribute : attributes.values().entrySet()) {
         out.writeLong(attribute.getKey());
         out.writeByte(kind(attribute.getValue()));
-        counted(out, bytes(attribute.getValue()));
+        Fields.blob(out, bytes(attribute.getValue()));
       }
       out.writeInt(blobs.size());
       for (var blob : blobs) {
-        counted(out, blob);
+        Fields.blob(out, blob);
       }
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-    return bytes.toByteArray();
+    });
   }
 
   static KeyContent decode(byte[] encoded) {
@@ -45,7 +39,7 @@ record KeyContent(Template attributes, List<byte[]> blobs) {
       for (int left = in.readInt(); left > 0; left--) {
         long type = in.readLong();
         int kind = in.readUnsignedByte();
-        byte[] value = counted(in);
+        byte[] value = Fields.blob(in);
         attributes.put(
             type,
             switch (kind) {
@@ -57,7 +51,7 @@ record KeyContent(Template attributes, List<byte[]> blobs) {
       }
       List<byte[]> blobs = new ArrayList<>();
       for (int left = in.readInt(); left > 0; left--) {
-        blobs.add(counted(in));
+        blobs.add(Fields.blob(in));
       }
       return new KeyContent(attributes.build(), blobs);
     } catch (IOException | IllegalArgumentException e) {
@@ -86,18 +80,5 @@ record KeyContent(Template attributes, List<byte[]> blobs) {
       case AttributeValue.OffHeap _, AttributeValue.Nested _ ->
           throw new IllegalArgumentException("of native templates only");
     };
-  }
-
-  private static void counted(DataOutputStream out, byte[] bytes) throws IOException {
-    out.writeInt(bytes.length);
-    out.write(bytes);
-  }
-
-  private static byte[] counted(DataInputStream in) throws IOException {
-    int length = in.readInt();
-    if (length < 0 || length > in.available()) {
-      throw new IOException("a length beyond the end");
-    }
-    return in.readNBytes(length);
   }
 }

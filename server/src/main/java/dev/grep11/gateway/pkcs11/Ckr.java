@@ -126,4 +126,9 @@ public final class Ckr {
   public static String name(long value) {
     return NAMES.name(value);
   }
+
+  /** Whether the header has a name for this number. */
+  public static boolean isKnown(long value) {
+    return NAMES.has(value);
+  }
 }

@@ -21,6 +21,10 @@ record ConstantNames(Map<Long, String> byValue) {
     return new ConstantNames(Map.copyOf(names));
   }
 
+  boolean has(long value) {
+    return byValue.containsKey(value);
+  }
+
   String name(long value) {
     var name = byValue.get(value);
     return name == null ? "0x" + Long.toHexString(value) : name;

@@ -22,6 +22,13 @@ public class Pkcs11Exception extends RuntimeException {
     this(returnValue, detail, detail, false, cause);
   }
 
+  /**
+   * @param retry whether repeating the identical call may succeed
+   */
+  protected Pkcs11Exception(long returnValue, String detail, boolean retry) {
+    this(returnValue, detail, detail, retry, null);
+  }
+
   private Pkcs11Exception(
       long returnValue, String detail, String recorded, boolean retry, @Nullable Throwable cause) {
     // Without stack trace: refusals are ordinary answers, and a flood of them must stay cheap.

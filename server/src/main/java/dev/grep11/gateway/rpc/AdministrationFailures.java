@@ -40,6 +40,8 @@ final class AdministrationFailures implements FailureAnswers {
               String.valueOf(refused.getMessage()),
               refused.toString(),
               true);
+      case RefusedException refused when refused.reason() == RefusedException.Reason.NETWORK ->
+          answer(Status.Code.PERMISSION_DENIED, "network-policy", refused.detail());
       case RefusedException refused ->
           answer(
                   Status.Code.UNAUTHENTICATED,

@@ -20,8 +20,9 @@ import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
 
 /**
- * Decides on a call's headers whether its body is read at all: client certificate, token, instance,
- * action, in this order of network to application. Nothing of it is remembered for the next call.
+ * Decides on a call's headers whether its body is read at all: instance, network policy, client
+ * certificate, token, action, in this order of network to application. Nothing of it is remembered
+ * for the next call.
  */
 final class Admission {
   private static final Metadata.Key<String> AUTHORIZATION =
@@ -30,16 +31,35 @@ final class Admission {
       Metadata.Key.of("bluemix-instance", Metadata.ASCII_STRING_MARSHALLER);
 
   private final InstanceSelection instances;
+  private final NetworkAccess network;
   private final AccessControl accessControl;
   private final ClientCertificates clientCertificates;
+  private final CallRates rates;
 
+  Admission(
+      InstanceSelection instances,
+      NetworkAccess network,
+      AccessControl accessControl,
+      ClientCertificates clientCertificates,
+      CallRates rates) {
+    this.instances = instances;
+    this.network = network;
+    this.accessControl = accessControl;
+    this.clientCertificates = clientCertificates;
+    this.rates = rates;
+  }
+
+  /** From everywhere, as often as one likes. */
   Admission(
       InstanceSelection instances,
       AccessControl accessControl,
       ClientCertificates clientCertificates) {
-    this.instances = instances;
-    this.accessControl = accessControl;
-    this.clientCertificates = clientCertificates;
+    this(
+        instances,
+        NetworkAccess.OPEN,
+        accessControl,
+        clientCertificates,
+        new CallRates(0, 0, System::nanoTime));
   }
 
   /** What a call was admitted with. */
@@ -69,13 +89,21 @@ final class Admission {
       Set<String> actions,
       Consumer<VerifiedToken> known) {
     var connection = connection(call);
+    network
+        .refusal(instance, connection)
+        .ifPresent(refusal -> {
+          throw RefusedException.network(refusal);
+        });
     judgeCertificate(connection, instance);
     return accessControl
         .authenticate(values(headers, AUTHORIZATION))
         .thenApply(principal -> {
           known.accept(principal);
           authorize(principal, instance, actions, connection);
-          return new Admitted(principal, instance, connection);
+          connection.welcome();
+          var admitted = new Admitted(principal, instance, connection);
+          rates.spend(admitted.requester());
+          return admitted;
         });
   }
 
@@ -98,6 +126,8 @@ final class Admission {
         .ifPresent(refusal -> {
           throw switch (refusal.cause()) {
             case Refusal.Cause.Certificate _ -> RefusedException.unauthenticated(refusal.text());
+            case Refusal.Cause.NeverAsked _ ->
+                RefusedException.unauthenticatedForNow(refusal.text());
             case Refusal.Cause.Unconfirmed _ -> new HsmUnavailableException(refusal.text());
             case Refusal.Cause.NoInstance _ -> RefusedException.permissionDenied(refusal.text());
           };

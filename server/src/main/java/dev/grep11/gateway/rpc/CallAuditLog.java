@@ -29,7 +29,7 @@ public final class CallAuditLog implements CallAudit {
             AuditEvent.EP11_USE,
             Instant.now(),
             call.succeeded() ? AuditEvent.Outcome.SUCCESS : AuditEvent.Outcome.FAILURE,
-            reason(call),
+            reason(call, httpStatus(call.status())),
             initiator(call),
             new AuditEvent.Target(
                 call.instance().map(Object::toString).orElse("unknown"),
@@ -43,13 +43,11 @@ public final class CallAuditLog implements CallAudit {
                 call.keyFingerprint())));
   }
 
-  private static AuditEvent.Reason reason(CallRecord call) {
+  static AuditEvent.Reason reason(CallRecord call, int httpStatus) {
     if (call.succeeded()) {
       return AuditEvent.Reason.OK;
     }
-    var reason =
-        AuditEvent.Reason.failure(
-            httpStatus(call.status()), Ckr.name(call.returnValue()), call.reason());
+    var reason = AuditEvent.Reason.failure(httpStatus, Ckr.name(call.returnValue()), call.reason());
     return call.tokenRefusal()
         .map(refusal -> reason.withTokenRefusal(word(refusal)))
         .orElse(reason);

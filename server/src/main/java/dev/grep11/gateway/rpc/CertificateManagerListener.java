@@ -7,9 +7,9 @@ import dev.grep11.gateway.tls.Connections;
 import io.grpc.ServerInterceptors;
 import io.netty.handler.ssl.SslContext;
 import java.io.IOException;
-import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 
@@ -53,14 +53,15 @@ public final class CertificateManagerListener implements AutoCloseable {
    *     those with a signature apart
    */
   public static CertificateManagerListener start(
-      InetSocketAddress address,
+      ListenAddresses addresses,
       SslContext ssl,
       Connections connections,
       Optional<UUID> instance,
       int callsPerMinute,
       TokenAccess tokens,
       Administration administration,
-      AdministrativeEvents events)
+      AdministrativeEvents events,
+      NetworkPolicies network)
       throws IOException {
     var refusals = new CallBudget(callsPerMinute);
     var access = new CertificateManagerAccess(tokens, callsPerMinute);
@@ -68,14 +69,19 @@ public final class CertificateManagerListener implements AutoCloseable {
     var dispatcher = new PoolDispatcher();
     var services =
         new Routes.Services(
-            new Admission(new InstanceSelection(instance), access, ClientCertificates.NOT_NEEDED),
+            new Admission(
+                new InstanceSelection(instance),
+                NetworkAccess.by(network, addresses, NetworkPolicy::refusalOfAdministration),
+                access,
+                ClientCertificates.NOT_NEEDED,
+                new CallRates(0, 0, System::nanoTime)),
             dispatcher,
             audit,
             new AdministrationFailures());
     try {
       return new CertificateManagerListener(
           CryptoListener.start(
-              address,
+              addresses,
               ssl,
               connections,
               LIMITS,
@@ -93,6 +99,10 @@ public final class CertificateManagerListener implements AutoCloseable {
 
   public int port() {
     return listener.port();
+  }
+
+  public OptionalInt privatePort() {
+    return listener.privatePort();
   }
 
   /** Takes no new connections and calls; those that run may end. */

@@ -16,8 +16,10 @@ import io.netty.handler.ssl.SslContext;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.logging.Level;
@@ -49,13 +51,16 @@ public final class CryptoListener implements AutoCloseable {
       new WriteBufferWaterMark(128 * 1024, 256 * 1024);
 
   private final Server server;
+  private final ListenAddresses addresses;
   private final Connections connections;
 
   /** Ends what was started for this listener. */
   private final Runnable closing;
 
-  private CryptoListener(Server server, Connections connections, Runnable closing) {
+  private CryptoListener(
+      Server server, ListenAddresses addresses, Connections connections, Runnable closing) {
     this.server = server;
+    this.addresses = addresses;
     this.connections = connections;
     this.closing = closing;
   }
@@ -68,8 +73,10 @@ public final class CryptoListener implements AutoCloseable {
       TokenAccess access,
       ClientCertificates clientCertificates,
       CallAudit audit,
-      Optional<KeystoreCollaborators> keystores) {
-    /** Of a listener without keystores. */
+      Optional<KeystoreCollaborators> keystores,
+      NetworkPolicies network,
+      boolean reflection) {
+    /** Of a listener without keystores, which is reached from everywhere. */
     public Collaborators(
         Operations operations,
         Policy policy,
@@ -77,7 +84,16 @@ public final class CryptoListener implements AutoCloseable {
         TokenAccess access,
         ClientCertificates clientCertificates,
         CallAudit audit) {
-      this(operations, policy, dispatcher, access, clientCertificates, audit, Optional.empty());
+      this(
+          operations,
+          policy,
+          dispatcher,
+          access,
+          clientCertificates,
+          audit,
+          Optional.empty(),
+          NetworkPolicies.OPEN,
+          false);
     }
   }
 
@@ -87,40 +103,51 @@ public final class CryptoListener implements AutoCloseable {
   /**
    * Starts to serve.
    *
+   * @param connections of all addresses that are listened on
    * @param instance the one instance of this listener; empty when host name or header selects it
    * @throws IllegalStateException when an rpc of the service has no route
    */
   public static CryptoListener start(
-      InetSocketAddress address,
+      ListenAddresses addresses,
       SslContext ssl,
       Connections connections,
       Optional<UUID> instance,
       Limits limits,
       Collaborators with)
       throws IOException {
+    var network = NetworkAccess.by(with.network(), addresses, NetworkPolicy::refusalOfUse);
+    var rates =
+        new CallRates(
+            limits.callsPerSecondPerCaller(), limits.callsPerSecondPerInstance(), System::nanoTime);
     var admission =
-        new Admission(new InstanceSelection(instance), with.access(), with.clientCertificates());
+        new Admission(
+            new InstanceSelection(instance),
+            network,
+            with.access(),
+            with.clientCertificates(),
+            rates);
     var services = new Routes.Services(admission, with.dispatcher(), with.audit());
     var crypto = CryptoService.bind(with.operations(), with.policy(), services);
+    var bound = new ArrayList<ServerServiceDefinition>();
+    bound.add(crypto);
+    if (with.reflection()) {
+      bound.add(GuardedReflection.bind(admission, with.audit()));
+    }
     if (with.keystores().isEmpty()) {
-      return start(address, ssl, connections, limits, crypto);
+      return start(addresses, ssl, connections, limits, bound, () -> {});
     }
     var keystores = with.keystores().get();
     var access = new KeystoreAccess(with.access());
     var dispatcher = new KeystoreDispatcher();
     var keystoreServices =
         new Routes.Services(
-            new Admission(new InstanceSelection(instance), access, with.clientCertificates()),
+            new Admission(
+                new InstanceSelection(instance), network, access, with.clientCertificates(), rates),
             dispatcher,
             keystores.audit());
     try {
-      return start(
-          address,
-          ssl,
-          connections,
-          limits,
-          List.of(crypto, KeystoreService.bind(keystores.keystores(), access, keystoreServices)),
-          dispatcher::close);
+      bound.add(KeystoreService.bind(keystores.keystores(), access, keystoreServices));
+      return start(addresses, ssl, connections, limits, bound, dispatcher::close);
     } catch (IOException | RuntimeException e) {
       dispatcher.close();
       throw e;
@@ -129,28 +156,30 @@ public final class CryptoListener implements AutoCloseable {
 
   /** With any service, so that tests can bind routes of their own. */
   static CryptoListener start(
-      InetSocketAddress address,
+      ListenAddresses addresses,
       SslContext ssl,
       Connections connections,
       Limits limits,
       ServerServiceDefinition service)
       throws IOException {
-    return start(address, ssl, connections, limits, List.of(service), () -> {});
+    return start(addresses, ssl, connections, limits, List.of(service), () -> {});
   }
 
   private static CryptoListener start(
-      InetSocketAddress address,
+      ListenAddresses addresses,
       SslContext ssl,
       Connections connections,
       Limits limits,
       List<ServerServiceDefinition> services,
       Runnable closing)
       throws IOException {
+    var builder = NettyServerBuilder.forAddress(addresses.publicly());
+    addresses.privately().ifPresent(builder::addListenAddress);
     var server =
-        NettyServerBuilder.forAddress(address)
+        builder
             .bossEventLoopGroup(connections.acceptors())
             .workerEventLoopGroup(connections.eventLoops())
-            .channelType(connections.channelType())
+            .channelFactory(connections.channelFactory())
             .sslContext(ssl)
             .withChildOption(ChannelOption.WRITE_BUFFER_WATER_MARK, UNSENT)
             // Work leaves the event loop by the dispatcher, and only when it is worth it.
@@ -158,6 +187,7 @@ public final class CryptoListener implements AutoCloseable {
             .addTransportFilter(connections)
             .addStreamTracerFactory(
                 new InboundBudget(limits.inboundBytesInFlight(), limits.inboundBytesPerCaller()))
+            .addStreamTracerFactory(new UnreadAnswers(connections, limits.unreadBytes()))
             .addServices(services)
             // A compressed message is a memory amplifier, and ciphertext does not compress.
             .decompressorRegistry(
@@ -177,11 +207,24 @@ public final class CryptoListener implements AutoCloseable {
             .handshakeTimeout(limits.handshake().toSeconds(), TimeUnit.SECONDS)
             .build()
             .start();
-    return new CryptoListener(server, connections, closing);
+    return new CryptoListener(server, addresses, connections, closing);
   }
 
+  /** The public one. */
   public int port() {
-    return server.getPort();
+    return port(false).orElseThrow();
+  }
+
+  /** The private one, where there is one. */
+  public OptionalInt privatePort() {
+    return port(true);
+  }
+
+  private OptionalInt port(boolean privately) {
+    return server.getListenSockets().stream()
+        .filter(socket -> addresses.isPrivate(socket) == privately)
+        .mapToInt(socket -> ((InetSocketAddress) socket).getPort())
+        .findFirst();
   }
 
   public Connections connections() {

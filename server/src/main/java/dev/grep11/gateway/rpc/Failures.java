@@ -91,7 +91,7 @@ final class Failures {
   private static Status.Code code(RefusedException.Reason reason) {
     return switch (reason) {
       case UNAUTHENTICATED -> Status.Code.UNAUTHENTICATED;
-      case PERMISSION_DENIED -> Status.Code.PERMISSION_DENIED;
+      case PERMISSION_DENIED, NETWORK -> Status.Code.PERMISSION_DENIED;
     };
   }
 

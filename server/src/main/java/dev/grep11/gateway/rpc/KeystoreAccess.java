@@ -1,7 +1,6 @@
 package dev.grep11.gateway.rpc;
 
-import dev.grep11.gateway.iam.Actions;
-import dev.grep11.gateway.iam.Grants;
+import dev.grep11.gateway.iam.KeystoreRpc;
 import dev.grep11.gateway.iam.VerifiedToken;
 import java.util.List;
 import java.util.Optional;
@@ -17,12 +16,6 @@ import java.util.concurrent.CompletableFuture;
  * that does not, along the same way and with the same answer.
  */
 final class KeystoreAccess implements AccessControl {
-  /**
-   * Has the action of keys, and is about their keystore: who may only write keys must not lock out
-   * all others.
-   */
-  private static final String CHANGE_PASSWORD = "ChangePassword";
-
   private final TokenAccess tokens;
 
   KeystoreAccess(TokenAccess tokens) {
@@ -36,25 +29,17 @@ final class KeystoreAccess implements AccessControl {
 
   @Override
   public void authorize(VerifiedToken token, UUID instance, Set<String> actions) {
-    tokens.authorize(
-        token,
-        instance,
-        actions,
-        Optional.of(isAboutKeys(actions) ? Grants.SOME_KEY : Grants.SOME_KEYSTORE));
+    tokens.authorize(token, instance, actions, Optional.of(KeystoreRpc.someResource(actions)));
   }
 
   /** Whether the caller of a call may do this with a keystore, or with its keys. */
-  boolean may(CallContext context, String rpc, UUID keystore) {
-    var actions = Actions.ofKeystoreRpc(rpc);
+  boolean may(CallContext context, KeystoreRpc rpc, UUID keystore) {
     try {
       tokens.authorize(
           context.admitted().token(),
           context.admitted().instance(),
-          actions,
-          Optional.of(
-              isAboutKeys(actions) && !rpc.equals(CHANGE_PASSWORD)
-                  ? Grants.keyOf(keystore)
-                  : Grants.keystore(keystore)));
+          rpc.actions(),
+          Optional.of(rpc.resource(keystore)));
       return true;
     } catch (RefusedException e) {
       if (e.reason() == RefusedException.Reason.PERMISSION_DENIED) {
@@ -62,11 +47,5 @@ final class KeystoreAccess implements AccessControl {
       }
       throw e;
     }
-  }
-
-  private static boolean isAboutKeys(Set<String> actions) {
-    // The name of the action itself begins after "hs-crypto.keystore.".
-    return actions.stream()
-        .noneMatch(action -> action.substring(action.lastIndexOf('.')).contains("keystore"));
   }
 }

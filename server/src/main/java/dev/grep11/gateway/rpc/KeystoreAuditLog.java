@@ -2,7 +2,7 @@ package dev.grep11.gateway.rpc;
 
 import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.audit.AuditLog;
-import dev.grep11.gateway.iam.Actions;
+import dev.grep11.gateway.iam.KeystoreRpc;
 import dev.grep11.gateway.pkcs11.Ckr;
 import dev.grep11.proto.keystore.KeyStoresGrpc;
 import java.time.Instant;
@@ -10,8 +10,6 @@ import java.util.Optional;
 
 /** Calls of the keystore service as events of the audit log, each under the name of its action. */
 public final class KeystoreAuditLog implements CallAudit {
-  private static final String CHANGE_PASSWORD = "ChangePassword";
-
   private final AuditLog log;
 
   public KeystoreAuditLog(AuditLog log) {
@@ -25,43 +23,24 @@ public final class KeystoreAuditLog implements CallAudit {
 
   @Override
   public void record(CallRecord call) {
+    var rpc = KeystoreRpc.named(call.rpc());
     log.record(
         new AuditEvent(
-            action(call.rpc()),
+            rpc.event(),
             Instant.now(),
             call.succeeded() ? AuditEvent.Outcome.SUCCESS : AuditEvent.Outcome.FAILURE,
-            reason(call),
+            CallAuditLog.reason(call, httpStatus(call)),
             CallAuditLog.initiator(call),
             new AuditEvent.Target(
                 call.instance().map(Object::toString).orElse("unknown"),
                 call.target(),
-                call.rpc().contains("Keystore") || call.rpc().equals(CHANGE_PASSWORD)
-                    ? "hs-crypto/keystore"
-                    : "hs-crypto/key"),
+                rpc.isAboutKeystore() ? "hs-crypto/keystore" : "hs-crypto/key"),
             call.correlationId(),
             new AuditEvent.RequestData(
                 "/" + KeyStoresGrpc.SERVICE_NAME + "/" + call.rpc(),
                 call.instance(),
                 Optional.empty(),
                 Optional.empty())));
-  }
-
-  /** The published names have none for a change of the password. */
-  private static String action(String rpc) {
-    return rpc.equals(CHANGE_PASSWORD)
-        ? "grep11.keystore.change-password"
-        : Actions.ofKeystoreRpc(rpc).iterator().next();
-  }
-
-  private static AuditEvent.Reason reason(CallRecord call) {
-    if (call.succeeded()) {
-      return AuditEvent.Reason.OK;
-    }
-    var reason =
-        AuditEvent.Reason.failure(httpStatus(call), Ckr.name(call.returnValue()), call.reason());
-    return call.tokenRefusal()
-        .map(refusal -> reason.withTokenRefusal(CallAuditLog.word(refusal)))
-        .orElse(reason);
   }
 
   private static int httpStatus(CallRecord call) {

@@ -6,7 +6,7 @@ import static dev.grep11.gateway.rpc.Codec.bytes;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.Message;
-import dev.grep11.gateway.iam.Actions;
+import dev.grep11.gateway.iam.KeystoreRpc;
 import dev.grep11.gateway.keystore.Access;
 import dev.grep11.gateway.keystore.Keystore;
 import dev.grep11.gateway.keystore.Keystores;
@@ -32,7 +32,6 @@ import dev.grep11.proto.keystore.ListKeystoresByIdsRequest;
 import dev.grep11.proto.keystore.ListKeystoresResponse;
 import dev.grep11.proto.keystore.StoreNewKeyRequest;
 import dev.grep11.proto.keystore.UpdateKeyRequest;
-import io.grpc.MethodDescriptor;
 import io.grpc.ServerServiceDefinition;
 import java.nio.ByteBuffer;
 import java.util.List;
@@ -60,7 +59,11 @@ final class KeystoreService {
   static ServerServiceDefinition bind(
       Keystores keystores, KeystoreAccess access, Routes.Services services) {
     var service = new KeystoreService(keystores, access);
-    var routes = new Routes(KeyStoresGrpc.getServiceDescriptor(), services, Actions::ofKeystoreRpc);
+    var routes =
+        new Routes(
+            KeyStoresGrpc.getServiceDescriptor(),
+            services,
+            rpc -> KeystoreRpc.named(rpc).actions());
     routes.serving(
         KeyStoresGrpc.getCreateKeystoreMethod(), about(r -> name(r.getId())), service::create);
     routes.serving(
@@ -118,7 +121,7 @@ final class KeystoreService {
   private dev.grep11.proto.keystore.Keystore create(
       CallContext context, CreateKeystoreRequest request) {
     var id = id("id", request.getId());
-    if (!access.may(context, bare(KeyStoresGrpc.getCreateKeystoreMethod()), id)) {
+    if (!access.may(context, KeystoreRpc.CREATE_KEYSTORE, id)) {
       throw refused(Keystores.missing());
     }
     return wire(
@@ -133,7 +136,7 @@ final class KeystoreService {
       CallContext context, DeleteKeystoreRequest request) {
     return permitted(
         context,
-        KeyStoresGrpc.getDeleteKeystoreMethod(),
+        KeystoreRpc.DELETE_KEYSTORE,
         id("keystore", request.getKeystore()),
         keystore -> {
           keystores.delete(context.admitted().instance(), keystore);
@@ -144,7 +147,7 @@ final class KeystoreService {
   private ListKeystoresResponse keystoresByIds(
       CallContext context, ListKeystoresByIdsRequest request) {
     var ids = ids("keystores", request.getKeystoresList());
-    var rpc = KeyStoresGrpc.getListKeystoresByIdsMethod();
+    var rpc = KeystoreRpc.LIST_KEYSTORES_BY_IDS;
     return listed(context, rpc, keystore -> ids.contains(keystore.id()));
   }
 
@@ -152,7 +155,7 @@ final class KeystoreService {
       CallContext context, ListKeystoresByAttributesRequest request) {
     return listed(
         context,
-        KeyStoresGrpc.getListKeystoresByAttributesMethod(),
+        KeystoreRpc.LIST_KEYSTORES_BY_ATTRIBUTES,
         keystore ->
             (request.getName().isEmpty() || keystore.name().equals(request.getName()))
                 && (!request.hasPasswordProtected()
@@ -160,10 +163,10 @@ final class KeystoreService {
   }
 
   private ListKeystoresResponse listed(
-      CallContext context, MethodDescriptor<?, ?> rpc, Function<Keystore, Boolean> wanted) {
+      CallContext context, KeystoreRpc rpc, Function<Keystore, Boolean> wanted) {
     var answer = ListKeystoresResponse.newBuilder();
     for (var keystore : keystores.all(context.admitted().instance())) {
-      if (wanted.apply(keystore) && access.may(context, bare(rpc), keystore.id())) {
+      if (wanted.apply(keystore) && access.may(context, rpc, keystore.id())) {
         answer.addKeystores(wire(keystore));
       }
     }
@@ -174,7 +177,7 @@ final class KeystoreService {
       CallContext context, ChangePasswordRequest request) {
     return reaching(
         context,
-        KeyStoresGrpc.getChangePasswordMethod(),
+        KeystoreRpc.CHANGE_PASSWORD,
         request.getKeystore(),
         request.getOldPassword(),
         reach -> wire(keystores.changePassword(reach, request.getNewPassword().toByteArray())));
@@ -187,7 +190,7 @@ final class KeystoreService {
     var key = key(request.getKey());
     return reaching(
         context,
-        KeyStoresGrpc.getStoreNewKeyMethod(),
+        KeystoreRpc.STORE_NEW_KEY,
         request.getKeystore(),
         request.getPassword(),
         reach -> stored(keystores.store(reach, key)));
@@ -198,7 +201,7 @@ final class KeystoreService {
     var key = key(request.getKey());
     return reaching(
         context,
-        KeyStoresGrpc.getUpdateKeyMethod(),
+        KeystoreRpc.UPDATE_KEY,
         request.getKeystore(),
         request.getPassword(),
         reach -> stored(keystores.update(reach, key)));
@@ -208,7 +211,7 @@ final class KeystoreService {
     var key = id("key", request.getKey());
     return reaching(
         context,
-        KeyStoresGrpc.getDeleteKeyMethod(),
+        KeystoreRpc.DELETE_KEY,
         request.getKeystore(),
         request.getPassword(),
         reach -> {
@@ -224,7 +227,7 @@ final class KeystoreService {
     var ids = ids("keys", request.getKeysList());
     return reaching(
         context,
-        KeyStoresGrpc.getListKeysByIdsMethod(),
+        KeystoreRpc.LIST_KEYS_BY_IDS,
         request.getKeystore(),
         request.getPassword(),
         reach ->
@@ -239,7 +242,7 @@ final class KeystoreService {
     var attributes = Codec.template(request.getAttributesMap());
     return reaching(
         context,
-        KeyStoresGrpc.getListKeysByAttributesMethod(),
+        KeystoreRpc.LIST_KEYS_BY_ATTRIBUTES,
         request.getKeystore(),
         request.getPassword(),
         reach -> {
@@ -257,7 +260,7 @@ final class KeystoreService {
 
   private <P> P reaching(
       CallContext context,
-      MethodDescriptor<?, ?> rpc,
+      KeystoreRpc rpc,
       ByteString keystore,
       ByteString password,
       Function<Access, P> work) {
@@ -276,8 +279,8 @@ final class KeystoreService {
 
   /** With the id of the keystore, or for who may not, with one that does not exist. */
   private <P> P permitted(
-      CallContext context, MethodDescriptor<?, ?> rpc, UUID keystore, Function<UUID, P> work) {
-    if (access.may(context, bare(rpc), keystore)) {
+      CallContext context, KeystoreRpc rpc, UUID keystore, Function<UUID, P> work) {
+    if (access.may(context, rpc, keystore)) {
       return work.apply(keystore);
     }
     try {
@@ -291,10 +294,6 @@ final class KeystoreService {
   private static Pkcs11Exception refused(Pkcs11Exception missing) {
     return Pkcs11Exception.recorded(
         missing.returnValue(), missing.detail(), "the caller has no right on this keystore");
-  }
-
-  private static String bare(MethodDescriptor<?, ?> rpc) {
-    return String.valueOf(rpc.getBareMethodName());
   }
 
   // ---- Messages

@@ -1,5 +1,6 @@
 package dev.grep11.gateway.rpc;
 
+import io.netty.util.internal.PlatformDependent;
 import java.time.Duration;
 
 /**
@@ -13,6 +14,8 @@ import java.time.Duration;
  * @param shortestClientKeepAlive a client that pings more often is disconnected
  * @param keepAlive how often we ask a silent connection whether it lives
  * @param handshake how long a TLS handshake may take
+ * @param callsPerSecondPerCaller that are admitted; 0 for any number
+ * @param callsPerSecondPerInstance of all its callers together; 0 for any number
  */
 public record Limits(
     int inboundMessageBytes,
@@ -23,7 +26,9 @@ public record Limits(
     Duration resetWindow,
     Duration shortestClientKeepAlive,
     Duration keepAlive,
-    Duration handshake) {
+    Duration handshake,
+    int callsPerSecondPerCaller,
+    int callsPerSecondPerInstance) {
 
   public static final int MIB = 1024 * 1024;
 
@@ -39,6 +44,41 @@ public record Limits(
           Duration.ofMinutes(2),
           Duration.ofSeconds(10));
 
+  /** Without a rate of calls. */
+  public Limits(
+      int inboundMessageBytes,
+      long inboundBytesInFlight,
+      int headerBytes,
+      int concurrentCallsPerConnection,
+      int resetsPerWindow,
+      Duration resetWindow,
+      Duration shortestClientKeepAlive,
+      Duration keepAlive,
+      Duration handshake) {
+    this(
+        inboundMessageBytes,
+        inboundBytesInFlight,
+        headerBytes,
+        concurrentCallsPerConnection,
+        resetsPerWindow,
+        resetWindow,
+        shortestClientKeepAlive,
+        keepAlive,
+        handshake,
+        0,
+        0);
+  }
+
+  /**
+   * Answers that no client has taken yet. As much as requests may be, and no more than half of what
+   * the transport's buffers may take in all, but always some of the longest.
+   */
+  long unreadBytes() {
+    return Math.max(
+        4L * inboundMessageBytes,
+        Math.min(inboundBytesInFlight, PlatformDependent.maxDirectMemory() / 2));
+  }
+
   /** A quarter of all, or one message. */
   long inboundBytesPerCaller() {
     return Math.max(inboundMessageBytes, inboundBytesInFlight / 4);
@@ -49,7 +89,9 @@ public record Limits(
         || inboundBytesInFlight < inboundMessageBytes
         || headerBytes < 1
         || concurrentCallsPerConnection < 1
-        || resetsPerWindow < 1) {
+        || resetsPerWindow < 1
+        || callsPerSecondPerCaller < 0
+        || callsPerSecondPerInstance < 0) {
       throw new IllegalArgumentException("limits must be positive, and hold at least one message");
     }
   }

@@ -14,22 +14,32 @@ public final class RefusedException extends Pkcs11Exception {
     /** No token or not a good one: get another. */
     UNAUTHENTICATED,
     /** A good token without the right: ask for the right. */
-    PERMISSION_DENIED
+    PERMISSION_DENIED,
+    /** Whoever it is, from there nobody is served: says nothing of tokens and rights. */
+    NETWORK
   }
 
   private final Reason reason;
   private final TokenRejectedException.@Nullable Reason tokenRefusal;
 
   private RefusedException(
-      Reason reason, String detail, TokenRejectedException.@Nullable Reason tokenRefusal) {
-    super(Ckr.CKR_IBM_GREP11_NOT_AUTHENTICATED, detail);
+      Reason reason,
+      String detail,
+      boolean retry,
+      TokenRejectedException.@Nullable Reason tokenRefusal) {
+    super(Ckr.CKR_IBM_GREP11_NOT_AUTHENTICATED, detail, retry);
     this.reason = reason;
     this.tokenRefusal = tokenRefusal;
   }
 
   /** The detail reaches the client: it must not tell more than that the token is no good. */
   public static RefusedException unauthenticated(String detail) {
-    return new RefusedException(Reason.UNAUTHENTICATED, detail, null);
+    return new RefusedException(Reason.UNAUTHENTICATED, detail, false, null);
+  }
+
+  /** As {@link #unauthenticated}, where the same call may be let in by another connection. */
+  public static RefusedException unauthenticatedForNow(String detail) {
+    return new RefusedException(Reason.UNAUTHENTICATED, detail, true, null);
   }
 
   /**
@@ -39,11 +49,16 @@ public final class RefusedException extends Pkcs11Exception {
    */
   public static RefusedException badToken(
       TokenRejectedException.Reason tokenRefusal, String detail) {
-    return new RefusedException(Reason.UNAUTHENTICATED, detail, tokenRefusal);
+    return new RefusedException(Reason.UNAUTHENTICATED, detail, false, tokenRefusal);
   }
 
   public static RefusedException permissionDenied(String detail) {
-    return new RefusedException(Reason.PERMISSION_DENIED, detail, null);
+    return new RefusedException(Reason.PERMISSION_DENIED, detail, false, null);
+  }
+
+  /** A call from a network, or to a listener, from which the instance is not reached. */
+  static RefusedException network(String detail) {
+    return new RefusedException(Reason.NETWORK, detail, false, null);
   }
 
   public Reason reason() {

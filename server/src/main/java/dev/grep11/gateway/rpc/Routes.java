@@ -6,6 +6,7 @@ import dev.grep11.gateway.operation.CallMemory;
 import dev.grep11.gateway.operation.Requester;
 import dev.grep11.gateway.operation.Workload;
 import io.grpc.MethodDescriptor;
+import io.grpc.ServerMethodDefinition;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.ServiceDescriptor;
 import java.nio.ByteBuffer;
@@ -38,11 +39,7 @@ final class Routes {
   private final ServiceDescriptor service;
   private final Services services;
   private final Function<String, Set<String>> actions;
-  private final Map<String, Binding> bindings = new LinkedHashMap<>();
-
-  private interface Binding {
-    void addTo(ServerServiceDefinition.Builder definition);
-  }
+  private final Map<String, ServerMethodDefinition<?, ?>> bindings = new LinkedHashMap<>();
 
   /** Routes that need the actions that are published for their rpcs. */
   Routes(ServiceDescriptor service, Services services) {
@@ -176,9 +173,8 @@ final class Routes {
     var earlier =
         bindings.put(
             name,
-            definition ->
-                definition.addMethod(
-                    parsed, (call, headers) -> UnaryCall.start(call, headers, route, services)));
+            ServerMethodDefinition.create(
+                parsed, (call, headers) -> UnaryCall.start(call, headers, route, services)));
     if (earlier != null) {
       throw new IllegalStateException(name + " has two routes");
     }
@@ -204,8 +200,13 @@ final class Routes {
     if (!missing.isEmpty()) {
       throw new IllegalStateException(service.getName() + " has no route for " + missing);
     }
-    var definition = ServerServiceDefinition.builder(service.getName());
-    bindings.values().forEach(binding -> binding.addTo(definition));
+    // Which file defines it is what reflection tells.
+    var descriptor =
+        ServiceDescriptor.newBuilder(service.getName())
+            .setSchemaDescriptor(service.getSchemaDescriptor());
+    bindings.values().forEach(method -> descriptor.addMethod(method.getMethodDescriptor()));
+    var definition = ServerServiceDefinition.builder(descriptor.build());
+    bindings.values().forEach(definition::addMethod);
     return definition.build();
   }
 }

@@ -272,7 +272,9 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
         // A refusal releases nothing; the audit log itself tells of its gap.
       }
       // Not where bytes on their way in were too many: these are given back at once.
-      if (failure.status().getCode() == Status.Code.RESOURCE_EXHAUSTED && workload != null) {
+      var tooManyCalls = token != null && admitted == null;
+      if (failure.status().getCode() == Status.Code.RESOURCE_EXHAUSTED
+          && (workload != null || tooManyCalls)) {
         var caller = Optional.ofNullable(token).map(VerifiedToken::subject).map(Subject::id);
         services.refusals().answer(caller.orElse(""), remainingNanos(), () -> send(failure));
       } else {

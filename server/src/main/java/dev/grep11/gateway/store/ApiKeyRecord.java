@@ -2,6 +2,7 @@ package dev.grep11.gateway.store;
 
 import java.time.Instant;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.UUID;
 
 /**
@@ -9,10 +10,18 @@ import java.util.UUID;
  *
  * @param hash SHA-256 of the key as the client sends it; enough because the key itself is 256
  *     random bits
+ * @param disabled since when it opens nothing, as after a restore until an operator confirms it;
+ *     empty for one that counts
  */
 @SuppressWarnings("ArrayRecordComponent") // Copied in and out; equality is by content.
-public record ApiKeyRecord(UUID id, String name, byte[] hash, Subject subject, Instant created)
+public record ApiKeyRecord(
+    UUID id, String name, byte[] hash, Subject subject, Instant created, Optional<Instant> disabled)
     implements Stored {
+
+  /** One that counts. */
+  public ApiKeyRecord(UUID id, String name, byte[] hash, Subject subject, Instant created) {
+    this(id, name, hash, subject, created, Optional.empty());
+  }
 
   public ApiKeyRecord {
     Text.checked("API key name", name);
@@ -20,6 +29,11 @@ public record ApiKeyRecord(UUID id, String name, byte[] hash, Subject subject, I
       throw new IllegalArgumentException("an API key's hash has 32 bytes, not " + hash.length);
     }
     hash = hash.clone();
+  }
+
+  /** The same, which counts or not. */
+  public ApiKeyRecord disabled(Optional<Instant> since) {
+    return new ApiKeyRecord(id, name, hash, subject, created, since);
   }
 
   @Override
@@ -34,7 +48,8 @@ public record ApiKeyRecord(UUID id, String name, byte[] hash, Subject subject, I
         && name.equals(that.name)
         && Arrays.equals(hash, that.hash)
         && subject.equals(that.subject)
-        && created.equals(that.created);
+        && created.equals(that.created)
+        && disabled.equals(that.disabled);
   }
 
   @Override

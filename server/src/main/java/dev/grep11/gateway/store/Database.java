@@ -54,6 +54,18 @@ sealed interface Database permits Sqlite, Postgres {
    */
   Connection keystoreWriter() throws SQLException;
 
+  /**
+   * As {@link #reader}, for one transaction that reads everything and may stop in between, as when
+   * the disk is slow that a backup is written to.
+   */
+  Connection longReader() throws SQLException;
+
+  /**
+   * As {@link #writer}, and keeps out those who write keystores too; what it changes may be all
+   * there is.
+   */
+  Connection soleWriter() throws SQLException;
+
   /** Whether a transaction that writes keeps out every other one that does. */
   boolean locksAsAWhole();
 
@@ -68,6 +80,9 @@ sealed interface Database permits Sqlite, Postgres {
 
   /** Undoes the transaction of a {@link #keystoreWriter}, which may begin another one. */
   void rollBack(Connection keystoreWriter) throws SQLException;
+
+  /** A connection that reads and changes nothing, no file beside the database either. */
+  Connection examiner() throws SQLException;
 
   /** The place, for messages; without a secret. */
   @Override

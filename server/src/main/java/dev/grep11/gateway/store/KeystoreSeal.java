@@ -30,7 +30,15 @@ final class KeystoreSeal {
   private final SecretKey lookups;
   private final SecretKey sums;
 
+  /**
+   * @param dataKey without the bytes of a restore ({@link RowSeal#dataKey}), which would make other
+   *     keys
+   */
   KeystoreSeal(byte[] dataKey) {
+    if (dataKey.length != RowSeal.DATA_KEY_LENGTH) {
+      throw new IllegalArgumentException(
+          "the data key has " + dataKey.length + " bytes, not " + RowSeal.DATA_KEY_LENGTH);
+    }
     rows = hmacKey(RowSeal.derive(dataKey, "keystore encryption"));
     lookups = hmacKey(RowSeal.derive(dataKey, "keystore look-up"));
     sums = hmacKey(RowSeal.derive(dataKey, "keystore sum"));

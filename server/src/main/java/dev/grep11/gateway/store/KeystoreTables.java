@@ -4,16 +4,9 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import com.github.benmanes.caffeine.cache.Cache;
 import com.github.benmanes.caffeine.cache.Caffeine;
-import java.io.ByteArrayInputStream;
-import java.io.ByteArrayOutputStream;
-import java.io.DataInputStream;
-import java.io.DataOutputStream;
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.security.MessageDigest;
 import java.sql.Connection;
-import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -51,7 +44,6 @@ import org.slf4j.LoggerFactory;
 public final class KeystoreTables implements AutoCloseable {
   private static final byte[] KEYSTORE_CONTEXT = "grep11-gateway keystore v1".getBytes(UTF_8);
   private static final byte[] KEY_CONTEXT = "grep11-gateway keystore key v1".getBytes(UTF_8);
-  private static final int FORMAT = 1;
   private static final int READERS = 4;
 
   /** How long a transaction is known after it was carried out, at least. */
@@ -524,7 +516,7 @@ public final class KeystoreTables implements AutoCloseable {
       byte[] rowKey = blob(row, 1);
       long revision = row.getLong(2);
       var record =
-          decodeKeystore(
+          KeystoreCodec.keystore(
               instance,
               revision,
               seal.open("a keystore", blob(row, 3), keystoreContext(instance, rowKey, revision)));
@@ -667,7 +659,8 @@ public final class KeystoreTables implements AutoCloseable {
       var plain = row(row);
       byte[] sealed = blob(row, SEALED_COLUMN);
       var record =
-          decodeKey(plain.version(), seal.open("a key of a keystore", sealed, plain.encoded(of)));
+          KeystoreCodec.key(
+              plain.version(), seal.open("a key of a keystore", sealed, plain.encoded(of)));
       if (!Arrays.equals(plain.rowKey(), seal.key(of, record.id()))
           || !Arrays.equals(plain.mark(), KeystoreSeal.mark(sealed))) {
         throw new StoreTamperedException("a key of a keystore stands in the place of another");
@@ -714,7 +707,7 @@ public final class KeystoreTables implements AutoCloseable {
 
     private byte[] sealed(KeystoreRecord keystore, byte[] rowKey) {
       return seal.seal(
-          encodeKeystore(keystore), keystoreContext(instance(), rowKey, keystore.revision()));
+          KeystoreCodec.encode(keystore), keystoreContext(instance(), rowKey, keystore.revision()));
     }
 
     /**
@@ -855,7 +848,7 @@ public final class KeystoreTables implements AutoCloseable {
               generation(key, 1),
               tags,
               new byte[0]);
-      byte[] sealed = seal.seal(encodeKey(key), row.encoded(of));
+      byte[] sealed = seal.seal(KeystoreCodec.encode(key), row.encoded(of));
       byte[] mark = KeystoreSeal.mark(sealed);
       List<Object> values = new ArrayList<>();
       values.add(of);
@@ -919,129 +912,6 @@ public final class KeystoreTables implements AutoCloseable {
         KEYSTORE_CONTEXT, KeystoreSeal.bytes(instance), rowKey, RowSeal.number(revision));
   }
 
-  private interface Writing {
-    void to(DataOutputStream out) throws IOException;
-  }
-
-  private static byte[] encoded(Writing writing) {
-    var bytes = new ByteArrayOutputStream();
-    try (var out = new DataOutputStream(bytes)) {
-      out.writeByte(FORMAT);
-      writing.to(out);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-    return bytes.toByteArray();
-  }
-
-  private interface Reading<T> {
-    T from(DataInputStream in) throws IOException;
-  }
-
-  private static <T> T decoded(String what, byte[] encoded, Reading<T> reading) {
-    try (var in = new DataInputStream(new ByteArrayInputStream(encoded))) {
-      int format = in.readUnsignedByte();
-      if (format != FORMAT) {
-        throw new StoreException(what + " has format " + format + ", not " + FORMAT);
-      }
-      T record = reading.from(in);
-      if (in.available() != 0) {
-        throw new StoreException(what + " has bytes left over");
-      }
-      return record;
-    } catch (IOException | IllegalArgumentException e) {
-      throw new StoreException(what + " does not decode", e);
-    }
-  }
-
-  private static byte[] encodeKeystore(KeystoreRecord keystore) {
-    return encoded(out -> {
-      uuid(out, keystore.id());
-      counted(out, keystore.name().getBytes(UTF_8));
-      out.writeLong(keystore.created().toEpochMilli());
-      counted(out, keystore.origin());
-      out.writeLong(keystore.keys());
-      counted(out, keystore.sum());
-      out.writeBoolean(keystore.password().isPresent());
-      if (keystore.password().isPresent()) {
-        var password = keystore.password().get();
-        out.writeInt(password.memoryKib());
-        out.writeInt(password.passes());
-        counted(out, password.salt());
-        counted(out, password.sealedKey());
-      }
-    });
-  }
-
-  private static KeystoreRecord decodeKeystore(UUID instance, long revision, byte[] encoded) {
-    return decoded(
-        "a keystore",
-        encoded,
-        in -> {
-          UUID id = uuid(in);
-          String name = new String(counted(in), UTF_8);
-          Instant created = Instant.ofEpochMilli(in.readLong());
-          byte[] origin = counted(in);
-          long keys = in.readLong();
-          byte[] sum = counted(in);
-          Optional<PasswordEnvelope> password =
-              in.readBoolean()
-                  ? Optional.of(
-                      new PasswordEnvelope(in.readInt(), in.readInt(), counted(in), counted(in)))
-                  : Optional.empty();
-          return new KeystoreRecord(
-              instance, id, name, created, origin, password, keys, sum, revision);
-        });
-  }
-
-  private static byte[] encodeKey(KeyRecord key) {
-    return encoded(out -> {
-      uuid(out, key.id());
-      uuid(out, key.transaction());
-      out.writeInt(key.generations().size());
-      for (String generation : key.generations()) {
-        counted(out, generation.getBytes(UTF_8));
-      }
-      counted(out, key.content());
-    });
-  }
-
-  private static KeyRecord decodeKey(long version, byte[] encoded) {
-    return decoded(
-        "a key of a keystore",
-        encoded,
-        in -> {
-          UUID id = uuid(in);
-          UUID transaction = uuid(in);
-          List<String> generations = new ArrayList<>();
-          for (int left = in.readInt(); left > 0; left--) {
-            generations.add(new String(counted(in), UTF_8));
-          }
-          return new KeyRecord(id, version, transaction, generations, counted(in));
-        });
-  }
-
-  private static void uuid(DataOutputStream out, UUID id) throws IOException {
-    out.write(KeystoreSeal.bytes(id));
-  }
-
-  private static UUID uuid(DataInputStream in) throws IOException {
-    return new UUID(in.readLong(), in.readLong());
-  }
-
-  private static void counted(DataOutputStream out, byte[] bytes) throws IOException {
-    out.writeInt(bytes.length);
-    out.write(bytes);
-  }
-
-  private static byte[] counted(DataInputStream in) throws IOException {
-    int length = in.readInt();
-    if (length < 0 || length > in.available()) {
-      throw new IOException("a length beyond the end");
-    }
-    return in.readNBytes(length);
-  }
-
   // ---- SQL
 
   /** Carries what a statement threw out of a function that may throw nothing. */
@@ -1060,35 +930,21 @@ public final class KeystoreTables implements AutoCloseable {
     }
   }
 
-  private interface Rows<T> {
-    T of(ResultSet rows) throws SQLException;
-  }
-
   private static <T> T query(
-      Connection connection, String sql, List<? extends Object> values, Rows<T> reading) {
-    try (PreparedStatement statement = prepared(connection, sql, values);
-        ResultSet rows = statement.executeQuery()) {
-      return reading.of(rows);
+      Connection connection, String sql, List<? extends Object> values, Sql.Reading<T> reading) {
+    try {
+      return Sql.query(connection, sql, values, reading);
     } catch (SQLException e) {
       throw new FailedStatement(e);
     }
   }
 
   private static int update(Connection connection, String sql, List<? extends Object> values) {
-    try (PreparedStatement statement = prepared(connection, sql, values)) {
-      return statement.executeUpdate();
+    try {
+      return Sql.update(connection, sql, values);
     } catch (SQLException e) {
       throw new FailedStatement(e);
     }
-  }
-
-  private static PreparedStatement prepared(
-      Connection connection, String sql, List<? extends Object> values) throws SQLException {
-    PreparedStatement statement = connection.prepareStatement(sql);
-    for (int i = 0; i < values.size(); i++) {
-      statement.setObject(i + 1, values.get(i));
-    }
-    return statement;
   }
 
   private static byte[] blob(ResultSet row, int column) throws SQLException {

@@ -30,6 +30,12 @@ final class Postgres implements Database {
    */
   private static final Duration IDLE_CHANGE = Duration.ofSeconds(5);
 
+  /** The same of a transaction that reads or writes a backup, whose disk may be slow. */
+  private static final Duration PAUSE_OF_BACKUP = Duration.ofMinutes(2);
+
+  /** Of a server that deletes a large store in one statement. */
+  private static final Duration RESTORE_SILENCE = Duration.ofMinutes(10);
+
   /** Key of the advisory lock that every writer of a store takes: "grep11" in ASCII. */
   private static final long WRITER_LOCK = 0x677265703131L;
 
@@ -58,7 +64,7 @@ final class Postgres implements Database {
 
   @Override
   public void create(Initialisation initialisation) throws SQLException {
-    try (Connection connection = writer()) {
+    try (Connection connection = soleWriter()) {
       if (exists(connection)) {
         throw new StoreException("there is a store already: " + this);
       }
@@ -103,6 +109,41 @@ final class Postgres implements Database {
   }
 
   @Override
+  public Connection longReader() throws SQLException {
+    Connection connection = reader();
+    try {
+      allow(connection, Duration.ZERO, PAUSE_OF_BACKUP);
+      return connection;
+    } catch (SQLException e) {
+      throw closing(connection, e);
+    }
+  }
+
+  @Override
+  public Connection soleWriter() throws SQLException {
+    Connection connection = writer();
+    try {
+      begin(connection);
+      allow(connection, Duration.ZERO, PAUSE_OF_BACKUP);
+      // A statement over everything may take long without a word from the server.
+      connection.setNetworkTimeout(Runnable::run, Math.toIntExact(RESTORE_SILENCE.toMillis()));
+      return connection;
+    } catch (SQLException e) {
+      throw closing(connection, e);
+    }
+  }
+
+  /** Other limits for the transaction under way. */
+  private static void allow(Connection connection, Duration statements, Duration idle)
+      throws SQLException {
+    try (var statement = connection.createStatement()) {
+      statement.execute(
+          "SET LOCAL statement_timeout = %d; SET LOCAL idle_in_transaction_session_timeout = %d"
+              .formatted(statements.toMillis(), idle.toMillis()));
+    }
+  }
+
+  @Override
   public Connection keystoreWriter() throws SQLException {
     Connection connection = connect();
     try {
@@ -111,6 +152,11 @@ final class Postgres implements Database {
     } catch (SQLException e) {
       throw closing(connection, e);
     }
+  }
+
+  @Override
+  public Connection examiner() throws SQLException {
+    return reader();
   }
 
   @Override

@@ -1,13 +1,14 @@
 package dev.grep11.gateway.store;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
+import static dev.grep11.gateway.store.Fields.blob;
+import static dev.grep11.gateway.store.Fields.bytes;
+import static dev.grep11.gateway.store.Fields.text;
+import static dev.grep11.gateway.store.Fields.uuid;
 
 import java.io.ByteArrayInputStream;
-import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,14 +20,15 @@ import java.util.UUID;
 /**
  * Records as bytes: a format number, then the fields in order, everything of variable length with
  * its length. Format 2 is that of instances whose generations know since when they are in their
- * state, of registries whose entries know who registered them and when, and of replicas that say
- * their rules.
+ * state, of registries whose entries know who registered them and when, of replicas that say their
+ * rules, and of API keys that may be disabled.
  */
 final class RecordCodec {
   private static final int FIRST = 1;
   private static final int GENERATIONS_SINCE = 2;
   private static final int ENTRIES_OWNED = 2;
   private static final int REPLICA_RULES = 2;
+  private static final int API_KEYS_DISABLED = 2;
 
   /** Since then a countersignature says whose it is; one that does not holds no longer. */
   private static final int SIGNERS_KNOWN = 2;
@@ -60,6 +62,7 @@ final class RecordCodec {
           uuid(out, head.file());
           uuid(out, head.source());
         }
+        case UpkeepRecord upkeep -> text(out, upkeep.kind().name());
       }
     });
   }
@@ -78,6 +81,7 @@ final class RecordCodec {
         case EnrolmentRecord enrolment -> enrolment(out, enrolment);
         case EventRecord event -> event(out, event);
         case AuditHeadRecord head -> auditHead(out, head);
+        case UpkeepRecord upkeep -> upkeep(out, upkeep);
       }
     });
   }
@@ -93,7 +97,7 @@ final class RecordCodec {
           switch (table) {
             case INSTANCE -> instance(in, format);
             case GRANT -> grant(in);
-            case API_KEY -> apiKey(in);
+            case API_KEY -> apiKey(in, format);
             case REGISTRY -> registry(in, format);
             case REPLICA -> replica(in, format);
             case SEALING_KEY_USE -> use(in);
@@ -101,6 +105,7 @@ final class RecordCodec {
             case ENROLMENT -> enrolment(in, format);
             case EVENT -> event(in);
             case AUDIT_HEAD -> auditHead(in);
+            case UPKEEP -> upkeep(in);
           };
       if (in.available() != 0) {
         throw new StoreException("row of table " + table.sqlName() + " has bytes left over");
@@ -117,7 +122,8 @@ final class RecordCodec {
       case REGISTRY -> ENTRIES_OWNED;
       case REPLICA -> REPLICA_RULES;
       case ENROLMENT -> SIGNERS_KNOWN;
-      case GRANT, API_KEY, SEALING_KEY_USE, ADMINISTRATOR, EVENT, AUDIT_HEAD -> FIRST;
+      case API_KEY -> API_KEYS_DISABLED;
+      case GRANT, SEALING_KEY_USE, ADMINISTRATOR, EVENT, AUDIT_HEAD, UPKEEP -> FIRST;
     };
   }
 
@@ -195,10 +201,22 @@ final class RecordCodec {
     blob(out, apiKey.hash());
     subject(out, apiKey.subject());
     instant(out, apiKey.created());
+    out.writeBoolean(apiKey.disabled().isPresent());
+    if (apiKey.disabled().isPresent()) {
+      instant(out, apiKey.disabled().get());
+    }
   }
 
-  private static ApiKeyRecord apiKey(DataInputStream in) throws IOException {
-    return new ApiKeyRecord(uuid(in), text(in), blob(in), subject(in), instant(in));
+  private static ApiKeyRecord apiKey(DataInputStream in, int format) throws IOException {
+    return new ApiKeyRecord(
+        uuid(in),
+        text(in),
+        blob(in),
+        subject(in),
+        instant(in),
+        format >= API_KEYS_DISABLED && in.readBoolean()
+            ? Optional.of(instant(in))
+            : Optional.empty());
   }
 
   private static void registry(DataOutputStream out, RegistryRecord registry) throws IOException {
@@ -308,7 +326,7 @@ final class RecordCodec {
 
   private static void event(DataOutputStream out, EventRecord event) throws IOException {
     uuid(out, event.id());
-    blob(out, event.event().getBytes(UTF_8));
+    text(out, event.event());
     uuid(out, event.writer());
     instant(out, event.written());
   }
@@ -340,6 +358,18 @@ final class RecordCodec {
         in.readBoolean());
   }
 
+  private static void upkeep(DataOutputStream out, UpkeepRecord upkeep) throws IOException {
+    text(out, upkeep.kind().name());
+    instant(out, upkeep.time());
+    text(out, upkeep.file());
+    out.writeLong(upkeep.generation());
+  }
+
+  private static UpkeepRecord upkeep(DataInputStream in) throws IOException {
+    return new UpkeepRecord(
+        UpkeepRecord.Kind.valueOf(text(in)), instant(in), text(in), in.readLong());
+  }
+
   private static void texts(DataOutputStream out, Set<String> values) throws IOException {
     out.writeInt(values.size());
     for (String value : values) {
@@ -364,15 +394,6 @@ final class RecordCodec {
     return new Subject(text(in), text(in));
   }
 
-  private static void uuid(DataOutputStream out, UUID id) throws IOException {
-    out.writeLong(id.getMostSignificantBits());
-    out.writeLong(id.getLeastSignificantBits());
-  }
-
-  private static UUID uuid(DataInputStream in) throws IOException {
-    return new UUID(in.readLong(), in.readLong());
-  }
-
   private static void instant(DataOutputStream out, Instant instant) throws IOException {
     out.writeLong(instant.getEpochSecond());
     out.writeInt(instant.getNano());
@@ -380,40 +401,5 @@ final class RecordCodec {
 
   private static Instant instant(DataInputStream in) throws IOException {
     return Instant.ofEpochSecond(in.readLong(), in.readInt());
-  }
-
-  private static void text(DataOutputStream out, String value) throws IOException {
-    blob(out, value.getBytes(UTF_8));
-  }
-
-  private static String text(DataInputStream in) throws IOException {
-    return new String(blob(in), UTF_8);
-  }
-
-  private static void blob(DataOutputStream out, byte[] value) throws IOException {
-    out.writeInt(value.length);
-    out.write(value);
-  }
-
-  private static byte[] blob(DataInputStream in) throws IOException {
-    int length = in.readInt();
-    if (length < 0 || length > in.available()) {
-      throw new IOException("length " + length + " exceeds the row");
-    }
-    return in.readNBytes(length);
-  }
-
-  private interface Encoding {
-    void writeTo(DataOutputStream out) throws IOException;
-  }
-
-  private static byte[] bytes(Encoding encoding) {
-    var bytes = new ByteArrayOutputStream();
-    try (var out = new DataOutputStream(bytes)) {
-      encoding.writeTo(out);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-    return bytes.toByteArray();
   }
 }

@@ -6,6 +6,7 @@ import java.nio.ByteBuffer;
 import java.security.GeneralSecurityException;
 import java.security.SecureRandom;
 import java.util.Arrays;
+import java.util.HexFormat;
 import javax.crypto.Cipher;
 import javax.crypto.Mac;
 import javax.crypto.SecretKey;
@@ -19,6 +20,14 @@ import javax.crypto.spec.SecretKeySpec;
  */
 final class RowSeal {
   static final int DATA_KEY_LENGTH = 32;
+
+  /**
+   * Random bytes behind the data key of a store that was restored. They go into the key of heads:
+   * to a gateway that still runs by the store that was there before, the restored one then is none
+   * that a gateway wrote, and it refuses everything until it is restarted. Rows stay as they are.
+   */
+  static final int RESTORE_LENGTH = 16;
+
   static final int NONCE_LENGTH = 12;
   private static final int TAG_BITS = 128;
   private static final byte[] ROW_CONTEXT = "grep11-gateway store row v1".getBytes(UTF_8);
@@ -30,16 +39,40 @@ final class RowSeal {
   private final SecretKey heads;
   private final SecretKey lookups;
 
-  RowSeal(byte[] dataKey) {
-    if (dataKey.length != DATA_KEY_LENGTH) {
+  /**
+   * @param keys the data key; of a store that was restored, and the bytes of that
+   */
+  RowSeal(byte[] keys) {
+    if (keys.length != DATA_KEY_LENGTH && keys.length != DATA_KEY_LENGTH + RESTORE_LENGTH) {
       throw new StoreTamperedException(
-          "the data key has " + dataKey.length + " bytes, not " + DATA_KEY_LENGTH);
+          "the data key has " + keys.length + " bytes, not " + DATA_KEY_LENGTH);
     }
+    byte[] dataKey = dataKey(keys);
+    String restore =
+        HexFormat.of()
+            .formatHex(keys, DATA_KEY_LENGTH, keys.length)
+            .transform(bytes -> bytes.isEmpty() ? "" : " since restore " + bytes);
     // One HMAC block per purpose is HKDF-Expand (RFC 5869, 2.3); the data key is uniform, so
     // nothing needs extracting.
     rows = new SecretKeySpec(derive(dataKey, "row encryption"), "AES");
-    heads = new SecretKeySpec(derive(dataKey, "head encryption"), "AES");
+    heads = new SecretKeySpec(derive(dataKey, "head encryption" + restore), "AES");
     lookups = new SecretKeySpec(derive(dataKey, "row look-up"), "HmacSHA256");
+    Arrays.fill(dataKey, (byte) 0);
+  }
+
+  /** The data key alone, from which keys of rows are derived. */
+  static byte[] dataKey(byte[] keys) {
+    return Arrays.copyOf(keys, DATA_KEY_LENGTH);
+  }
+
+  /** The same data key for a store that is restored now. */
+  static byte[] restored(byte[] keys) {
+    byte[] restore = new byte[RESTORE_LENGTH];
+    RANDOM.nextBytes(restore);
+    return ByteBuffer.allocate(DATA_KEY_LENGTH + RESTORE_LENGTH)
+        .put(keys, 0, DATA_KEY_LENGTH)
+        .put(restore)
+        .array();
   }
 
   /** The key of a row: says nothing about the record to who does not hold the data key. */

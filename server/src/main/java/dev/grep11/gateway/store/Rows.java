@@ -45,6 +45,7 @@ final class Rows {
     List<EnrolmentRecord> enrolments = new ArrayList<>();
     List<EventRecord> events = new ArrayList<>();
     List<AuditHeadRecord> auditHeads = new ArrayList<>();
+    List<UpkeepRecord> upkeep = new ArrayList<>();
     for (Table table : Table.values()) {
       for (Row row : of(table).values()) {
         switch (row.record()) {
@@ -58,6 +59,7 @@ final class Rows {
           case EnrolmentRecord enrolment -> enrolments.add(enrolment);
           case EventRecord event -> events.add(event);
           case AuditHeadRecord head -> auditHeads.add(head);
+          case UpkeepRecord done -> upkeep.add(done);
         }
       }
     }
@@ -72,7 +74,8 @@ final class Rows {
         administrators,
         enrolments,
         events,
-        auditHeads);
+        auditHeads,
+        upkeep);
   }
 
   /**

@@ -21,16 +21,24 @@ final class Schema {
 
   private Schema() {}
 
+  /** The version that this program brings a database to. */
+  static int newest() {
+    return versions().size();
+  }
+
+  /** The version that a database has; 0 where it has none. */
+  static int current(Connection connection) throws SQLException {
+    try (var statement = connection.createStatement();
+        var row = statement.executeQuery("SELECT COALESCE(MAX(version), 0) FROM schema_version")) {
+      return row.next() ? row.getInt(1) : 0;
+    }
+  }
+
   /** Brings the database to the newest version; refuses one that is newer still. */
   static void migrate(Connection connection) throws SQLException {
     try (var statement = connection.createStatement()) {
       statement.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)");
-      int current;
-      try (var row =
-          statement.executeQuery("SELECT COALESCE(MAX(version), 0) FROM schema_version")) {
-        row.next();
-        current = row.getInt(1);
-      }
+      int current = current(connection);
       List<String> versions = versions();
       if (current > versions.size()) {
         throw new StoreException(

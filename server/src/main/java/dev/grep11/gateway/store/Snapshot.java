@@ -23,13 +23,14 @@ public record Snapshot(
     List<AdministratorRecord> administrators,
     List<EnrolmentRecord> enrolments,
     List<EventRecord> events,
-    List<AuditHeadRecord> auditHeads) {
+    List<AuditHeadRecord> auditHeads,
+    List<UpkeepRecord> upkeep) {
 
   /** Of a store that holds nothing. */
   public static final Snapshot EMPTY =
       new Snapshot(
           0, List.of(), List.of(), List.of(), List.of(), List.of(), List.of(), List.of(), List.of(),
-          List.of(), List.of());
+          List.of(), List.of(), List.of());
 
   public Snapshot {
     instances = List.copyOf(instances);
@@ -42,6 +43,12 @@ public record Snapshot(
     enrolments = List.copyOf(enrolments);
     events = List.copyOf(events);
     auditHeads = List.copyOf(auditHeads);
+    upkeep = List.copyOf(upkeep);
+  }
+
+  /** When this was done last, and well. */
+  public Optional<UpkeepRecord> last(UpkeepRecord.Kind kind) {
+    return upkeep.stream().filter(done -> done.kind() == kind).findFirst();
   }
 
   /** The instance with this id. */

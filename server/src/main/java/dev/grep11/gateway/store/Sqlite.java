@@ -10,6 +10,7 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.util.List;
 import org.sqlite.SQLiteConfig;
 import org.sqlite.SQLiteOpenMode;
 
@@ -46,6 +47,7 @@ final class Sqlite implements Database {
     if (exists()) {
       throw alreadyThere();
     }
+    requireNoRemains();
     Path unfinished =
         Files.createTempFile(
             directory,
@@ -65,6 +67,19 @@ final class Sqlite implements Database {
     }
     try (FileChannel channel = FileChannel.open(directory, StandardOpenOption.READ)) {
       channel.force(true);
+    }
+  }
+
+  /** SQLite would replay the journal of a database that is gone into the new one. */
+  private void requireNoRemains() {
+    for (String of : List.of("-wal", "-journal")) {
+      Path remains = directory.resolve(FILE + of);
+      if (Files.exists(remains, LinkOption.NOFOLLOW_LINKS)) {
+        throw new StoreException(
+            remains
+                + " is left of a database that is gone, and would be taken for a part of the new"
+                + " one: stop every gateway, then move it away");
+      }
     }
   }
 
@@ -92,9 +107,43 @@ final class Sqlite implements Database {
   }
 
   @Override
+  public Connection longReader() throws SQLException {
+    return reader();
+  }
+
+  @Override
+  public Connection soleWriter() throws SQLException {
+    return writer();
+  }
+
+  @Override
   public Connection keystoreWriter() throws SQLException {
     Connection connection = writer();
     connection.setAutoCommit(true);
+    return connection;
+  }
+
+  /**
+   * SQLite makes the files {@code -wal} and {@code -shm} for a reader too, unless it is told that
+   * nobody writes. Where they are absent nobody has the database open, so that this is true.
+   */
+  @Override
+  public Connection examiner() throws SQLException {
+    SqliteLibrary.load();
+    boolean inUse = Files.exists(directory.resolve(FILE + "-wal"));
+    SQLiteConfig config = new SQLiteConfig();
+    config.resetOpenMode(SQLiteOpenMode.READWRITE);
+    config.resetOpenMode(SQLiteOpenMode.CREATE);
+    config.setOpenMode(SQLiteOpenMode.READONLY);
+    config.setOpenMode(SQLiteOpenMode.OPEN_URI);
+    config.setTransactionMode(SQLiteConfig.TransactionMode.DEFERRED);
+    config.setBusyTimeout(BUSY_TIMEOUT_MILLIS);
+    Connection connection =
+        config.createConnection(
+            "jdbc:sqlite:"
+                + file().toAbsolutePath().toUri().toString().replaceFirst("^file:///*", "file:/")
+                + (inUse ? "?mode=ro" : "?mode=ro&immutable=1"));
+    connection.setAutoCommit(false);
     return connection;
   }
 

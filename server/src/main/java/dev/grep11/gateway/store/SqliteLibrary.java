@@ -7,10 +7,11 @@ import org.sqlite.SQLiteJDBCLoader;
 import org.sqlite.util.LibraryLoaderUtil;
 
 /**
- * Loads the native part of sqlite-jdbc from a directory of our own, which is removed at once; below
- * {@code org.sqlite.tmpdir} where that is set, for a machine whose usual one runs no code. Left to
- * itself it loads from the directory for temporary files, which everybody may write, and removes
- * its copy in an orderly exit only, which a gateway has no use for.
+ * Loads the native part of sqlite-jdbc from {@code org.sqlite.lib.path} where that is set, or else
+ * from a directory of our own, which is removed at once; below {@code org.sqlite.tmpdir} where that
+ * is set, for a machine whose usual one runs no code. Left to itself it loads from the directory
+ * for temporary files, which everybody may write, and removes its copy in an orderly exit only,
+ * which a gateway has no use for.
  */
 final class SqliteLibrary {
   private static final String DIRECTORY_PROPERTY = "org.sqlite.tmpdir";
@@ -29,6 +30,11 @@ final class SqliteLibrary {
     if (loaded) {
       return;
     }
+    if (System.getProperty(LIBRARY_PROPERTY) != null) {
+      // The image has it unpacked: nothing it may write to runs code.
+      initialize();
+      return;
+    }
     try {
       var chosen = System.getProperty(DIRECTORY_PROPERTY, System.getProperty("java.io.tmpdir"));
       Path directory = Files.createTempDirectory(Path.of(chosen), "grep11-sqlite");
@@ -36,13 +42,21 @@ final class SqliteLibrary {
         System.setProperty(DIRECTORY_PROPERTY, directory.toString());
         unpack(directory);
         System.setProperty(LIBRARY_PROPERTY, directory.toString());
-        SQLiteJDBCLoader.initialize();
-        loaded = true;
+        initialize();
       } finally {
         System.setProperty(DIRECTORY_PROPERTY, chosen);
         System.clearProperty(LIBRARY_PROPERTY);
         remove(directory);
       }
+    } catch (IOException e) {
+      throw new StoreException("the SQLite library cannot be unpacked: " + e.getMessage(), e);
+    }
+  }
+
+  private static void initialize() {
+    try {
+      SQLiteJDBCLoader.initialize();
+      loaded = true;
     } catch (Exception e) {
       throw new StoreException("the SQLite library cannot be loaded: " + e.getMessage(), e);
     }

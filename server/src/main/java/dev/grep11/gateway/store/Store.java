@@ -3,12 +3,13 @@ package dev.grep11.gateway.store;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.io.IOException;
+import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.SecureRandom;
 import java.sql.Connection;
-import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.time.Instant;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -29,7 +30,7 @@ import org.jspecify.annotations.Nullable;
  * of a call. Safe for use by several threads.
  */
 public final class Store implements AutoCloseable {
-  private static final byte[] DATA_KEY_CONTEXT = "grep11-gateway store data key v1".getBytes(UTF_8);
+  static final byte[] DATA_KEY_CONTEXT = "grep11-gateway store data key v1".getBytes(UTF_8);
 
   private final Database database;
   private final RowSeal seal;
@@ -105,9 +106,9 @@ public final class Store implements AutoCloseable {
       RowSeal seal = new RowSeal(dataKey);
       database.create(connection -> {
         Schema.migrate(connection);
-        update(
+        Sql.update(
             connection, "INSERT INTO data_key (id, sealed) VALUES (1, ?)", List.of(sealedDataKey));
-        update(
+        Sql.update(
             connection,
             "INSERT INTO head (id, generation, sealed) VALUES (1, 0, ?)",
             List.of(seal.sealHead(0, new Head(0, new Rows().digest(), 0).content())));
@@ -142,9 +143,11 @@ public final class Store implements AutoCloseable {
     } catch (IOException | SQLException e) {
       throw unreachable(database, e);
     }
-    byte[] dataKey = openDataKey(database, envelope, sealedDataKey);
-    RowSeal seal = new RowSeal(dataKey);
+    byte[] keys = openDataKey(database, envelope, sealedDataKey);
+    byte[] dataKey = RowSeal.dataKey(keys);
+    RowSeal seal = new RowSeal(keys);
     var keystores = new KeystoreTables(database, new KeystoreSeal(dataKey));
+    Arrays.fill(keys, (byte) 0);
     Arrays.fill(dataKey, (byte) 0);
     Store store = new Store(database, seal, keystores, anchor);
     try {
@@ -156,7 +159,43 @@ public final class Store implements AutoCloseable {
     }
   }
 
-  private static byte[] openDataKey(Database database, Envelope envelope, byte[] sealedDataKey) {
+  /**
+   * What an examination reads of a store.
+   *
+   * @param anchored the generation that last granted or revoked something
+   * @param remembered the one that the anchor has; the store is to be at least as new
+   */
+  public record Contents(Snapshot snapshot, long anchored, long remembered) {}
+
+  /**
+   * Reads and verifies a store of the newest schema, and changes nothing: neither the database nor
+   * the anchor, whichever of them is behind.
+   *
+   * @throws StoreException when there is none, or it cannot be read
+   * @throws StoreTamperedException when it is not what a gateway with this envelope wrote
+   */
+  public static Contents look(StoreLocation location, Envelope envelope, GenerationAnchor anchor) {
+    Database database = Database.at(location);
+    // Before the database: what is committed meanwhile is in the database first.
+    long remembered = kept(anchor);
+    try {
+      database.check();
+      try (Connection examiner = database.examiner()) {
+        byte[] keys = openDataKey(database, envelope, readDataKey(examiner));
+        byte[] dataKey = RowSeal.dataKey(keys);
+        RowSeal seal = new RowSeal(keys);
+        var keystores = new KeystoreTables(database, new KeystoreSeal(dataKey));
+        Arrays.fill(keys, (byte) 0);
+        Arrays.fill(dataKey, (byte) 0);
+        Verified now = new Store(database, seal, keystores, anchor).readVerified(examiner);
+        return new Contents(now.snapshot(), now.anchored(), remembered);
+      }
+    } catch (IOException | SQLException e) {
+      throw unreachable(database, e);
+    }
+  }
+
+  static byte[] openDataKey(Database database, Envelope envelope, byte[] sealedDataKey) {
     try {
       return envelope.open(sealedDataKey, DATA_KEY_CONTEXT);
     } catch (RuntimeException e) {
@@ -175,7 +214,7 @@ public final class Store implements AutoCloseable {
     anchored.accumulateAndGet(now.anchored(), Math::max);
   }
 
-  private static long kept(GenerationAnchor anchor) {
+  static long kept(GenerationAnchor anchor) {
     try {
       return anchor.highest();
     } catch (RuntimeException e) {
@@ -203,8 +242,8 @@ public final class Store implements AutoCloseable {
   }
 
   /**
-   * Counts committed changes; every process sees the same number. Verified against the sealed head,
-   * not the rows.
+   * Rises by one with each committed change, and by a leap with a restore; every process sees the
+   * same number. Verified against the sealed head, not the rows.
    */
   public long generation() {
     return read(connection -> readHead(connection).generation());
@@ -228,6 +267,7 @@ public final class Store implements AutoCloseable {
    *
    * @throws StoreTamperedException when the state before is not what a gateway wrote, or older than
    *     the anchor; it is left as it is
+   * @throws UncertainChangeException when it is not known whether the change was made
    * @throws StoreException when nothing was changed; or, as its message then says, when the change
    *     was made and could not be anchored
    */
@@ -267,7 +307,7 @@ public final class Store implements AutoCloseable {
     // The comparison is for databases without a lock on the whole: who comes second has changed
     // nothing.
     int heads =
-        update(
+        Sql.update(
             writer,
             "UPDATE head SET generation = ?, sealed = ? WHERE id = 1 AND generation = ?",
             List.of(
@@ -281,7 +321,7 @@ public final class Store implements AutoCloseable {
       database.commit(writer);
     } catch (SQLException e) {
       // The connection may have broken after the server had committed.
-      throw new StoreException(
+      throw new UncertainChangeException(
           "it is not known whether the change was made; look at what the store says before you repeat it: "
               + e.getMessage(),
           e);
@@ -374,6 +414,52 @@ public final class Store implements AutoCloseable {
     return change(change -> change.snapshot().apiKey(id).map(change::remove).orElse(false));
   }
 
+  /**
+   * Writes everything as it is at one moment, keystores too, to a file beside {@code target};
+   * writers are not held up.
+   *
+   * @param envelope of this store
+   * @param token what the backup says of the token that it needs
+   * @throws StoreException when the store cannot be read, or the file cannot be written
+   * @throws StoreTamperedException when the store is not what a gateway wrote
+   */
+  public UnpublishedBackup backUp(
+      Path target, boolean overwrite, Envelope envelope, BackupManifest.Token token, Instant now) {
+    requireUntampered();
+    if (!overwrite) {
+      UnpublishedBackup.requireFree(target);
+    }
+    try (Connection connection = database.longReader()) {
+      Verified verified = readVerified(connection);
+      var draft =
+          new BackupManifest(
+              BackupManifest.FORMAT,
+              now.toString(),
+              Schema.newest(),
+              token,
+              verified.snapshot().instances().stream().map(BackupManifest.Instance::of).toList(),
+              verified.generation(),
+              verified.anchored(),
+              Map.of(),
+              BackupManifest.NO_DIGEST);
+      var keys =
+          new UnpublishedBackup.Keys(
+              readDataKey(connection),
+              verified.generation(),
+              seal.sealHead(
+                  verified.generation(),
+                  new Head(verified.generation(), verified.rows().digest(), verified.anchored())
+                      .content()));
+      return UnpublishedBackup.write(target, envelope, draft, keys, connection);
+    } catch (StoreTamperedException e) {
+      throw latched(e);
+    } catch (SQLException e) {
+      throw new StoreException("cannot read the store: " + e.getMessage(), e);
+    } catch (IOException e) {
+      throw new StoreException("cannot write the backup " + target + ": " + e.getMessage(), e);
+    }
+  }
+
   /** The keystores of instances, which are no part of {@link #snapshot}. */
   public KeystoreTables keystores() {
     return keystores;
@@ -412,7 +498,7 @@ public final class Store implements AutoCloseable {
     private boolean granted;
     private boolean claimed;
 
-    private Change(Connection connection, RowSeal seal, Verified before) {
+    Change(Connection connection, RowSeal seal, Verified before) {
       this.connection = connection;
       this.seal = seal;
       this.rows = before.rows();
@@ -455,6 +541,18 @@ public final class Store implements AutoCloseable {
     /** False when there is no such API key. */
     public boolean remove(ApiKeyRecord apiKey) {
       return delete(apiKey);
+    }
+
+    /** Puts an API key in the place of the one with its id; false when there is none. */
+    public boolean replace(ApiKeyRecord apiKey) {
+      return update(apiKey);
+    }
+
+    /** What keeps the store safe was done, in the place of the last time. */
+    public void put(UpkeepRecord upkeep) {
+      if (!update(upkeep)) {
+        insert(upkeep);
+      }
     }
 
     /** Puts an instance in the place of the one with its id; false when there is none. */
@@ -583,7 +681,7 @@ public final class Store implements AutoCloseable {
 
     private int write(String sql, List<Object> values) {
       try {
-        return Store.update(connection, sql, values);
+        return Sql.update(connection, sql, values);
       } catch (SQLException e) {
         throw new StoreException("cannot change the store: " + e.getMessage(), e);
       }
@@ -615,7 +713,7 @@ public final class Store implements AutoCloseable {
       return anchored;
     }
 
-    private Head head() {
+    Head head() {
       return new Head(generation, rows.digest(), anchored);
     }
 
@@ -691,17 +789,7 @@ public final class Store implements AutoCloseable {
     // Taken before the transaction begins: a change committed while it runs must not look like a
     // step back.
     long atLeast = highestSeen.get();
-    Head head =
-        query(
-            connection,
-            "SELECT generation, sealed FROM head WHERE id = 1",
-            row -> {
-              if (!row.next()) {
-                throw new StoreTamperedException("the head record of the store is gone");
-              }
-              long generation = row.getLong(1);
-              return Head.of(generation, seal.openHead(generation, blob(row, 2)));
-            });
+    Head head = readHead(connection, seal);
     if (head.generation() < atLeast) {
       throw new StoreTamperedException(
           "the store was at generation "
@@ -714,14 +802,38 @@ public final class Store implements AutoCloseable {
     return head;
   }
 
+  private static Head readHead(Connection connection, RowSeal seal) throws SQLException {
+    return Sql.query(
+        connection,
+        "SELECT generation, sealed FROM head WHERE id = 1",
+        List.of(),
+        row -> {
+          if (!row.next()) {
+            throw new StoreTamperedException("the head record of the store is gone");
+          }
+          long generation = row.getLong(1);
+          return Head.of(generation, seal.openHead(generation, blob(row, 2)));
+        });
+  }
+
   private Verified readVerified(Connection connection) throws SQLException {
-    Head head = readHead(connection);
+    return readVerified(connection, readHead(connection), seal);
+  }
+
+  /** As it stands, however old. */
+  static Verified readVerified(Connection connection, RowSeal seal) throws SQLException {
+    return readVerified(connection, readHead(connection, seal), seal);
+  }
+
+  private static Verified readVerified(Connection connection, Head head, RowSeal seal)
+      throws SQLException {
     Rows rows = new Rows();
     for (Table table : Table.values()) {
       Map<byte[], Rows.Row> of = rows.of(table);
-      query(
+      Sql.query(
           connection,
           "SELECT row_key, version, sealed FROM " + table.sqlName(),
+          List.of(),
           row -> {
             while (row.next()) {
               byte[] rowKey = blob(row, 1);
@@ -741,16 +853,17 @@ public final class Store implements AutoCloseable {
     return new Verified(head.generation(), head.anchored(), rows);
   }
 
-  private record Verified(long generation, long anchored, Rows rows) {
+  record Verified(long generation, long anchored, Rows rows) {
     Snapshot snapshot() {
       return rows.snapshot(generation);
     }
   }
 
-  private static byte[] readDataKey(Connection connection) throws SQLException {
-    return query(
+  static byte[] readDataKey(Connection connection) throws SQLException {
+    return Sql.query(
         connection,
         "SELECT sealed FROM data_key WHERE id = 1",
+        List.of(),
         row -> {
           if (!row.next()) {
             throw new StoreTamperedException("the data key of the store is gone");
@@ -765,27 +878,5 @@ public final class Store implements AutoCloseable {
       throw new StoreTamperedException("a column of the store is empty");
     }
     return value;
-  }
-
-  private interface Reading<T> {
-    T of(ResultSet rows) throws SQLException;
-  }
-
-  private static <T> T query(Connection connection, String sql, Reading<T> reading)
-      throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(sql);
-        ResultSet rows = statement.executeQuery()) {
-      return reading.of(rows);
-    }
-  }
-
-  private static int update(Connection connection, String sql, List<? extends Object> values)
-      throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(sql)) {
-      for (int i = 0; i < values.size(); i++) {
-        statement.setObject(i + 1, values.get(i));
-      }
-      return statement.executeUpdate();
-    }
   }
 }

@@ -11,4 +11,5 @@ sealed interface Stored
         AdministratorRecord,
         EnrolmentRecord,
         EventRecord,
-        AuditHeadRecord {}
+        AuditHeadRecord,
+        UpkeepRecord {}

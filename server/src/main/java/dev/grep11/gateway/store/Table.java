@@ -14,7 +14,8 @@ enum Table {
   ADMINISTRATOR("administrator", 3, true),
   ENROLMENT("enrolment", 3, true),
   EVENT("event", 3, false),
-  AUDIT_HEAD("audit_head", 3, false);
+  AUDIT_HEAD("audit_head", 3, false),
+  UPKEEP("upkeep", 5, false);
 
   private final String sqlName;
   private final int schemaVersion;
@@ -56,6 +57,7 @@ enum Table {
       case EnrolmentRecord enrolment -> ENROLMENT;
       case EventRecord event -> EVENT;
       case AuditHeadRecord head -> AUDIT_HEAD;
+      case UpkeepRecord upkeep -> UPKEEP;
     };
   }
 }

@@ -96,6 +96,7 @@ final class ChainJudge extends X509ExtendedTrustManager {
                 MALFORMED ->
                 X509_V_ERR_CERT_REJECTED;
           };
+      case Refusal.Cause.NeverAsked() -> X509_V_ERR_CERT_REJECTED;
       case Refusal.Cause.Unconfirmed(), Refusal.Cause.NoInstance() -> X509_V_ERR_UNSPECIFIED;
     };
   }

@@ -21,25 +21,38 @@ import org.jspecify.annotations.Nullable;
 /** An open connection, and what its handshake said. */
 public final class Connection {
   private final @Nullable Channel channel;
+  private final @Nullable SocketAddress local;
   private final SocketAddress remote;
   private final Optional<String> serverName;
   private final Optional<String> thumbprint;
+  private final boolean wasAsked;
   private final ClientChain judged;
+  private final Unread unread = new Unread();
   private final AtomicBoolean closing = new AtomicBoolean();
+  private final AtomicBoolean welcome = new AtomicBoolean();
 
   /** Replaced and never changed; one entry for each locked instance that it was used for. */
   private volatile Map<UUID, Judgement> judgements = Map.of();
 
   Connection(
       @Nullable Channel channel,
+      @Nullable SocketAddress local,
       SocketAddress remote,
       Optional<String> serverName,
-      ClientChain clientChain) {
+      ClientChain clientChain,
+      boolean wasAsked) {
     this.channel = channel;
+    this.local = local;
     this.remote = remote;
     this.serverName = serverName;
     this.judged = clientChain;
+    this.wasAsked = wasAsked;
     this.thumbprint = clientChain.shown().stream().findFirst().map(Connection::thumbprintOf);
+  }
+
+  /** Our end; null when the client was gone before it could be asked for. */
+  public @Nullable SocketAddress local() {
+    return local;
   }
 
   public SocketAddress remote() {
@@ -61,6 +74,11 @@ public final class Connection {
     return thumbprint;
   }
 
+  /** Whether the handshake asked for a certificate, which the client showed or did not show. */
+  boolean wasAsked() {
+    return wasAsked;
+  }
+
   /** The same for whoever judges it, with the signatures that were verified before. */
   ClientChain judged() {
     return judged;
@@ -78,16 +96,33 @@ public final class Connection {
     judgements = Map.copyOf(next);
   }
 
-  /**
-   * Tells the client to go away and lets running calls end; cuts it off after the grace.
-   *
-   * @return false when that was begun before
-   */
+  /** Answers that its client has not taken. */
+  public Unread unread() {
+    return unread;
+  }
+
+  /** Closes it at once; its client is told nothing. */
+  void cutOff() {
+    var open = channel;
+    if (open != null) {
+      ConnectionGate.cutOff(open);
+    }
+  }
+
+  /** Says that a call was admitted: the connection makes room for no other from now on. */
+  public void welcome() {
+    var open = channel;
+    if (open != null && !welcome.get() && welcome.compareAndSet(false, true)) {
+      ConnectionGate.welcome(open);
+    }
+  }
+
+  /** Tells the client to go away and lets running calls end; cuts it off after the grace. */
   @SuppressWarnings("FutureReturnValueIgnored") // Nobody waits for a connection to be gone.
-  public boolean close(Duration grace) {
+  public void close(Duration grace) {
     var open = channel;
     if (open == null || !closing.compareAndSet(false, true)) {
-      return false;
+      return;
     }
     // grpc's handler makes a GOAWAY of it.
     open.close();
@@ -105,7 +140,11 @@ public final class Connection {
             },
             grace.toMillis(),
             TimeUnit.MILLISECONDS);
-    return true;
+  }
+
+  /** Whether {@link #close} was begun. */
+  boolean isClosing() {
+    return closing.get();
   }
 
   private static String thumbprintOf(X509Certificate certificate) {

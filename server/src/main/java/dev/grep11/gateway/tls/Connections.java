@@ -5,6 +5,7 @@ import io.grpc.Attributes;
 import io.grpc.Grpc;
 import io.grpc.ServerTransportFilter;
 import io.netty.channel.Channel;
+import io.netty.channel.ChannelFactory;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.IoHandlerFactory;
@@ -19,8 +20,10 @@ import io.netty.handler.ssl.SslHandler;
 import io.netty.util.concurrent.FastThreadLocalThread;
 import java.net.SocketAddress;
 import java.security.cert.X509Certificate;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -29,6 +32,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Consumer;
 import javax.net.ssl.ExtendedSSLSession;
 import javax.net.ssl.SNIHostName;
@@ -37,30 +41,44 @@ import javax.net.ssl.SSLSession;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The open connections of one listener. grpc does not show the channel of a connection, so the
- * event loops tell it; both meet by the remote address, which is unique on one port.
+ * The open connections of one server, which may listen on several addresses. grpc does not show the
+ * channel of a connection, so the event loops tell it; both meet by the addresses of the two ends.
  */
 public final class Connections extends ServerTransportFilter implements AutoCloseable {
   /** Attribute of every call. */
   public static final Attributes.Key<Connection> CONNECTION = Attributes.Key.create("connection");
 
   private static final int QUIET_MILLIS = 200;
+  private static final int LOOK_SECONDS = 1;
 
-  private final Map<SocketAddress, Channel> accepted = new ConcurrentHashMap<>();
+  private record Ends(@Nullable SocketAddress local, SocketAddress remote) {}
+
+  private final Map<Ends, Channel> channels = new ConcurrentHashMap<>();
   private final Set<Connection> live = ConcurrentHashMap.newKeySet();
   private final Consumer<FailedHandshake> onFailure;
+  private final Consumer<RefusedConnection> onRefusal;
+  private final ConnectionLimits limits;
+  private final LongAdder accepted = new LongAdder();
   private final EventLoopGroup acceptors;
   private final EventLoopGroup eventLoops;
 
   public Connections(int threads) {
-    this(threads, _ -> {});
+    this(threads, ConnectionLimits.DEFAULT, _ -> {}, _ -> {});
   }
 
   /**
+   * @param limits of each address that is listened on
    * @param onFailure told of handshakes that fail, on the event loop: it must not wait
+   * @param onRefusal told of connections that are closed because there are too many, likewise
    */
-  public Connections(int threads, Consumer<FailedHandshake> onFailure) {
+  public Connections(
+      int threads,
+      ConnectionLimits limits,
+      Consumer<FailedHandshake> onFailure,
+      Consumer<RefusedConnection> onRefusal) {
     this.onFailure = onFailure;
+    this.onRefusal = onRefusal;
+    this.limits = limits;
     acceptors = new MultiThreadIoEventLoopGroup(1, threads("accept-"), handlers());
     eventLoops =
         new MultiThreadIoEventLoopGroup(threads, threads("loop-"), handlers()) {
@@ -70,6 +88,33 @@ public final class Connections extends ServerTransportFilter implements AutoClos
             return super.register(channel).addListener(_ -> watchHandshake(channel));
           }
         };
+    var _ =
+        eventLoops
+            .next()
+            .scheduleWithFixedDelay(
+                () -> cutOffStuck(limits.unread()), LOOK_SECONDS, LOOK_SECONDS, TimeUnit.SECONDS);
+  }
+
+  private void cutOffStuck(Duration longest) {
+    for (var connection : live) {
+      if (connection.unread().stuck(longest)) {
+        cutOffUnread(connection);
+      }
+    }
+  }
+
+  /** Ends the connection whose client has left the most unread. */
+  public void cutOffTheSlowest() {
+    live.stream()
+        .max(Comparator.comparingLong(connection -> connection.unread().bytes()))
+        .ifPresent(this::cutOffUnread);
+  }
+
+  private void cutOffUnread(Connection connection) {
+    if (live.remove(connection)) {
+      connection.cutOff();
+      onRefusal.accept(new RefusedConnection(connection.remote(), RefusedConnection.Reason.UNREAD));
+    }
   }
 
   /** Of the kind to which Netty gives its pools of buffers without a search for them. */
@@ -94,8 +139,15 @@ public final class Connections extends ServerTransportFilter implements AutoClos
     return eventLoops;
   }
 
-  public Class<? extends ServerChannel> channelType() {
-    return Epoll.isAvailable() ? EpollServerSocketChannel.class : NioServerSocketChannel.class;
+  /** Makes what listens on an address, with a limit of its own to what it accepts. */
+  public ChannelFactory<ServerChannel> channelFactory() {
+    return () -> {
+      ServerChannel channel =
+          Epoll.isAvailable() ? new EpollServerSocketChannel() : new NioServerSocketChannel();
+      // Before what grpc adds, so that a refused socket is nothing else's.
+      channel.pipeline().addFirst(new ConnectionGate(limits, onRefusal, System::nanoTime));
+      return channel;
+    };
   }
 
   /** Those whose handshake is done. A snapshot that later changes show through. */
@@ -103,11 +155,17 @@ public final class Connections extends ServerTransportFilter implements AutoClos
     return Collections.unmodifiableSet(live);
   }
 
+  /** Connections so far whose handshake was done. */
+  public long accepted() {
+    return accepted.sum();
+  }
+
   private void remember(Channel channel) {
     var remote = channel.remoteAddress();
     if (remote != null) {
-      accepted.put(remote, channel);
-      channel.closeFuture().addListener(_ -> accepted.remove(remote, channel));
+      var ends = new Ends(channel.localAddress(), remote);
+      channels.put(ends, channel);
+      channel.closeFuture().addListener(_ -> channels.remove(ends, channel));
     }
   }
 
@@ -123,7 +181,10 @@ public final class Connections extends ServerTransportFilter implements AutoClos
             ssl.handshakeFuture()
                 .addListener(done -> {
                   var cause = done.cause();
-                  if (cause != null) {
+                  if (cause == null) {
+                    ConnectionGate.shookHands(channel);
+                    FrameLimit.watch(channel, onRefusal);
+                  } else {
                     var shown = ChainJudge.shownIn(ssl.engine().getSession());
                     onFailure.accept(
                         new FailedHandshake(
@@ -141,9 +202,13 @@ public final class Connections extends ServerTransportFilter implements AutoClos
     if (remote == null || session == null) {
       throw new IllegalStateException("a listener here speaks TLS");
     }
+    var local = attributes.get(Grpc.TRANSPORT_ATTR_LOCAL_ADDR);
+    var channel = channels.get(new Ends(local, remote));
     var connection =
-        new Connection(accepted.get(remote), remote, serverName(session), clientChain(session));
+        new Connection(
+            channel, local, remote, serverName(session), clientChain(session), wasAsked(channel));
     live.add(connection);
+    accepted.increment();
     return attributes.toBuilder().set(CONNECTION, connection).build();
   }
 
@@ -154,6 +219,12 @@ public final class Connections extends ServerTransportFilter implements AutoClos
     if (connection != null) {
       live.remove(connection);
     }
+  }
+
+  /** One that is gone by now is refused as any that was asked. */
+  private static boolean wasAsked(@Nullable Channel channel) {
+    var ssl = channel == null ? null : channel.pipeline().get(SslHandler.class);
+    return ssl == null || ssl.engine().getNeedClientAuth() || ssl.engine().getWantClientAuth();
   }
 
   private static Optional<String> serverName(SSLSession session) {

@@ -16,6 +16,12 @@ public record Refusal(Cause cause, String text) {
     /** The client can do something about it: it showed no certificate, or one that is no good. */
     record Certificate(Verdict.Reason reason) implements Cause {}
 
+    /**
+     * The lock closed after the connection was made, and so the client had no occasion to show one:
+     * it may have one, and show it on the next connection.
+     */
+    record NeverAsked() implements Cause {}
+
     /** The gateway does not know at present which certificates count. */
     record Unconfirmed() implements Cause {}
 
@@ -36,6 +42,12 @@ public record Refusal(Cause cause, String text) {
           new Cause.Certificate(Verdict.Reason.NO_CERTIFICATE),
           "client certificate required: mutual TLS is on (no-certificate)");
 
+  static final Refusal NEVER_ASKED =
+      new Refusal(
+          new Cause.NeverAsked(),
+          "client certificate required: mutual TLS was turned on after this connection was made"
+              + " (no-certificate); connect again and show one");
+
   static Refusal of(Verdict.Refused refused, List<X509Certificate> chain) {
     return new Refusal(
         new Cause.Certificate(refused.reason()),
@@ -47,6 +59,7 @@ public record Refusal(Cause cause, String text) {
   public String word() {
     return switch (cause) {
       case Cause.Certificate(var reason) -> reason.word();
+      case Cause.NeverAsked() -> Verdict.Reason.NO_CERTIFICATE.word();
       case Cause.Unconfirmed() -> "unconfirmed";
       case Cause.NoInstance() -> "no-instance";
     };

@@ -15,6 +15,7 @@ import java.util.UUID;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import javax.net.ssl.SSLException;
 import org.jspecify.annotations.Nullable;
@@ -52,19 +53,33 @@ public final class RefusedHandshakes implements Consumer<FailedHandshake>, AutoC
   private static final int EACH_TIME = 16;
   private static final int UNAUTHORIZED = 401;
 
+  /** What became of a handshake that did not end well. */
+  public enum Outcome {
+    /** For the client's certificate, or for want of one. */
+    REFUSED,
+    /** For any other reason: an old version of TLS, a client that does not trust us, noise. */
+    FAILED
+  }
+
   private final AuditLog log;
   private final Optional<UUID> ofListener;
+  private final BiConsumer<Outcome, String> counter;
   private final BlockingQueue<AuditEvent> gathered = new ArrayBlockingQueue<>(EACH_TIME);
   private final LongAdder more = new LongAdder();
   private final Thread writer;
   private volatile boolean closed;
 
   /**
+   * Takes down what is refused from now on.
+   *
    * @param ofListener the one instance of the port
+   * @param counter told of every one at once, with the reason in one word
    */
-  public RefusedHandshakes(AuditLog log, Optional<UUID> ofListener) {
+  public RefusedHandshakes(
+      AuditLog log, Optional<UUID> ofListener, BiConsumer<Outcome, String> counter) {
     this.log = log;
     this.ofListener = ofListener;
+    this.counter = counter;
     writer = Thread.ofPlatform().daemon().name("handshake-audit").start(this::write);
   }
 
@@ -86,10 +101,13 @@ public final class RefusedHandshakes implements Consumer<FailedHandshake>, AutoC
           "handshake",
           "the handshake failed after a certificate was shown: %s; %s"
               .formatted(failed.cause().getMessage(), ShownCertificate.of(failed.chain())));
+    } else {
+      counter.accept(Outcome.FAILED, "other");
     }
   }
 
   private void add(FailedHandshake failed, List<X509Certificate> chain, String word, String text) {
+    counter.accept(Outcome.REFUSED, word);
     var shown = ShownCertificate.of(chain);
     var initiator =
         new AuditEvent.Initiator(

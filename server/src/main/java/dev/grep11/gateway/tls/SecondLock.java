@@ -36,6 +36,8 @@ public final class SecondLock implements AutoCloseable {
   /** With poll of the store and look this keeps within the 5 s that are promised. */
   private static final Duration GRACE = Duration.ofSeconds(2);
 
+  private static final Duration GRACE_OF_SEVERAL = Duration.ofMinutes(10);
+
   /** A client that insists costs no more judgements than this; a new registry counts at once. */
   private static final Duration REFUSAL_HOLDS = Duration.ofSeconds(1);
 
@@ -93,7 +95,11 @@ public final class SecondLock implements AutoCloseable {
     return new SecondLock(cas, ofListener, connections, tls, clock);
   }
 
-  /** Why a connection does not open an instance now; empty when it does. Never blocks. */
+  /**
+   * Why a connection does not open an instance now; empty when it does. Never blocks. One that was
+   * not asked for a certificate, and needs one by now, is told to go away before it is refused, so
+   * that what its client repeats comes by a new one.
+   */
   public Optional<Refusal> refusal(UUID instance, Connection connection) {
     var registered = cas.of(instance);
     if (registered.isEmpty()) {
@@ -104,7 +110,12 @@ public final class SecondLock implements AutoCloseable {
       return Optional.empty();
     }
     if (connection.clientChain().isEmpty()) {
-      return Optional.of(Refusal.NO_CERTIFICATE);
+      if (connection.wasAsked()) {
+        return Optional.of(Refusal.NO_CERTIFICATE);
+      }
+      // Where there are several instances, calls of others may run, and are judged by themselves.
+      connection.close(ofListener.isPresent() ? GRACE : GRACE_OF_SEVERAL);
+      return Optional.of(Refusal.NEVER_ASKED);
     }
     return switch (verdict(registered.get(), connection)) {
       case Verdict.Accepted _ -> Optional.empty();
@@ -240,11 +251,17 @@ public final class SecondLock implements AutoCloseable {
 
   private boolean closeIfRefused(UUID instance, Connection connection) {
     try {
-      // Not when the gateway itself is at a loss: its clients would all come back at once.
-      return refusal(instance, connection)
-              .filter(refusal -> refusal.cause() instanceof Refusal.Cause.Certificate)
-              .isPresent()
-          && connection.close(GRACE);
+      boolean wasOpen = !connection.isClosing();
+      var refusal = refusal(instance, connection);
+      if (refusal.isPresent()
+          && switch (refusal.get().cause()) {
+            case Refusal.Cause.Certificate _, Refusal.Cause.NeverAsked _ -> true;
+            // The gateway itself is at a loss: its clients would all come back at once.
+            case Refusal.Cause.Unconfirmed _, Refusal.Cause.NoInstance _ -> false;
+          }) {
+        connection.close(GRACE);
+      }
+      return wasOpen && connection.isClosing();
     } catch (RuntimeException e) {
       LOG.error("a connection could not be judged; its calls are refused", e);
       return false;

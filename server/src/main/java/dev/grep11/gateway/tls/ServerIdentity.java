@@ -9,8 +9,10 @@ import java.security.SecureRandom;
 import java.security.Signature;
 import java.security.cert.CertificateExpiredException;
 import java.security.cert.CertificateNotYetValidException;
+import java.security.cert.CertificateParsingException;
 import java.security.cert.X509Certificate;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * Who the server is: its certificate, the intermediates that lead to a root, and the private key.
@@ -18,6 +20,9 @@ import java.util.List;
  * @param chain leaf first, each issued by the next
  */
 public record ServerIdentity(List<X509Certificate> chain, PrivateKey key) {
+
+  private static final int DNS_NAME = 2;
+  private static final int IP_ADDRESS = 7;
 
   public ServerIdentity {
     chain = List.copyOf(chain);
@@ -30,6 +35,24 @@ public record ServerIdentity(List<X509Certificate> chain, PrivateKey key) {
    */
   public static ServerIdentity read(Path chainFile, Path keyFile) throws IdentityException {
     return of(chainFile, bytes(chainFile), keyFile, bytes(keyFile));
+  }
+
+  /**
+   * The certificates of a file as they are there, which need not be a chain.
+   *
+   * @throws IdentityException when it cannot be read, or holds none
+   */
+  public static List<X509Certificate> certificates(Path file) throws IdentityException {
+    return PemFiles.certificates(file, bytes(file));
+  }
+
+  /**
+   * The private key of a file.
+   *
+   * @throws IdentityException when it cannot be read, or holds none that TLS here uses
+   */
+  public static PrivateKey key(Path file) throws IdentityException {
+    return PemFiles.privateKey(file, bytes(file));
   }
 
   static ServerIdentity of(Path chainFile, byte[] chainPem, Path keyFile, byte[] keyPem)
@@ -83,8 +106,35 @@ public record ServerIdentity(List<X509Certificate> chain, PrivateKey key) {
     }
   }
 
+  /** Its DNS names and IP addresses (RFC 5280, 4.2.1.6); none where they cannot be read. */
+  public static List<String> names(X509Certificate leaf) {
+    try {
+      var names = leaf.getSubjectAlternativeNames();
+      return names == null
+          ? List.of()
+          : names.stream()
+              .filter(name -> name.get(0).equals(DNS_NAME) || name.get(0).equals(IP_ADDRESS))
+              .map(name -> String.valueOf(name.get(1)))
+              .toList();
+    } catch (CertificateParsingException e) {
+      return List.of();
+    }
+  }
+
+  /** Of these hosts, those that a client would not accept it for. */
+  public static List<String> missing(X509Certificate leaf, List<String> hosts) {
+    var names = names(leaf).stream().map(name -> name.toLowerCase(Locale.ROOT)).toList();
+    return hosts.stream().filter(host -> !covers(names, host.toLowerCase(Locale.ROOT))).toList();
+  }
+
+  /** RFC 9525, 6.3: a wildcard stands for the whole leftmost label. */
+  private static boolean covers(List<String> names, String host) {
+    int dot = host.indexOf('.');
+    return names.contains(host) || (dot > 0 && names.contains("*" + host.substring(dot)));
+  }
+
   /** By a signature, which is the one question that all key types answer. */
-  private static boolean belongTogether(X509Certificate leaf, PrivateKey key) {
+  public static boolean belongTogether(X509Certificate leaf, PrivateKey key) {
     var algorithm =
         switch (key.getAlgorithm()) {
           case "RSA" -> "SHA256withRSA";

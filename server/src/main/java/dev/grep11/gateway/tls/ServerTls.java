@@ -1,6 +1,10 @@
 package dev.grep11.gateway.tls;
 
 import io.grpc.netty.GrpcSslContexts;
+import io.netty.handler.ssl.ApplicationProtocolConfig;
+import io.netty.handler.ssl.ApplicationProtocolConfig.SelectedListenerFailureBehavior;
+import io.netty.handler.ssl.ApplicationProtocolConfig.SelectorFailureBehavior;
+import io.netty.handler.ssl.ApplicationProtocolNames;
 import io.netty.handler.ssl.OpenSsl;
 import io.netty.handler.ssl.OpenSslSessionContext;
 import io.netty.handler.ssl.SslContext;
@@ -39,6 +43,7 @@ public final class ServerTls implements AutoCloseable {
   private final Consumer<String> onProblem;
   private final SwitchableSslContext grpcContext;
   private final SwitchableSslContext cryptoContext;
+  private final SwitchableSslContext healthContext;
   private final IdentityKeyManager keyManager;
   private final SSLContext httpsContext;
   private final ScheduledExecutorService watcher;
@@ -72,6 +77,7 @@ public final class ServerTls implements AutoCloseable {
     this.identity = ServerIdentity.of(chainFile, loaded.chain(), keyFile, loaded.key());
     this.grpcContext = new SwitchableSslContext(context(identity, ClientTrust.NOT_ASKED));
     this.cryptoContext = new SwitchableSslContext(context(identity, clientTrust));
+    this.healthContext = new SwitchableSslContext(context(identity, Protocols.HTTP_OR_GRPC));
     this.keyManager = new IdentityKeyManager(identity);
     this.httpsContext = httpsContext(keyManager);
     this.watcher =
@@ -118,6 +124,11 @@ public final class ServerTls implements AutoCloseable {
   /** For the port that reaches keys: it asks for client certificates as the second lock says. */
   public SslContext cryptoContext() {
     return cryptoContext;
+  }
+
+  /** For the port that speaks HTTP/1.1 and gRPC, and never asks for a client certificate. */
+  public SslContext healthContext() {
+    return healthContext;
   }
 
   /**
@@ -175,8 +186,10 @@ public final class ServerTls implements AutoCloseable {
 
   private synchronized void use(ServerIdentity next) throws IdentityException {
     var unasked = context(next, ClientTrust.NOT_ASKED);
+    var ofHealth = context(next, Protocols.HTTP_OR_GRPC);
     cryptoContext.switchTo(context(next, clientTrust));
     grpcContext.switchTo(unasked);
+    healthContext.switchTo(ofHealth);
     keyManager.switchTo(next);
     identity = next;
     LOG.info(
@@ -192,7 +205,24 @@ public final class ServerTls implements AutoCloseable {
     }
   }
 
+  /** What a context offers by ALPN (RFC 7301), in the order of our preference. */
+  private enum Protocols {
+    GRPC,
+    /** Who speaks both means the pages: a client of gRPC offers HTTP/2 alone. */
+    HTTP_OR_GRPC
+  }
+
   private static SslContext context(ServerIdentity identity, ClientTrust trust)
+      throws IdentityException {
+    return context(identity, trust, Protocols.GRPC);
+  }
+
+  private static SslContext context(ServerIdentity identity, Protocols protocols)
+      throws IdentityException {
+    return context(identity, ClientTrust.NOT_ASKED, protocols);
+  }
+
+  private static SslContext context(ServerIdentity identity, ClientTrust trust, Protocols protocols)
       throws IdentityException {
     try {
       var builder =
@@ -202,8 +232,20 @@ public final class ServerTls implements AutoCloseable {
               // PKCS12, the standard, would hash 10,000 times to lock the key and again to unlock
               // it.
               .keyStoreType("JKS");
+      GrpcSslContexts.configure(builder, SslProvider.OPENSSL);
+      switch (protocols) {
+        case GRPC -> {}
+        case HTTP_OR_GRPC ->
+            builder.applicationProtocolConfig(
+                new ApplicationProtocolConfig(
+                    ApplicationProtocolConfig.Protocol.ALPN,
+                    SelectorFailureBehavior.NO_ADVERTISE,
+                    SelectedListenerFailureBehavior.ACCEPT,
+                    ApplicationProtocolNames.HTTP_1_1,
+                    ApplicationProtocolNames.HTTP_2));
+      }
       var context =
-          GrpcSslContexts.configure(builder, SslProvider.OPENSSL)
+          builder
               .protocols("TLSv1.3", "TLSv1.2")
               .clientAuth(trust.ask())
               // Set in any case: without one the JDK's public roots would judge.
@@ -219,9 +261,8 @@ public final class ServerTls implements AutoCloseable {
   private static SSLContext httpsContext(KeyManager keyManager) {
     try {
       var context = SSLContext.getInstance("TLS");
-      // No trust manager at all: nobody is asked for a certificate. With null the JDK would read
-      // its
-      // public roots, a tenth of a second for each start.
+      // No trust manager at all: nobody is asked for a certificate. With null the JDK
+      // would read its public roots, a tenth of a second for each start.
       context.init(new KeyManager[] {keyManager}, new TrustManager[0], null);
       return context;
     } catch (GeneralSecurityException e) {

@@ -33,3 +33,7 @@ CREATE INDEX keystore_key_by_generation ON keystore_key (generation, keystore);
 CREATE INDEX keystore_key_by_older ON keystore_key (older, keystore);
 CREATE TABLE keystore_transaction (keystore BYTEA NOT NULL, tag BYTEA NOT NULL, carried_out BIGINT NOT NULL, PRIMARY KEY (keystore, tag));
 CREATE INDEX keystore_transaction_by_age ON keystore_transaction (keystore, carried_out);
+
+-- version 5
+-- When the store was last backed up, and a backup last tried.
+CREATE TABLE upkeep (row_key BYTEA PRIMARY KEY, version BIGINT NOT NULL, sealed BYTEA NOT NULL);

@@ -1,6 +1,7 @@
 package dev.grep11.gateway.hsm;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import dev.grep11.softhsm.SoftHsmToken;
 import java.lang.foreign.Arena;
@@ -8,11 +9,20 @@ import java.lang.foreign.MemorySegment;
 import java.lang.reflect.Proxy;
 import java.util.Arrays;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.LongUnaryOperator;
 
 /** Stands between the gateway and a real module, to count calls and to make them fail. */
 @SuppressWarnings("restricted")
 public final class Faults {
+  /** Offset in CK_TOKEN_INFO. */
+  private static final long FLAGS = 96;
+
+  /** Likewise. */
+  private static final long UTC_TIME = 188;
+
+  private static final long CLOCK_ON_TOKEN = 0x40;
+
   private Faults() {}
 
   /** Decides what one call answers. */
@@ -71,6 +81,65 @@ public final class Faults {
           }
           default -> real.call();
         });
+  }
+
+  /**
+   * A module that lists all but these mechanisms.
+   *
+   * @param numbers of those that are missing
+   */
+  public static Cryptoki lacking(Set<Long> numbers) {
+    return decorate((function, arguments, real) -> {
+      long returnValue = real.call();
+      if (function.equals("C_GetMechanismList") && arguments[1] != 0) {
+        long count = ulongAt(arguments[2]);
+        long kept = 0;
+        for (long i = 0; i < count; i++) {
+          long number = ulongAt(arguments[1] + Long.BYTES * i);
+          if (!numbers.contains(number)) {
+            setUlongAt(arguments[1] + Long.BYTES * kept++, number);
+          }
+        }
+        setUlongAt(arguments[2], kept);
+      }
+      return returnValue;
+    });
+  }
+
+  /**
+   * A module whose tokens have these flags too, and to which nobody may log in.
+   *
+   * @param flags of CK_TOKEN_INFO
+   */
+  public static Cryptoki flagged(long flags) {
+    return decorate((function, arguments, real) ->
+        switch (function) {
+          case "C_GetTokenInfo" -> {
+            long returnValue = real.call();
+            setUlongAt(arguments[1] + FLAGS, ulongAt(arguments[1] + FLAGS) | flags);
+            yield returnValue;
+          }
+          case "C_Login" -> throw new AssertionError("a PIN was tried");
+          default -> real.call();
+        });
+  }
+
+  /**
+   * A module whose tokens have a clock.
+   *
+   * @param time that it shows: YYYYMMDDhhmmssxx
+   */
+  public static Cryptoki clocked(String time) {
+    return decorate((function, arguments, real) -> {
+      long returnValue = real.call();
+      if (function.equals("C_GetTokenInfo")) {
+        setUlongAt(arguments[1] + FLAGS, ulongAt(arguments[1] + FLAGS) | CLOCK_ON_TOKEN);
+        MemorySegment.ofAddress(arguments[1] + UTC_TIME)
+            .reinterpret(time.length())
+            .copyFrom(MemorySegment.ofArray(time.getBytes(US_ASCII)));
+      }
+      return returnValue;
+    });
   }
 
   static long ulongAt(long address) {

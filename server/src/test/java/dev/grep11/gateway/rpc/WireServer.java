@@ -85,7 +85,7 @@ final class WireServer implements AutoCloseable {
     refuseTheRest(routes);
     listener =
         CryptoListener.start(
-            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
+            ListenAddresses.of(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0)),
             tls.grpcContext(),
             connections,
             limits,

@@ -99,6 +99,7 @@ class KeystoreRotationTest {
             List.of(),
             List.of(),
             List.of(),
+            List.of(),
             List.of()));
   }
 
@@ -209,8 +210,10 @@ class KeystoreRotationTest {
     awaitBlobs(keystore, key, G2, G1);
 
     states = List.of(State.RETIRED, State.RETIRED, State.ACTIVE);
-    Thread.sleep(Duration.ofSeconds(3));
-    assertThat(blobs(keystore, key)).containsExactly(G2, G1);
+    await()
+        .during(Duration.ofSeconds(3))
+        .atMost(PATIENCE)
+        .untilAsserted(() -> assertThat(blobs(keystore, key)).containsExactly(G2, G1));
 
     states = List.of(State.PREVIOUS, State.RETIRED, State.ACTIVE);
     awaitBlobs(keystore, key, G3, G1);
@@ -253,8 +256,7 @@ class KeystoreRotationTest {
     blobs.away = true;
     states = List.of(State.PREVIOUS, State.ACTIVE);
     await().atMost(PATIENCE).until(() -> blobs.asked.get() > 0);
-    Thread.sleep(Duration.ofSeconds(1));
-    assertThat(blobs.asked.get()).isLessThan(5);
+    await().during(Duration.ofSeconds(1)).atMost(PATIENCE).until(() -> blobs.asked.get() < 5);
     blobs.away = false;
     awaitBlobs(keystore, key, G2, G1);
   }

@@ -34,7 +34,7 @@ import org.junit.jupiter.api.Assumptions;
  */
 public final class PostgresServer implements AutoCloseable {
   private static final String USER = "grep11";
-  private static final String PASSWORD = "only for tests";
+  public static final String PASSWORD = "only for tests";
   private static final Duration PATIENCE = Duration.ofSeconds(90);
   private static @Nullable PostgresServer shared;
 
@@ -226,6 +226,12 @@ public final class PostgresServer implements AutoCloseable {
     return Files.readString(directory.resolve("log"));
   }
 
+  /** Of the default database, as libpq takes it. */
+  public String connectionString() {
+    return "host=127.0.0.1 port=%d dbname=postgres user=%s password='%s'"
+        .formatted(port, USER, PASSWORD);
+  }
+
   /** An empty database of its own. */
   public StoreLocation.Postgresql createDatabase() throws SQLException {
     var name = "t" + UUID.randomUUID().toString().replace("-", "");
@@ -233,7 +239,7 @@ public final class PostgresServer implements AutoCloseable {
     return new StoreLocation.Postgresql(url(name), USER, passwordFile());
   }
 
-  static String nameOf(StoreLocation.Postgresql database) {
+  public static String nameOf(StoreLocation.Postgresql database) {
     return database.url().substring(database.url().lastIndexOf('/') + 1);
   }
 
@@ -246,7 +252,7 @@ public final class PostgresServer implements AutoCloseable {
     return DriverManager.getConnection(url(database), USER, PASSWORD);
   }
 
-  void execute(String database, String sql) throws SQLException {
+  public void execute(String database, String sql) throws SQLException {
     try (var connection = connect(database);
         var statement = connection.createStatement()) {
       statement.execute(sql);

@@ -170,7 +170,7 @@ class StoreTest {
     }
     plainSql(
         "DROP TABLE replica; DROP TABLE sealing_key_use; DROP TABLE administrator;"
-            + " DROP TABLE enrolment; DROP TABLE event; DROP TABLE audit_head;"
+            + " DROP TABLE enrolment; DROP TABLE event; DROP TABLE audit_head; DROP TABLE upkeep;"
             + " DROP TABLE keystore; DROP TABLE keystore_key; DROP TABLE keystore_transaction;"
             + " DELETE FROM schema_version WHERE version > 1");
     try (Store store = Store.open(location(), envelope, anchor)) {

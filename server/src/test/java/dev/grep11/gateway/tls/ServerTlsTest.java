@@ -310,7 +310,7 @@ class ServerTlsTest {
           NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))
               .bossEventLoopGroup(connections.acceptors())
               .workerEventLoopGroup(connections.eventLoops())
-              .channelType(connections.channelType())
+              .channelFactory(connections.channelFactory())
               .sslContext(context)
               .addTransportFilter(connections)
               .build()

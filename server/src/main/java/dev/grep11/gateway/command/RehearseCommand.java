@@ -1,0 +1,109 @@
+package dev.grep11.gateway.command;
+
+import dev.grep11.gateway.command.OutputOption.Value;
+import dev.grep11.gateway.config.IoCause;
+import dev.grep11.gateway.host.Host;
+import dev.grep11.gateway.token.RestoredKeys;
+import dev.grep11.gateway.token.StartException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+@Command(
+    name = "rehearse",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Restores a backup on trial, into a store that is removed again, and uses what it holds: every",
+      "row and keystore is verified, every master key opens, and samples of the keys in keystores are",
+      "loaded into the token and sign or encrypt. The token is only used: nothing in it is made or",
+      "changed. Gateways serve on. The time of the last rehearsal that went well is a metric.",
+      "Exit code 0 good, 1 not good, 2 wrong use."
+    })
+final class RehearseCommand implements Callable<Integer> {
+  private static final int LONGEST_BLOB = 1 << 20;
+
+  @Mixin private GatewayOption gateway = new GatewayOption();
+  @Mixin private OutputOption output = new OutputOption();
+
+  @Option(names = "--from", required = true, paramLabel = "FILE", description = "the backup")
+  private @Nullable Path from;
+
+  @Option(
+      names = "--blob",
+      paramLabel = "FILE",
+      description =
+          "a key blob that a client kept, as it came from GenerateKey: is to work too. Blobs that"
+              + " clients keep are in no backup of the store")
+  private @Nullable Path blob;
+
+  @Spec private @Nullable CommandSpec spec;
+
+  @Override
+  public Integer call() {
+    var given = Optional.ofNullable(blob).map(RehearseCommand::read);
+    try (var host = Host.open(gateway.read())) {
+      var done = host.backups().rehearse(Objects.requireNonNull(from), given);
+      var findings = done.findings();
+      var fields = new LinkedHashMap<String, Object>();
+      fields.put("result", "good");
+      fields.put("file", done.file().toString());
+      fields.put("made", done.manifest().made());
+      fields.put("generation", done.manifest().generation());
+      fields.put("rehearsed", done.time().toString());
+      fields.put("instances", findings.instances());
+      fields.put("master-keys", findings.masterKeys());
+      fields.put("keystores", findings.keystores());
+      fields.put("keys", findings.keys());
+      fields.put("keys-with-password", findings.keysWithPassword());
+      var worked = new ArrayList<>(findings.worked());
+      done.blob().ifPresent(worked::add);
+      fields.put(
+          "keys-used",
+          new Value(worked.stream().map(RehearseCommand::fields).toList(), text(worked)));
+      output.one(Commands.out(spec), fields);
+    }
+    return 0;
+  }
+
+  private static byte[] read(Path file) {
+    try {
+      if (Files.size(file) > LONGEST_BLOB) {
+        throw new StartException(file + " is too long for a key blob");
+      }
+      return Files.readAllBytes(file);
+    } catch (IOException e) {
+      throw new StartException("the blob cannot be read: " + IoCause.of(e), e);
+    }
+  }
+
+  private static Map<String, Object> fields(RestoredKeys.Worked worked) {
+    var fields = new LinkedHashMap<String, Object>();
+    fields.put("instance", worked.instance().toString());
+    worked.key().ifPresent(key -> fields.put("key", key.toString()));
+    fields.put("use", worked.use());
+    return fields;
+  }
+
+  private static String text(List<RestoredKeys.Worked> worked) {
+    return worked.isEmpty()
+        ? "none: no keystore without a password holds one; give a client's by --blob FILE"
+        : String.join(
+            ", ",
+            worked.stream()
+                .map(each -> each.key().map(Object::toString).orElse("the blob") + " " + each.use())
+                .toList());
+  }
+}

@@ -1,0 +1,239 @@
+package dev.grep11.gateway.host;
+
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.config.IoCause;
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.store.BackupFile;
+import dev.grep11.gateway.store.BackupManifest;
+import dev.grep11.gateway.store.Envelope;
+import dev.grep11.gateway.store.GenerationAnchor;
+import dev.grep11.gateway.store.Restoration;
+import dev.grep11.gateway.store.Store;
+import dev.grep11.gateway.store.StoreLocation;
+import dev.grep11.gateway.store.UncertainChangeException;
+import dev.grep11.gateway.store.UpkeepRecord;
+import dev.grep11.gateway.token.RestoredKeys;
+import dev.grep11.gateway.token.StartException;
+import dev.grep11.gateway.token.TokenKeys;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.Comparator;
+import java.util.HexFormat;
+import java.util.Optional;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.stream.Stream;
+
+/** Backups of the store and their trial, beside gateways that serve. */
+public final class Backups {
+  private final GatewayConfig config;
+  private final Hsm hsm;
+  private final Store store;
+  private final Envelope envelope;
+  private final TokenKeys keys;
+  private final HostAudit audit;
+  private final StoreEvents events;
+  private final InstantSource clock;
+
+  Backups(
+      GatewayConfig config,
+      Hsm hsm,
+      Store store,
+      Envelope envelope,
+      TokenKeys keys,
+      HostAudit audit,
+      InstantSource clock) {
+    this.config = config;
+    this.hsm = hsm;
+    this.store = store;
+    this.envelope = envelope;
+    this.keys = keys;
+    this.audit = audit;
+    this.events = new StoreEvents(hex(keys.storeKey()), clock);
+    this.clock = clock;
+  }
+
+  /**
+   * A backup that is in its place.
+   *
+   * @param bytes its length
+   */
+  public record Made(Path file, BackupManifest manifest, long bytes) {}
+
+  /**
+   * Writes a backup of the store as it is at one moment.
+   *
+   * @param overwrite whether a file that is there may be lost
+   * @throws StartException when it cannot be recorded. It is taken back then, and a file that it
+   *     was to replace is as it was; unless the record failed at the very last, as the message says
+   */
+  public Made backUp(Path to, boolean overwrite) {
+    var now = clock.instant();
+    try (var made = store.backUp(to, overwrite, envelope, token(), now)) {
+      var manifest = made.manifest();
+      var what = "a backup of generation %d".formatted(manifest.generation());
+      try {
+        audit.change(
+            store,
+            change -> {
+              if (!overwrite) {
+                // Before it is recorded, so that the record is true: it can be taken back.
+                made.publish(false);
+              }
+              change.put(
+                  new UpkeepRecord(
+                      UpkeepRecord.Kind.BACKUP, now, name(made.target()), manifest.generation()));
+              return events.event("backup", to, Optional.empty(), what, Optional.empty());
+            },
+            () -> {
+              if (overwrite) {
+                // Once it is recorded: the backup that it replaces cannot be had back.
+                made.publish(true);
+              }
+            },
+            why -> events.event("backup", to, Optional.of(why), what, Optional.empty()));
+      } catch (RuntimeException e) {
+        if (made.published() && (overwrite || e instanceof UncertainChangeException)) {
+          throw new StartException(
+              "%s is a whole backup and stays there, but the store may not know of it: %s"
+                  .formatted(made.target(), e.getMessage()),
+              e);
+        }
+        made.withdraw();
+        throw e;
+      }
+      return new Made(made.target(), manifest, Files.size(made.target()));
+    } catch (IOException e) {
+      throw new StartException(to + " cannot be read: " + IoCause.of(e), e);
+    }
+  }
+
+  private BackupManifest.Token token() {
+    var info = hsm.tokenInfo();
+    return new BackupManifest.Token(
+        info.label(),
+        info.serial(),
+        info.manufacturer(),
+        info.model(),
+        hex(keys.storeKey()),
+        hex(keys.signingKey()));
+  }
+
+  static String hex(byte[] id) {
+    return HexFormat.of().formatHex(id);
+  }
+
+  private static String name(Path file) {
+    var name = String.valueOf(file.getFileName());
+    return name.length() > 200 ? name.substring(0, 200) : name;
+  }
+
+  /** A trial that went well. */
+  public record Rehearsed(
+      Path file,
+      BackupManifest manifest,
+      Instant time,
+      RestoredKeys.Findings findings,
+      Optional<RestoredKeys.Worked> blob) {}
+
+  /**
+   * Restores a backup into a store that is removed again, and uses what it holds with the token. No
+   * object of the token is made or changed, its anchor neither.
+   *
+   * @param blob a client's key blob that is to work besides
+   * @throws StartException naming what does not work
+   */
+  public Rehearsed rehearse(Path from, Optional<byte[]> blob) {
+    var what = "a backup was restored on trial";
+    try (var backup = BackupFile.open(from)) {
+      Restore.requireToken(hsm, backup, keys);
+      var verified = backup.verify(envelope);
+      var findings = tried(verified, blob);
+      var time = clock.instant();
+      var generation = backup.manifest().generation();
+      audit.change(
+          store,
+          change -> {
+            change.put(new UpkeepRecord(UpkeepRecord.Kind.REHEARSAL, time, name(from), generation));
+            return events.event("rehearse", from, Optional.empty(), what, Optional.empty());
+          },
+          why -> events.event("rehearse", from, Optional.of(why), what, Optional.empty()));
+      return new Rehearsed(from, backup.manifest(), time, findings.findings(), findings.blob());
+    } catch (RuntimeException e) {
+      var why = Optional.of(String.valueOf(e.getMessage()));
+      audit.refused(
+          events.event("rehearse", from, why, what, Optional.of("it is not known to be good")), e);
+      throw e;
+    }
+  }
+
+  private record Tried(RestoredKeys.Findings findings, Optional<RestoredKeys.Worked> blob) {}
+
+  private Tried tried(BackupFile.Verified backup, Optional<byte[]> blob) {
+    Path scratch = null;
+    try {
+      // Mode 0700; what is in it is sealed as the store is.
+      scratch = Files.createTempDirectory("grep11-rehearsal-");
+      var location = new StoreLocation.Directory(scratch.resolve("store"));
+      var anchor = new ScratchAnchor();
+      var _ =
+          new Restoration(location, envelope, anchor)
+              .restore(
+                  backup,
+                  backup.manifest().generation(),
+                  Restoration.Leave.NONE,
+                  clock.instant(),
+                  _ -> {});
+      try (var restored = Store.open(location, envelope, anchor)) {
+        var proof =
+            new RestoredKeys(
+                hsm,
+                restored,
+                config.privateObjects() || !hsm.publicSessionObjects(),
+                config.softwareFallback());
+        return new Tried(proof.prove(), blob.map(proof::prove));
+      }
+    } catch (IOException e) {
+      throw new StartException(
+          "no scratch store can be made in the directory for temporary files: " + IoCause.of(e), e);
+    } finally {
+      if (scratch != null) {
+        delete(scratch);
+      }
+    }
+  }
+
+  private static void delete(Path directory) {
+    try (Stream<Path> all = Files.walk(directory)) {
+      for (var path : all.sorted(Comparator.reverseOrder()).toList()) {
+        Files.delete(path);
+      }
+    } catch (IOException e) {
+      throw new StartException(
+          "the scratch store cannot be removed, delete %s: %s".formatted(directory, IoCause.of(e)),
+          e);
+    }
+  }
+
+  /** Of a store that lives as long as a trial. */
+  private static final class ScratchAnchor implements GenerationAnchor {
+    private final AtomicLong highest = new AtomicLong();
+
+    @Override
+    public long highest() {
+      return highest.get();
+    }
+
+    @Override
+    public void advance(long generation) {
+      highest.accumulateAndGet(generation, Math::max);
+    }
+
+    @Override
+    public String name() {
+      return "anchor of a scratch store";
+    }
+  }
+}

@@ -1,0 +1,126 @@
+package dev.grep11.gateway.metrics;
+
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
+import io.prometheus.metrics.core.metrics.Counter;
+import io.prometheus.metrics.core.metrics.CounterWithCallback;
+import io.prometheus.metrics.core.metrics.GaugeWithCallback;
+import io.prometheus.metrics.core.metrics.Info;
+import io.prometheus.metrics.expositionformats.ExpositionFormats;
+import io.prometheus.metrics.instrumentation.jvm.JvmMetrics;
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.util.Map;
+import java.util.OptionalDouble;
+import java.util.function.DoubleSupplier;
+import java.util.function.LongSupplier;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * All metrics of a gateway, in the text formats of Prometheus and OpenMetrics. Names and labels are
+ * listed in {@code docs/metrics.md}. Safe for use by several threads.
+ */
+public final class Metrics {
+  private final PrometheusRegistry registry = new PrometheusRegistry();
+  private final ExpositionFormats formats = ExpositionFormats.init();
+  private final CallMetrics calls;
+  private final Counter handshakes;
+  private final Counter refusedConnections;
+
+  /**
+   * With what every gateway has.
+   *
+   * @param version of the gateway
+   */
+  public Metrics(String version, CallMetrics.Segments segments, LongSupplier nanoClock) {
+    calls = new CallMetrics(registry, segments, nanoClock);
+    handshakes =
+        Counter.builder()
+            .name("grep11_tls_handshakes")
+            .help("TLS handshakes of the crypto port, and why they failed.")
+            .labelNames("outcome", "reason")
+            .register(registry);
+    refusedConnections =
+        Counter.builder()
+            .name("grep11_connections_refused")
+            .help(
+                "Connections that were closed because there were too many, or they asked too much.")
+            .labelNames("port", "reason")
+            .register(registry);
+    Info.builder()
+        .name("grep11_build_info")
+        .help("Which gateway this is.")
+        .labelNames("version", "java")
+        .register(registry)
+        .addLabelValues(version, Runtime.version().toString());
+    JvmMetrics.builder().register(registry);
+  }
+
+  public CallMetrics calls() {
+    return calls;
+  }
+
+  /**
+   * Where handshakes that ended so are counted.
+   *
+   * @param outcome {@code accepted}, {@code refused} or {@code failed}
+   * @param reason one of a closed set
+   */
+  public CounterDataPoint handshakes(String outcome, String reason) {
+    return handshakes.labelValues(outcome, reason);
+  }
+
+  /**
+   * Where connections that were closed for a limit are counted.
+   *
+   * @param port by its use, one of a closed set
+   * @param reason one of a closed set
+   */
+  public CounterDataPoint refusedConnections(String port, String reason) {
+    return refusedConnections.labelValues(port, reason);
+  }
+
+  /** A value that is asked for when it is read. */
+  public void gauge(String name, String help, DoubleSupplier value) {
+    optionalGauge(name, help, () -> OptionalDouble.of(value.getAsDouble()));
+  }
+
+  /** As {@link #gauge(String, String, DoubleSupplier)}, for one that is not there at times. */
+  public void optionalGauge(String name, String help, Supplier<OptionalDouble> value) {
+    GaugeWithCallback.builder()
+        .name(name)
+        .help(help)
+        .callback(gauge -> value.get().ifPresent(gauge::call))
+        .register(registry);
+  }
+
+  /** Values by one label of a closed set. */
+  public void gauges(String name, String help, String label, Supplier<Map<String, Double>> values) {
+    GaugeWithCallback.builder()
+        .name(name)
+        .help(help)
+        .labelNames(label)
+        .callback(gauge -> values.get().forEach((of, value) -> gauge.call(value, of)))
+        .register(registry);
+  }
+
+  /** A count kept elsewhere, that only grows. */
+  public void count(String name, String help, LongSupplier value) {
+    CounterWithCallback.builder()
+        .name(name)
+        .help(help)
+        .callback(counter -> counter.call((double) value.getAsLong()))
+        .register(registry);
+  }
+
+  /** The Content-Type of what {@link #write} writes for this Accept header. */
+  public String contentType(@Nullable String accept) {
+    return formats.findWriter(accept).getContentType();
+  }
+
+  /** Writes all, as the Accept header wants it. */
+  public void write(@Nullable String accept, OutputStream out) throws IOException {
+    formats.findWriter(accept).write(out, registry.scrape());
+  }
+}

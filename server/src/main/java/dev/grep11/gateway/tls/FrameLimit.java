@@ -1,0 +1,182 @@
+package dev.grep11.gateway.tls;
+
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
+import dev.grep11.gateway.tls.RefusedConnection.Reason;
+import io.netty.buffer.ByteBuf;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.ssl.SslHandler;
+import io.netty.util.ReferenceCountUtil;
+import java.util.Optional;
+import java.util.function.Consumer;
+
+/**
+ * Cuts a connection off that sends more frames of HTTP/2 than a client has a use for: settings,
+ * priorities, data of a few bytes, frames of types that do not exist. Each costs the sender little
+ * and us an answer, a search or an object, and none ends a call, so no other limit sees them
+ * (CVE-2019-9515, CVE-2019-9513, CVE-2019-9518). It reads nine bytes of each frame and changes
+ * none. Resets (CVE-2023-44487) and pings (CVE-2019-9512) have limits of a connection in grpc, and
+ * count here for the address, which may come back by another; window updates and headers belong to
+ * calls.
+ */
+final class FrameLimit extends ChannelInboundHandlerAdapter {
+  private static final int PER_SECOND = 200;
+  private static final int BURST_SECONDS = 5;
+
+  /**
+   * Data shorter than this that does not end its call. A payload has one such piece or two, and a
+   * long one another wherever the window of its call happens to end: grpc-java sends one byte alone
+   * for every 36 KiB.
+   */
+  private static final int SMALL = 256;
+
+  /** Bytes of longer pieces that allow for a small one. */
+  private static final int LONG_OF_SMALL = 8192;
+
+  private static final int SMALL_OF_A_CALL = 4;
+  private static final int MOST_SMALL = 4096;
+
+  /** RFC 9113, 3.4. */
+  private static final byte[] PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".getBytes(US_ASCII);
+
+  /** RFC 9113, 4.1: length in three bytes, type, flags, stream in four. */
+  private static final int HEADER_BYTES = 9;
+
+  private static final int DATA = 0;
+  private static final int HEADERS = 1;
+  private static final int PRIORITY = 2;
+  private static final int RST_STREAM = 3;
+  private static final int SETTINGS = 4;
+  private static final int PING = 6;
+  private static final int CONTINUATION = 9;
+  private static final int END_STREAM = 1;
+  private static final int ACK = 1;
+  private static final int PADDED = 8;
+
+  private enum Use {
+    WORK,
+    /** Of use in itself, and a flood where nothing else comes. */
+    NO_WORK,
+    NONE
+  }
+
+  private final Consumer<RefusedConnection> onRefusal;
+  private final RateLimit rate = new RateLimit(PER_SECOND, BURST_SECONDS, System.nanoTime());
+  private final byte[] header = new byte[HEADER_BYTES];
+  private int prefaceBytes;
+  private int headerBytes;
+  private int skipped;
+  private int smallLeft;
+  private int longBytes;
+  private boolean isBlind;
+  private boolean over;
+
+  FrameLimit(Consumer<RefusedConnection> onRefusal) {
+    this.onRefusal = onRefusal;
+  }
+
+  /** Watches a connection whose handshake is done and that has not been read since. */
+  static void watch(Channel channel, Consumer<RefusedConnection> onRefusal) {
+    var tls = channel.pipeline().context(SslHandler.class);
+    if (tls != null) {
+      channel.pipeline().addAfter(tls.name(), null, new FrameLimit(onRefusal));
+    }
+  }
+
+  @Override
+  public void channelRead(ChannelHandlerContext context, Object message) {
+    if (!over && !isBlind && message instanceof ByteBuf bytes) {
+      exceeded(context.channel(), bytes)
+          .ifPresent(limit -> {
+            over = true;
+            onRefusal.accept(new RefusedConnection(context.channel().remoteAddress(), limit));
+            ConnectionGate.cutOff(context.channel());
+          });
+    }
+    if (over) {
+      ReferenceCountUtil.release(message);
+    } else {
+      context.fireChannelRead(message);
+    }
+  }
+
+  private Optional<Reason> exceeded(Channel channel, ByteBuf bytes) {
+    int at = bytes.readerIndex();
+    int end = bytes.writerIndex();
+    while (at < end) {
+      if (prefaceBytes < PREFACE.length) {
+        if (bytes.getByte(at++) != PREFACE[prefaceBytes++]) {
+          // Another protocol, or not from its first byte on: what follows cannot be told apart.
+          isBlind = true;
+          return Optional.empty();
+        }
+      } else if (skipped > 0) {
+        int now = Math.min(skipped, end - at);
+        skipped -= now;
+        at += now;
+      } else {
+        header[headerBytes++] = bytes.getByte(at++);
+        if (headerBytes == HEADER_BYTES) {
+          headerBytes = 0;
+          skipped = length();
+          var use = use();
+          if (use == Use.NONE && !rate.take(System.nanoTime())) {
+            return Optional.of(Reason.FRAMES);
+          }
+          if (use != Use.WORK && !ConnectionGate.mayWaste(channel)) {
+            return Optional.of(Reason.FRAMES_OF_ADDRESS);
+          }
+        }
+      }
+    }
+    return Optional.empty();
+  }
+
+  private int length() {
+    return (header[0] & 0xff) << 16 | (header[1] & 0xff) << 8 | (header[2] & 0xff);
+  }
+
+  private boolean has(int flag) {
+    return (header[4] & flag) != 0;
+  }
+
+  private Use use() {
+    int type = header[3] & 0xff;
+    return switch (type) {
+      case DATA -> useOfData();
+      case HEADERS -> {
+        allowSmall(SMALL_OF_A_CALL);
+        yield Use.WORK;
+      }
+      case RST_STREAM -> Use.NO_WORK;
+      case PING -> has(ACK) ? Use.WORK : Use.NO_WORK;
+      case SETTINGS -> has(ACK) ? Use.WORK : Use.NONE;
+      case PRIORITY -> Use.NONE;
+      default -> type > CONTINUATION ? Use.NONE : Use.WORK;
+    };
+  }
+
+  private void allowSmall(int more) {
+    smallLeft = Math.min(MOST_SMALL, smallLeft + more);
+  }
+
+  /** Of padding it is not known how much of the frame it is. */
+  private Use useOfData() {
+    if (length() >= SMALL && !has(PADDED)) {
+      longBytes += length();
+      allowSmall(longBytes / LONG_OF_SMALL);
+      longBytes %= LONG_OF_SMALL;
+      return Use.WORK;
+    }
+    if (has(END_STREAM)) {
+      return Use.WORK;
+    }
+    if (length() > 0 && smallLeft > 0) {
+      smallLeft--;
+      return Use.WORK;
+    }
+    return Use.NONE;
+  }
+}
