@@ -18,6 +18,11 @@ final class Latencies {
     histogram.recordValue(Math.clamp(nanos, 0, LONGEST));
   }
 
+  /** The same so many times. */
+  void record(long nanos, long times) {
+    histogram.recordValueWithCount(Math.clamp(nanos, 0, LONGEST), times);
+  }
+
   /** Takes these in as well; nobody may be recording into them. */
   void add(Latencies others) {
     histogram.add(others.histogram);

@@ -6,6 +6,7 @@ import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.stream.Stream;
 
 /**
@@ -62,6 +63,13 @@ final class Meter {
   Usage read() {
     long own = OWN.getProcessCpuTime();
     long peer = measured == 0 ? 0 : family(measured);
+    return new Usage(own, peer, busy(firstLine(Path.of("/proc/stat"))) - own - peer);
+  }
+
+  /** The totals of a load generator that is a process of its own, and of those that serve it. */
+  static Usage of(long generator, List<Long> servers) {
+    long own = ofProcess(generator);
+    long peer = servers.stream().mapToLong(Meter::family).sum();
     return new Usage(own, peer, busy(firstLine(Path.of("/proc/stat"))) - own - peer);
   }
 

@@ -102,6 +102,15 @@ final class P11KitServer implements AutoCloseable {
     return process.pid();
   }
 
+  /** The client module. */
+  Path client() {
+    return client;
+  }
+
+  Path socket() {
+    return socket;
+  }
+
   /** How a client opens the token through it. */
   HsmSettings settings(SoftHsmToken token) {
     return HsmSettings.of(

@@ -224,6 +224,81 @@ final class Report {
     }
   }
 
+  /** A row for each peer and number of threads of a run of {@link Pkcs11Doors}. */
+  List<String> doors() {
+    var rows =
+        results()
+            .map(line ->
+                List.of(
+                    line.text("peer"),
+                    line.text("inflight"),
+                    whole(line, "rate"),
+                    whole(line, "rate_min") + " - " + whole(line, "rate_max"),
+                    line.text("ratio"),
+                    line.text("p50_us"),
+                    line.text("p99_us"),
+                    withSpread(line, "p50_to_p11kit"),
+                    line.text("cpu_us"),
+                    line.text("client_cpu_us"),
+                    line.text("others")))
+            .toList();
+    return Table.of(
+        List.of(
+            "peer",
+            ">threads",
+            ">rate/s",
+            ">slowest - fastest",
+            ">ratio",
+            ">p50 us",
+            ">p99 us",
+            ">p50 beside p11kit",
+            ">cpu us",
+            ">client cpu us",
+            ">others"),
+        rows);
+  }
+
+  private static String withSpread(Line line, String key) {
+    return line.text(key).isEmpty()
+        ? ""
+        : "%s (%s - %s)"
+            .formatted(line.text(key), line.text(key + "_min"), line.text(key + "_max"));
+  }
+
+  /** What is asked of the two doors, and what this run found. */
+  List<String> doorBars() {
+    var rows = new ArrayList<List<String>>();
+    results()
+        .filter(line -> !line.text("best_to_p11kit").isEmpty())
+        .forEach(line -> {
+          rows.add(doorBar("p50 with one thread", line, "p50_to_p11kit", 1.3, false));
+          rows.add(doorBar("best rate", line, "best_to_p11kit", 1.0, true));
+        });
+    return Table.of(List.of("what", ">bar", ">found", ">spread", "met"), rows);
+  }
+
+  private static List<String> doorBar(
+      String what, Line line, String key, double bar, boolean least) {
+    return row(
+        "%s of %s, beside p11-kit's".formatted(what, line.text("peer")),
+        line.number(key),
+        bar,
+        least,
+        line.number(key + "_min"),
+        line.number(key + "_max"));
+  }
+
+  /** The same for a run of {@link Pkcs11Doors}. */
+  void writeDoors(Path docs) {
+    var text = new StringBuilder("\n\n").append(machine()).append('\n');
+    doorBars().forEach(row -> text.append(row).append('\n'));
+    text.append('\n');
+    doors().forEach(row -> text.append(row).append('\n'));
+    text.append("\n```\n");
+    lines.forEach(line -> text.append(line).append('\n'));
+    replace(docs, "pkcs11", text.append("```\n\n").toString());
+  }
+
   /** What is asked of the gateway in the extreme, and what this run found. */
   List<String> extremes() {
     var rows = new ArrayList<List<String>>();

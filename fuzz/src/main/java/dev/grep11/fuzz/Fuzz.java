@@ -31,8 +31,8 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     description = {
       "Fuzzes what reads bytes of a client.",
-      "Targets: mechanisms, templates, key-blobs, state-blobs, public-keys, payloads; all when none",
-      "is named."
+      "Targets: mechanisms, templates, key-blobs, state-blobs, public-keys, payloads,",
+      "agent-messages; all when none is named."
     })
 public final class Fuzz implements Callable<Integer> {
   /** Bytes; nothing that a client sends to these readers may be longer and still be taken. */
@@ -248,8 +248,8 @@ public final class Fuzz implements Callable<Integer> {
                 System.getProperty("java.class.path"),
                 "com.code_intelligence.jazzer.Jazzer",
                 "--target_class=" + target.entry().getName(),
-                "--instrumentation_includes=dev.grep11.gateway.**",
-                "--custom_hook_includes=dev.grep11.gateway.**",
+                "--instrumentation_includes=dev.grep11.gateway.**:dev.grep11.agent.**",
+                "--custom_hook_includes=dev.grep11.gateway.**:dev.grep11.agent.**",
                 "--reproducer_path=" + scratch,
                 "-artifact_prefix=" + findings + "/",
                 "-max_len=" + MAX_INPUT,

@@ -1,6 +1,7 @@
 package dev.grep11.fuzz;
 
 import com.google.protobuf.ByteString;
+import dev.grep11.agent.rpc.Call;
 import dev.grep11.gateway.pkcs11.Cka;
 import dev.grep11.gateway.pkcs11.Ckk;
 import dev.grep11.gateway.pkcs11.Ckm;
@@ -22,10 +23,14 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.regex.Pattern;
 
 /** Where a fuzzer begins: inputs of the right shape, the same in every run. */
 final class Seeds {
   private static final ByteString BLOCK = ByteString.copyFrom(new byte[16]);
+
+  /** Types of arguments, as the agent's protocol.txt writes them. */
+  private static final Pattern ARGUMENT = Pattern.compile("[af]?[a-zA-Z]");
 
   static void write(Target target, Path directory) throws IOException {
     var seeds =
@@ -36,6 +41,7 @@ final class Seeds {
           case STATE_BLOBS -> edits(13);
           case PUBLIC_KEYS -> publicKeys();
           case PAYLOADS -> payloads();
+          case AGENT_MESSAGES -> agentMessages();
         };
     for (int i = 0; i < seeds.size(); i++) {
       Files.write(directory.resolve("seed-%03d".formatted(i)), seeds.get(i));
@@ -191,6 +197,40 @@ final class Seeds {
                             + "01025801%02x100001001404".formatted(way)));
           }
         }
+      }
+    }
+    return seeds;
+  }
+
+  /** Each call with arguments of its types, in each dialect. */
+  private static List<byte[]> agentMessages() {
+    var seeds = new ArrayList<byte[]>();
+    for (var call : Call.values()) {
+      for (int dialect = 0; dialect < 3; dialect++) {
+        var message = new StringBuilder("%02x%02x".formatted(call.number(), dialect));
+        for (var type : ARGUMENT.matcher(call.request()).results().toList()) {
+          message.append(
+              switch (type.group()) {
+                case "u" -> "0000000000000001";
+                case "y" -> "01";
+                case "z", "s" -> "000000056c6162656c";
+                // CKM_AES_CBC with its IV
+                case "M" ->
+                    (dialect < 2 ? "00001082" : "0000108201") + "00000010" + "00".repeat(16);
+                case "ay" -> "01000000026869";
+                // CKA_TOKEN, CKA_LABEL, CKA_CLASS, and CKA_WRAP_TEMPLATE with one of them
+                case "aA" ->
+                    "00000004"
+                        + "00000001010000000101"
+                        + "000000030100000002000000026869"
+                        + "0000000001000000080000000000000003"
+                        + "4000021101000000180000000100000001010000000101";
+                case "fy", "fu" -> "00000100";
+                case "fA" -> "00000002" + "0000000300000040" + "4000021100000018" + "00000000";
+                default -> throw new IllegalStateException("arguments of type " + type.group());
+              });
+        }
+        seeds.add(HexFormat.of().parseHex(message));
       }
     }
     return seeds;

@@ -11,7 +11,8 @@ enum Target {
   KEY_BLOBS("key-blobs", KeyBlobsTarget.class),
   STATE_BLOBS("state-blobs", StateBlobsTarget.class),
   PUBLIC_KEYS("public-keys", PublicKeysTarget.class),
-  PAYLOADS("payloads", PayloadsTarget.class);
+  PAYLOADS("payloads", PayloadsTarget.class),
+  AGENT_MESSAGES("agent-messages", AgentMessagesTarget.class);
 
   private final String label;
   private final Class<?> entry;

@@ -14,7 +14,8 @@ public final class ConnectionDoor {
   /** As those of a call on a connection whose client showed no certificate. */
   public static Attributes attributes() {
     var remote = InetSocketAddress.createUnresolved("client.test", 1);
-    var connection = new Connection(null, remote, Optional.empty(), ClientChain.of(List.of()));
+    var connection =
+        new Connection(null, null, remote, Optional.empty(), ClientChain.of(List.of()), false);
     return Attributes.newBuilder().set(Connections.CONNECTION, connection).build();
   }
 
