@@ -1,0 +1,224 @@
+#!/usr/bin/env bash
+# The alert rules and the dashboard of docker/monitoring, by Prometheus' own tools, and by a Prometheus that scrapes real
+# gateways: each condition below is caused, and its alert has to fire. Needs
+#   GREP11          the launcher of this checkout
+# and promtool, prometheus, openssl, curl and python3. It starts gateways of its own.
+set -euo pipefail
+HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+MONITORING=$HERE/../../docker/monitoring
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/grep11-monitoring.XXXXXX")
+first='' second='' prometheus=''
+stop() { [[ -z $1 ]] || { kill "$1" 2>/dev/null && wait "$1" 2>/dev/null; } || true; }
+immutable=''
+# shellcheck disable=SC2329 # By the trap.
+end() {
+  [[ -z $immutable ]] || chattr -i "$immutable" 2>/dev/null || true
+  stop "$prometheus"
+  stop "$second"
+  stop "$first"
+  rm -rf "$WORK"
+}
+trap end EXIT
+
+checks=0
+say() { printf '\n== %s\n' "$*"; }
+good() { checks=$((checks + 1)); printf '   %s\n' "$*"; }
+bad() {
+  printf 'monitoring: %s\n' "$*" >&2
+  local log
+  for log in "$WORK"/*.err; do
+    [[ ! -s $log ]] || { printf '== %s\n' "$log" && tail -n 10 "$log"; } >&2
+  done
+  exit 1
+}
+
+say "by promtool"
+promtool check config --syntax-only "$MONITORING/prometheus.yml" >"$WORK/out" 2>&1 || bad "$(cat "$WORK/out")"
+promtool check rules "$MONITORING/alerts.yaml" >"$WORK/out" 2>&1 || bad "$(cat "$WORK/out")"
+promtool test rules "$MONITORING/alerts-test.yaml" >"$WORK/out" 2>&1 || bad "$(cat "$WORK/out")"
+while read -r name; do
+  grep -q "alertname: $name\$" "$MONITORING/alerts-test.yaml" || bad "alerts-test.yaml has no case of $name"
+  grep -q "\`$name\`" "$HERE/../../docs/metrics.md" || bad "docs/metrics.md says nothing of $name"
+done < <(sed -n 's/^ *- alert: //p' "$MONITORING/alerts.yaml")
+good "rules and example are well formed, and each rule fires and stays silent where it should"
+
+# ---- Gateways
+
+port() { python3 "$HERE/../ports.py" "$1"; }
+# gateway BASE OUT: prints its process.
+begin_gateway() {
+  : >"$WORK/$2.out"
+  env -u GREP11_AGENT_SOCKET "$GREP11" up --data "$WORK/gateway" --port-base "$1" >"$WORK/$2.out" 2>"$WORK/$2.err" &
+}
+await_gateway() {
+  for _ in $(seq 600); do
+    ! grep -q '^ready ' "$WORK/$1.out" || return 0
+    kill -0 "$2" 2>/dev/null || break
+    sleep 0.1
+  done
+  bad "a gateway did not start"
+}
+one=$(port 4)
+begin_gateway "$one" one
+first=$!
+await_gateway one "$first"
+two=$(port 4)
+begin_gateway "$two" two
+second=$!
+await_gateway two "$second"
+# shellcheck disable=SC1090 # Written by the gateway.
+source "$WORK/gateway/env-$one"
+tls=$WORK/gateway/tls
+
+listen=127.0.0.1:$(port 1)
+# What takes minutes to be sure of may be sure at once here.
+sed 's/^\( *\)for: .*/\1for: 0s/' "$MONITORING/alerts.yaml" >"$WORK/alerts.yaml"
+cat >"$WORK/prometheus.yml" <<YAML
+global: { scrape_interval: 1s, evaluation_interval: 1s }
+rule_files: [alerts.yaml]
+scrape_configs:
+  - job_name: grep11
+    scheme: https
+    tls_config: { ca_file: $tls/ca.pem }
+    static_configs: [ { targets: ["localhost:$((one + 3))", "localhost:$((two + 3))"] } ]
+YAML
+prometheus --config.file="$WORK/prometheus.yml" --storage.tsdb.path="$WORK/tsdb" --web.listen-address="$listen" \
+  >"$WORK/prometheus.out" 2>"$WORK/prometheus.err" &
+prometheus=$!
+
+# alert NAME...: the alerts that fire now, one a line.
+alerts() {
+  curl -sf "http://$listen/api/v1/alerts" |
+    python3 -c 'import json, sys
+for alert in json.load(sys.stdin)["data"]["alerts"]:
+    if alert["state"] == "firing":
+        print(alert["labels"]["alertname"])' | sort -u
+}
+# fires NAME...: within a minute.
+fires() {
+  local name
+  for name in "$@"; do
+    for _ in $(seq 120); do
+      ! alerts 2>/dev/null | grep -qx "$name" || continue 2
+      sleep 0.5
+    done
+    bad "$name does not fire; these do: $(alerts | paste -sd ' ')"
+  done
+}
+# silent NAME...: within a minute.
+silent() {
+  local name
+  for name in "$@"; do
+    for _ in $(seq 120); do
+      alerts 2>/dev/null | grep -qx "$name" || continue 2
+      sleep 0.5
+    done
+    bad "$name goes on firing"
+  done
+}
+
+say "where all is well"
+for _ in $(seq 120); do
+  [[ $(curl -sf "http://$listen/api/v1/query?query=sum(up)" | python3 -c 'import json, sys
+r = json.load(sys.stdin)["data"]["result"]
+print(r[0]["value"][1] if r else 0)' || true) != 2 ]] || break
+  sleep 0.5
+done
+sleep 3
+[[ -z $(alerts) ]] || bad "these fire: $(alerts | paste -sd ' ')"
+good "both gateways are scraped, nothing fires"
+
+say "certificates"
+# issue DAYS: another certificate for the server, which the gateway takes up.
+issue() {
+  openssl req -new -key "$tls/server.key" -subj /CN=localhost -out "$WORK/server.csr" 2>/dev/null
+  openssl x509 -req -in "$WORK/server.csr" -CA "$tls/ca.pem" -CAkey "$tls/ca.key" -set_serial "0x$(openssl rand -hex 8)" -days "$1" \
+    -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\nkeyUsage=digitalSignature\nbasicConstraints=CA:false\n') \
+    -out "$WORK/server.pem" 2>/dev/null
+  mv "$WORK/server.pem" "$tls/server.pem"
+}
+cp "$tls/server.pem" "$WORK/server.kept"
+issue 20
+fires Grep11ServerCertificateEndsSoon
+silent Grep11ServerCertificateEnds
+issue 5
+fires Grep11ServerCertificateEnds
+cp "$WORK/server.kept" "$tls/server.pem.new"
+mv "$tls/server.pem.new" "$tls/server.pem"
+silent Grep11ServerCertificateEnds Grep11ServerCertificateEndsSoon
+good "a server certificate of 20 days, of 5, and of years"
+
+mkdir "$WORK/administrator"
+certmgr() {
+  HOME=$WORK/administrator "$GREP11" certmgr "$@" --crn "$HPCS_CRN" >"$WORK/certmgr.log" 2>&1 || bad "certmgr $*: $(cat "$WORK/certmgr.log")"
+}
+authority() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$WORK/$1.key" -days "$2" -subj "/CN=$1 CA" \
+    -addext keyUsage=critical,keyCertSign,cRLSign -out "$WORK/$1.pem" 2>/dev/null
+}
+authority soon 20
+authority ends 5
+certmgr adminkey set
+key=$(find "$WORK/administrator" -name '*.priv')
+certmgr cert set --admin-priv-key "$key" --cert-id soon --cert "$WORK/soon.pem"
+fires Grep11ClientCaEndsSoon
+silent Grep11ClientCaEnds
+certmgr cert set --admin-priv-key "$key" --cert-id ends --cert "$WORK/ends.pem"
+fires Grep11ClientCaEnds
+good "a client CA of 20 days, and one of 5"
+
+say "who is refused"
+for _ in $(seq 30); do openssl s_client -connect "localhost:$one" -tls1_2 </dev/null >/dev/null 2>&1 || true; done
+fires Grep11HandshakesRefused
+good "handshakes without a certificate while the lock is closed"
+silent Grep11SecondLockOpened
+certmgr cert delete --admin-priv-key "$key" --cert-id soon
+certmgr cert delete --admin-priv-key "$key" --cert-id ends
+fires Grep11SecondLockOpened
+good "the last client CA is deleted: the second lock is open"
+printf '\0\0\0\0\0' >"$WORK/empty"
+calls() {
+  for _ in $(seq 400); do printf 'url = "https://localhost:%s/grep11.Crypto/GetMechanismList"\noutput = "/dev/null"\n' "$one"; done
+}
+for _ in 1 2; do
+  calls | curl -s --http2 --cacert "$tls/ca.pem" -H 'content-type: application/grpc' -H 'te: trailers' -H 'authorization: Bearer none' \
+    --data-binary "@$WORK/empty" -K - || true
+  sleep 2
+done
+fires Grep11CallsUnauthenticated
+good "calls with a token that is none"
+
+say "the audit file"
+audit=$WORK/gateway/audit-$one.jsonl
+if chattr +i "$audit" 2>/dev/null; then
+  immutable=$audit
+  calls | head -n 20 | curl -s --http2 --cacert "$tls/ca.pem" -H 'content-type: application/grpc' -H 'te: trailers' \
+    --data-binary "@$WORK/empty" -K - || true
+  fires Grep11AuditStopped
+  chattr -i "$audit"
+  immutable=''
+  silent Grep11AuditStopped
+  good "it cannot be written, and can again"
+else
+  printf '   left out: no file can be made immutable here\n'
+fi
+
+say "the token"
+tokens=$WORK/gateway/token/tokens
+mv "$tokens" "$tokens.away"
+fires Grep11TokenAway Grep11TokenDoesNotSign
+mv "$tokens.away" "$tokens"
+silent Grep11TokenAway Grep11TokenDoesNotSign
+good "it is away, and comes back"
+
+say "the dashboard"
+python3 "$HERE/dashboard.py" "$MONITORING/dashboard.json" "http://$listen" >"$WORK/out" 2>&1 || bad "$(cat "$WORK/out")"
+good "$(<"$WORK/out")"
+
+say "a gateway that is gone"
+stop "$second"
+second=''
+fires Grep11GatewayDown
+good "it is missed"
+
+printf '\nmonitoring: %s checks\n' "$checks"
