@@ -3,21 +3,9 @@
 # Needs the environment of a demo gateway (its env file) and GREP11_GATEWAY_DATA, its data directory, and
 #   GREP11          the launcher of this checkout
 #   GREP11_MODULES  a directory with pkcs11-grep11.so, sanitized.so, door-test and door-test-sanitized
-set -euo pipefail
-
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-WORK=$(mktemp -d "${TMPDIR:-/tmp}/grep11-pkcs11.XXXXXX")
-agent_pid=''
-stop_agent() {
-  [[ -z $agent_pid ]] || kill "$agent_pid" 2>/dev/null || true
-  [[ -z $agent_pid ]] || wait "$agent_pid" 2>/dev/null || true
-  agent_pid=''
-}
-trap 'stop_agent; rm -rf "$WORK"' EXIT
-
-OWN=$GREP11_MODULES/pkcs11-grep11.so
-DISTRIBUTION=$(compgen -G '/usr/lib*/*/pkcs11/p11-kit-client.so' | head -n 1 || true)
-export GREP11_AGENT_SOCKET=$WORK/run/agent.sock P11_KIT_SERVER_ADDRESS=unix:path=$WORK/run/agent.sock
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$HERE/lib.sh"
 
 # The key in the agent's configuration is no PIN, so the user has one of his own.
 guest_key=$GREP11_APIKEY
@@ -27,15 +15,6 @@ GREP11_APIKEY=$("$GREP11" apikey create --data "$GREP11_GATEWAY_DATA" --name ord
 export GREP11_APIKEY
 # The gateway takes the new key up at its next look at the store.
 sleep 3
-
-checks=0
-say() { printf '\n== %s\n' "$*"; }
-good() { checks=$((checks + 1)); printf '   %s\n' "$*"; }
-bad() {
-  printf 'pkcs11: %s\n' "$*" >&2
-  [[ ! -s $WORK/agent.log ]] || tail -n 20 "$WORK/agent.log" >&2
-  exit 1
-}
 
 configure() {
   cat >"$WORK/grep11client.yaml" <<TEXT
@@ -59,35 +38,6 @@ tokens:
 logging: { loglevel: trace, logpath: "$WORK/agent.log" }
 TEXT
   chmod 600 "$WORK/grep11client.yaml"
-}
-
-# start_agent OPTION...
-start_agent() {
-  : >"$WORK/agent.out"
-  "$GREP11" agent "$@" >"$WORK/agent.out" 2>"$WORK/agent.err" &
-  agent_pid=$!
-  for _ in $(seq 600); do
-    ! grep -q '^ready ' "$WORK/agent.out" || return 0
-    kill -0 "$agent_pid" 2>/dev/null || break
-    sleep 0.1
-  done
-  cat "$WORK/agent.err" >&2
-  bad "the agent did not start"
-}
-
-# tool MODULE ARGUMENT...: pkcs11-tool, logged in.
-tool() {
-  local module=$1
-  shift
-  timeout 60 pkcs11-tool --module "$module" --login --pin "$GREP11_APIKEY" "$@" 2>&1
-}
-
-# shows WORDS COMMAND...: it succeeds and prints them. Its whole output is read: a pipe that closes early is a failure.
-shows() {
-  local words=$1
-  shift
-  "$@" >"$WORK/out" 2>&1 || bad "$* failed: $(cat "$WORK/out")"
-  grep -q -- "$words" "$WORK/out" || bad "\"$words\" is missing in what $* printed: $(cat "$WORK/out")"
 }
 
 # through NAME MODULE: the documented tour of a PKCS #11 module.
@@ -209,6 +159,34 @@ shows 'token label *: renamed' timeout 60 pkcs11-tool --module "$OWN" -L
 good "--init-token empties it and gives the token its label"
 ! grep -qF -- "$GREP11_APIKEY" "$WORK/agent.err" || bad "a secret is in the log"
 stop_agent
+
+say "doctor: what is wrong between applications and their keys"
+guest_key=$first_guest_key configure
+sed -i 's/storage: .*/storage: { remotestore: { enabled: true } }/' "$WORK/grep11client.yaml"
+start_agent --config "$WORK/grep11client.yaml"
+shows 'initialized' timeout 60 pkcs11-tool --module "$OWN" --init-token --slot 0 --label doctor --so-pin "$GREP11_APIKEY"
+shows 'opens the private keystore' timeout 120 "$GREP11" doctor --pkcs11 "$WORK/grep11client.yaml"
+! grep -q '^bad' "$WORK/out" || bad "doctor: $(cat "$WORK/out")"
+good "nothing is bad where all is well"
+# finds WORDS SED-SCRIPT: that fault, and ends with 1.
+finds() {
+  local status=0
+  sed "$2" "$WORK/grep11client.yaml" >"$WORK/faulty.yaml"
+  chmod 600 "$WORK/faulty.yaml"
+  timeout 120 "$GREP11" doctor --pkcs11 "$WORK/faulty.yaml" >"$WORK/out" 2>&1 || status=$?
+  [[ $status == 1 ]] || bad "doctor ended with $status: $(cat "$WORK/out")"
+  grep -q "^bad .*$1" "$WORK/out" || bad "doctor does not find \"$1\": $(cat "$WORK/out")"
+}
+finds 'does not exist, or it has no right on it' 's/7c0c7d1e-07c4/7c0c7d1e-07c5/'
+finds 'does not open' 's/k3yst0re/wr0ngpw/'
+finds 'has a password, and sessionauth is off' 's/enabled: true, tokenspaceIDPassword/enabled: false, tokenspaceIDPassword/'
+finds 'the gateway does not serve it' "s/apikey: \"[^\"]*\"/apikey: \"no-such-key\"/"
+weak_key=$("$GREP11" apikey create --data "$GREP11_GATEWAY_DATA" --name weak --instance "$GREP11_INSTANCE" \
+  --role 'Crypto operator' | sed -n 's/^apikey: //p')
+sleep 3
+GREP11_APIKEY=$weak_key finds 'does not open: not granted: hs-crypto.keystore' ''
+stop_agent
+good "an unknown keystore, a wrong password, none, an unknown API key, a missing right"
 
 say "an agent that answers anything, under AddressSanitizer and UndefinedBehaviorSanitizer"
 for seed in 1 2 3; do

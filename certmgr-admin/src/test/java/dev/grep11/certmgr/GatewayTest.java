@@ -5,9 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import dev.grep11.gateway.Gateway;
-import dev.grep11.gateway.GatewayConfig;
-import dev.grep11.gateway.Host;
 import dev.grep11.gateway.command.DemoData;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.iam.ApiKeys;
 import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.store.Subject;
@@ -485,7 +485,7 @@ class GatewayTest {
     }
     assertThat(toldOf(person, running.tokenService().orElseThrow().getPort()))
         .contains("found TLS without HTTP/2, such as the token service");
-    assertThat(toldOf(person, running.healthPort())).contains("found TLS without HTTP/2");
+    assertThat(toldOf(person, running.healthPort())).contains("found a gRPC server without it");
     assertThat(toldOf(person, running.cryptoPort()))
         .contains("found a gRPC server without it, such as the crypto port");
 

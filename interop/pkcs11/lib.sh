@@ -1,0 +1,102 @@
+# What the stories of PKCS #11 applications share; they source it. Needs the environment of a demo gateway (its env file) and
+#   GREP11_GATEWAY_DATA  its data directory
+#   GREP11               the launcher of this checkout
+#   GREP11_MODULES       a directory with pkcs11-grep11.so
+# shellcheck shell=bash disable=SC2034 # The stories use what is set here.
+set -euo pipefail
+
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/grep11-pkcs11.XXXXXX")
+agent_pid=''
+stop_agent() {
+  [[ -z $agent_pid ]] || kill "$agent_pid" 2>/dev/null || true
+  [[ -z $agent_pid ]] || wait "$agent_pid" 2>/dev/null || true
+  agent_pid=''
+}
+# A story that starts more than the agent says here what ends it.
+stop_others() { :; }
+trap 'stop_others; stop_agent; rm -rf "$WORK"' EXIT
+
+OWN=$GREP11_MODULES/pkcs11-grep11.so
+DISTRIBUTION=$(compgen -G '/usr/lib*/*/pkcs11/p11-kit-client.so' | head -n 1 || true)
+export GREP11_AGENT_SOCKET=$WORK/run/agent.sock P11_KIT_SERVER_ADDRESS=unix:path=$WORK/run/agent.sock
+
+# Beside the sources nothing is left.
+export PYTHONDONTWRITEBYTECODE=1
+
+checks=0
+say() { printf '\n== %s\n' "$*"; }
+good() { checks=$((checks + 1)); printf '   %s\n' "$*"; }
+bad() {
+  printf 'pkcs11: %s\n' "$*" >&2
+  local log
+  for log in agent.log agent.err gateway.err; do
+    [[ ! -s $WORK/$log ]] || { printf '== %s\n' "$log" && tail -n 20 "$WORK/$log"; } >&2
+  done
+  exit 1
+}
+
+# start_agent OPTION...
+start_agent() {
+  : >"$WORK/agent.out"
+  "$GREP11" agent "$@" >"$WORK/agent.out" 2>"$WORK/agent.err" &
+  agent_pid=$!
+  for _ in $(seq 600); do
+    ! grep -q '^ready ' "$WORK/agent.out" || return 0
+    kill -0 "$agent_pid" 2>/dev/null || break
+    sleep 0.1
+  done
+  cat "$WORK/agent.err" >&2
+  bad "the agent did not start"
+}
+
+# tool MODULE ARGUMENT...: pkcs11-tool, logged in.
+tool() {
+  local module=$1
+  shift
+  timeout 60 pkcs11-tool --module "$module" --login --pin "$GREP11_APIKEY" "$@" 2>&1
+}
+
+# shows WORDS COMMAND...: it succeeds and prints them. Its whole output is read: a pipe that closes early is a failure.
+shows() {
+  local words=$1
+  shift
+  "$@" >"$WORK/out" 2>&1 || bad "$* failed: $(cat "$WORK/out")"
+  grep -q -- "$words" "$WORK/out" || bad "\"$words\" is missing in what $* printed: $(cat "$WORK/out")"
+}
+
+# ---- The second lock, by its administrator's commands
+
+# authority NAME: a CA, and in NAME/client.pem and client.key a leaf of it.
+authority() {
+  local folder=$WORK/$1
+  mkdir "$folder"
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$folder/ca.key" -days 90 -subj "/CN=$1 CA" \
+    -addext keyUsage=critical,keyCertSign,cRLSign -out "$folder/ca.pem" 2>/dev/null
+  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$folder/client.key" -subj "/CN=$1 agent" \
+    -out "$folder/client.csr" 2>/dev/null
+  openssl x509 -req -in "$folder/client.csr" -CA "$folder/ca.pem" -CAkey "$folder/ca.key" -CAcreateserial -days 90 \
+    -out "$folder/client.pem" 2>/dev/null
+}
+
+# certmgr COMMAND...: as the demo's certificate administrator, whose key is below WORK.
+certmgr() {
+  mkdir -p "$WORK/administrator"
+  HOME=$WORK/administrator "$GREP11" certmgr "$@" --crn "$HPCS_CRN" >"$WORK/certmgr.log" 2>&1 ||
+    bad "certmgr $*: $(cat "$WORK/certmgr.log")"
+}
+administrator_key() { find "$WORK/administrator" -name '*.priv'; }
+
+# with_certificate FROM TO AUTHORITY: the configuration, showing a leaf whose files the agent follows.
+with_certificate() {
+  present "$3"
+  sed "s|mutual: false,|mutual: true, certfile: '$WORK/presented.pem', keyfile: '$WORK/presented.key',|" "$1" >"$2"
+  chmod 600 "$2"
+  grep -q 'mutual: true' "$2" || bad "$1 has no mutual: false"
+}
+present() {
+  local kind
+  for kind in pem key; do
+    install -m 600 "$WORK/$1/client.$kind" "$WORK/presented.$kind.new"
+    mv "$WORK/presented.$kind.new" "$WORK/presented.$kind"
+  done
+}
