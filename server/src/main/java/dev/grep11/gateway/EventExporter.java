@@ -151,6 +151,11 @@ final class EventExporter implements AdministrativeEvents, AutoCloseable {
     return !closed && audit.working() && waiting < MOST_WAITING;
   }
 
+  /** Events of administration that are in the store and not in the audit file yet. */
+  int waiting() {
+    return waiting;
+  }
+
   private void run() {
     tryPass();
     while (!closed) {

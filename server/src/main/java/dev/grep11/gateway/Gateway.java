@@ -217,9 +217,11 @@ public final class Gateway implements AutoCloseable {
             new RefusedHandshakes(
                 audit,
                 config.instance(),
-                (outcome, reason) ->
-                    metrics.handshakes(outcome.name().toLowerCase(Locale.ROOT), reason).inc()));
+                (outcome, reason) -> metrics.handshakes(word(outcome), reason).inc()));
     // A rate can be told of a counter that was 0 before.
+    RefusedHandshakes.reasons()
+        .forEach((outcome, reasons) ->
+            reasons.forEach(reason -> metrics.handshakes(word(outcome), reason)));
     for (var port : List.of(CRYPTO, CERTIFICATE_MANAGER, HEALTH)) {
       for (var reason : RefusedConnection.Reason.values()) {
         var _ = metrics.refusedConnections(port, reason.word());
@@ -300,10 +302,11 @@ public final class Gateway implements AutoCloseable {
                         events,
                         config.network())));
     Measured.token(metrics, hsm, keys, probe);
+    Measured.tokens(metrics, verifier);
     Measured.store(metrics, follower, lease);
     Measured.backups(metrics, follower, clock);
     Measured.locks(metrics, follower, config.instance(), clientCas, tls, connections);
-    Measured.audit(metrics, audit);
+    Measured.audit(metrics, audit, events);
     var ready =
         new Readiness()
             .when("start", () -> started, "the gateway is starting, or stopping")
@@ -336,6 +339,10 @@ public final class Gateway implements AutoCloseable {
         hsm.tokenInfo().manufacturer(),
         hsm.tokenInfo().model(),
         instances.size());
+  }
+
+  private static String word(RefusedHandshakes.Outcome outcome) {
+    return outcome.name().toLowerCase(Locale.ROOT);
   }
 
   private static String text(ListenAddresses addresses) {

@@ -5,6 +5,7 @@ import dev.grep11.gateway.certmgr.ClientCas;
 import dev.grep11.gateway.config.GatewayConfig;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
+import dev.grep11.gateway.iam.TokenVerifier;
 import dev.grep11.gateway.key.Keys;
 import dev.grep11.gateway.metrics.CallMetrics;
 import dev.grep11.gateway.metrics.Metrics;
@@ -67,12 +68,36 @@ final class Measured {
         () -> {
           var waiting = new HashMap<String, Double>();
           for (var lane : Lane.values()) {
-            waiting.put(lane.name().toLowerCase(Locale.ROOT), (double) hsm.queued(lane));
+            waiting.put(word(lane), (double) hsm.queued(lane));
           }
           return waiting;
         });
+    for (var lane : Lane.values()) {
+      var waits = metrics.laneWaits(word(lane));
+      hsm.measureWaits(lane, nanos -> waits.observe(nanos / 1e9));
+    }
+    metrics.gauge("grep11_token_sessions", "Open sessions with the token.", hsm::sessions);
+    metrics.gauge(
+        "grep11_token_sessions_in_use", "Sessions in which a call runs.", hsm::sessionsInUse);
+    metrics.counts(
+        "grep11_token_failures",
+        "Calls of the token that gave something other than CKR_OK, by what they gave.",
+        "ckr",
+        hsm::failures);
     metrics.gauge("grep11_keys_loaded", "Working copies of keys in the token.", keys::size);
     metrics.count("grep11_key_loads", "Key blobs that were opened in the token.", keys::loads);
+  }
+
+  private static String word(Lane lane) {
+    return lane.name().toLowerCase(Locale.ROOT);
+  }
+
+  static void tokens(Metrics metrics, TokenVerifier verifier) {
+    metrics.counts(
+        "grep11_bearer_cache",
+        "Bearer tokens that were looked up among those verified before, by what came of it.",
+        "outcome",
+        () -> Map.of("hit", verifier.hits(), "miss", verifier.misses()));
   }
 
   static void store(Metrics metrics, StoreFollower follower, Lease lease) {
@@ -80,6 +105,10 @@ final class Measured {
         "grep11_store_generation",
         "Change of the store that this gateway goes by; absent when it may go by none.",
         () -> number(follower.current().map(snapshot -> (double) snapshot.generation())));
+    metrics.optionalGauge(
+        "grep11_store_lag_seconds",
+        "How far behind the store what this gateway goes by may be.",
+        () -> number(follower.lag().map(lag -> lag.toMillis() / 1e3)));
     metrics.gauge(
         "grep11_lease_left_seconds",
         "How long this gateway may still serve by what it last verified.",
@@ -165,7 +194,7 @@ final class Measured {
         connections::accepted);
   }
 
-  static void audit(Metrics metrics, AuditLog audit) {
+  static void audit(Metrics metrics, AuditLog audit, EventExporter events) {
     metrics.gauge(
         "grep11_audit_working",
         "1 while the audit file takes events.",
@@ -174,6 +203,18 @@ final class Measured {
         "grep11_audit_lost_events",
         "Events lost that the audit file does not tell of yet.",
         audit::dropped);
+    metrics.gauge(
+        "grep11_audit_waiting_events",
+        "Events that were taken and are not in the audit file yet.",
+        audit::waiting);
+    metrics.gauge(
+        "grep11_audit_lag_seconds",
+        "How long the events that are being written have been.",
+        () -> audit.lag().toMillis() / 1e3);
+    metrics.gauge(
+        "grep11_audit_stored_events",
+        "Events of administration that are in the store and not in the audit file yet.",
+        events::waiting);
   }
 
   private static Map<String, Double> byInstance(

@@ -25,6 +25,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.UUID;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -234,6 +236,53 @@ class ExpiryWatchTest {
       watching.watch.look();
       assertThat(watching.events.taken).isEmpty();
     }
+  }
+
+  @Test
+  void everyCertificateThatMattersIsToldOfOnceInAHundredLooksAndOnceMoreAfterARestart() {
+    var start = Instant.now();
+    var month = Duration.ofDays(29);
+    var week = Duration.ofDays(6);
+    var day = Duration.ofHours(12);
+    var chain = Stream.of(month, week, day).map(left -> ending(start.plus(left))).toList();
+    running.registerClientCas(running.instance, chain.stream().map(Identity::der).toList());
+    var expected =
+        Stream.of("within 30 days", "within 7 days", "within 1 day")
+            .flatMap(when ->
+                Stream.of("hs-crypto/mtlscert-cert", "grep11/server-certificate")
+                    .map(what -> what + " expires " + when))
+            .toList();
+    try (var host = Host.open(running.config);
+        var watching = new Watching(host, chain);
+        var restarted = new Watching(host, chain)) {
+      for (int minute = 0; minute < 100; minute++) {
+        watching.now = start.plus(Duration.ofMinutes(minute));
+        watching.watch.look();
+      }
+      restarted.now = watching.now;
+      restarted.watch.look();
+
+      assertThat(whatAndWhen(watching)).containsExactlyInAnyOrderElementsOf(expected);
+      assertThat(ids(watching)).doesNotHaveDuplicates();
+      assertThat(ids(restarted)).containsExactlyInAnyOrderElementsOf(ids(watching));
+    }
+  }
+
+  private static Identity ending(Instant end) {
+    return TestCertificates.ca("CN=ends " + end).valid(Instant.EPOCH, end).selfSigned();
+  }
+
+  private static List<String> whatAndWhen(Watching watching) {
+    return watching.events.taken.stream()
+        .map(event ->
+            event.target().typeUri()
+                + " "
+                + event.responseData().orElseThrow().action().replaceFirst(",.*", ""))
+        .toList();
+  }
+
+  private static List<UUID> ids(Watching watching) {
+    return watching.events.taken.stream().map(event -> event.id().orElseThrow()).toList();
   }
 
   @Test

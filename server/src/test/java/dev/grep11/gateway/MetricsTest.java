@@ -6,6 +6,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.protobuf.ByteString;
+import dev.grep11.gateway.hsm.Lane;
+import dev.grep11.gateway.trust.Verdict;
 import io.grpc.StatusRuntimeException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -14,6 +16,7 @@ import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.Locale;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.MatchResult;
@@ -40,12 +43,13 @@ class MetricsTest {
   static void startAndCall() throws Exception {
     running = RunningGateway.start(parent.resolve("demo"));
     web = running.web();
-    var key = aesKey(running.client());
+    var client = running.client();
+    var key = aesKey(client);
     for (int i = 0; i < 3; i++) {
-      encrypt(running.client(), key, PLAIN);
+      encrypt(client, key, PLAIN);
     }
     var notAKey = ByteString.copyFrom(new byte[64]);
-    assertThatThrownBy(() -> encrypt(running.client(), notAKey, PLAIN))
+    assertThatThrownBy(() -> encrypt(client, notAKey, PLAIN))
         .isInstanceOf(StatusRuntimeException.class);
   }
 
@@ -89,6 +93,58 @@ class MetricsTest {
   }
 
   @Test
+  void showsHowTheTokenIsUsedAndWhatItRefuses() throws Exception {
+    var scraped = scrape("text/plain");
+
+    // The worker's and the event loop's, and the one that holds the keys.
+    assertThat(value(scraped, "grep11_token_sessions")).isGreaterThanOrEqualTo(3);
+    assertThat(value(scraped, "grep11_token_sessions_in_use"))
+        .isBetween(0.0, value(scraped, "grep11_token_sessions"));
+    assertThat(value(scraped, "grep11_token_failures_total{ckr=\"vendor\"}")).isZero();
+    // Loading a key never runs on an event loop.
+    assertThat(value(scraped, "grep11_lane_wait_seconds_count{lane=\"load\"}")).isPositive();
+    for (var lane : Lane.values()) {
+      var series = "{lane=\"" + lane.name().toLowerCase(Locale.ROOT) + "\"}";
+      assertThat(value(scraped, "grep11_lane_wait_seconds_sum" + series))
+          .isNotNegative()
+          .isLessThanOrEqualTo(60 * value(scraped, "grep11_lane_wait_seconds_count" + series));
+    }
+  }
+
+  @Test
+  void countsHandshakesByOutcomeAndReasonFromZeroOn() throws Exception {
+    var reasons =
+        scrape("text/plain")
+            .lines()
+            .filter(line -> line.startsWith("grep11_tls_handshakes_total{"))
+            .toList();
+
+    assertThat(reasons)
+        .contains("grep11_tls_handshakes_total{outcome=\"failed\",reason=\"other\"} 0.0")
+        .contains("grep11_tls_handshakes_total{outcome=\"refused\",reason=\"no-certificate\"} 0.0")
+        .hasSize(Verdict.Reason.values().length + 4);
+  }
+
+  @Test
+  void countsTokensThatWereKnown() throws Exception {
+    var scraped = scrape("text/plain");
+
+    // Of five calls by one token all but the first found it known.
+    assertThat(value(scraped, "grep11_bearer_cache_total{outcome=\"hit\"}")).isEqualTo(4);
+    assertThat(value(scraped, "grep11_bearer_cache_total{outcome=\"miss\"}")).isEqualTo(1);
+  }
+
+  @Test
+  void showsHowFarBehindItIs() throws Exception {
+    var scraped = scrape("text/plain");
+
+    assertThat(value(scraped, "grep11_store_lag_seconds")).isBetween(0.0, 60.0);
+    assertThat(value(scraped, "grep11_audit_lag_seconds")).isBetween(0.0, 60.0);
+    assertThat(value(scraped, "grep11_audit_waiting_events")).isNotNegative();
+    assertThat(value(scraped, "grep11_audit_stored_events")).isZero();
+  }
+
+  @Test
   void showsTheLastMinuteAsTheHostedServiceDid() throws Exception {
     assertThat(scrape("text/plain"))
         .containsPattern(
@@ -119,10 +175,9 @@ class MetricsTest {
 
   @Test
   void thePageNamesEveryMetricAndNoOther() throws Exception {
-    // These have no series before a handshake failed, a CA was registered, a backup was made.
+    // These have no series before a CA was registered, a backup was made.
     var absent =
         Set.of(
-            "grep11_tls_handshakes_total",
             "grep11_client_ca_end_timestamp_seconds",
             "grep11_backup_age_seconds",
             "grep11_backup_rehearsal_age_seconds");

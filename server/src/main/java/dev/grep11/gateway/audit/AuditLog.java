@@ -69,6 +69,11 @@ public final class AuditLog implements AutoCloseable {
   private final LongAdder dropped = new LongAdder();
   private final Thread writer;
   private volatile boolean failed;
+
+  // What the writer has taken from the queue and no sink has yet, and since when.
+  private volatile int inHand;
+  private volatile long inHandSince;
+
   private volatile boolean closing;
   private volatile @Nullable CheckpointMac mac;
   private volatile @Nullable AuditHead head;
@@ -295,6 +300,17 @@ public final class AuditLog implements AutoCloseable {
     return dropped.sum();
   }
 
+  /** Events that were taken and are not written yet. */
+  public int waiting() {
+    return queue.size() + inHand;
+  }
+
+  /** How long the writer tries to write what it has; next to nothing while the sinks take it. */
+  public Duration lag() {
+    // In this order: the writer sets the time before the number.
+    return inHand == 0 ? Duration.ZERO : Duration.ofNanos(System.nanoTime() - inHandSince);
+  }
+
   private void waitFor(AuditEntry entry, Duration longest) {
     if (failed) {
       throw new AuditUnavailableException("the audit sink has failed");
@@ -359,6 +375,8 @@ public final class AuditLog implements AutoCloseable {
   private void writeBatch(List<AuditEntry> batch, LineBuffer bytes) throws IOException {
     List<AuditEntry.Kept> kept = new ArrayList<>();
     List<AuditEntry.Checkpoint> asked = new ArrayList<>();
+    inHandSince = System.nanoTime();
+    inHand = batch.size();
     long lost = dropped.sumThenReset();
     if (!batch.isEmpty() || lost > 0 || checkpointIsDue()) {
       start(bytes);
@@ -377,6 +395,7 @@ public final class AuditLog implements AutoCloseable {
       lines.writeLoss(lost, bytes);
     }
     boolean written = flush(bytes);
+    inHand = 0;
     boolean safe = kept.isEmpty() || (written && forced());
     boolean last = asked.stream().anyMatch(AuditEntry.Checkpoint::closing);
     Optional<AuditHead> made = Optional.empty();

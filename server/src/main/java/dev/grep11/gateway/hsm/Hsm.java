@@ -22,6 +22,9 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Function;
+import java.util.function.LongConsumer;
+import java.util.function.Predicate;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -54,6 +57,7 @@ public final class Hsm implements AutoCloseable {
   private final HsmSettings settings;
   private final ModuleUse module;
   private final Map<Lane, TurnQueue> lanes = new EnumMap<>(Lane.class);
+  private final ReturnValues failures = new ReturnValues();
   private final List<Thread> workers = new ArrayList<>();
   private final Map<Thread, Owner> owners = new ConcurrentHashMap<>();
 
@@ -179,6 +183,33 @@ public final class Hsm implements AutoCloseable {
     return queue(lane).queued();
   }
 
+  /** As {@link TurnQueue#measureWaits}, of one lane. */
+  public void measureWaits(Lane lane, LongConsumer nanos) {
+    queue(lane).measureWaits(nanos);
+  }
+
+  /** Sessions that are open. */
+  public long sessions() {
+    return sessions(session -> !session.closed());
+  }
+
+  /** Sessions in which a call runs. */
+  public long sessionsInUse() {
+    return sessions(Session::busy);
+  }
+
+  private long sessions(Predicate<Session> which) {
+    return Stream.concat(
+            owners.values().stream().map(owner -> owner.session), Stream.of(state.holder()))
+        .filter(which)
+        .count();
+  }
+
+  /** What calls of the token gave other than CKR_OK, since the start; {@link ReturnValues}. */
+  public Map<String, Long> failures() {
+    return failures.counts();
+  }
+
   private TurnQueue queue(Lane lane) {
     var queue = lanes.get(lane);
     if (queue == null) {
@@ -266,7 +297,7 @@ public final class Hsm implements AutoCloseable {
   }
 
   private Session session(Epoch epoch, Slot slot, long handle, boolean holdsObjects) {
-    return new Session(cryptoki, epoch, slot, handle, holdsObjects);
+    return new Session(cryptoki, epoch, slot, failures::count, handle, holdsObjects);
   }
 
   /**

@@ -19,6 +19,7 @@ import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.LongConsumer;
 
 /**
  * A session with the token, in terms of mechanisms, templates and bytes. One thread at a time uses
@@ -70,6 +71,7 @@ public final class Session {
   private final Cryptoki cryptoki;
   private final Epoch epoch;
   private final Token token;
+  private final LongConsumer failures;
   private final boolean holdsObjects;
   private final Scratch scratch = new Scratch();
   private final Call call = new Call();
@@ -81,11 +83,23 @@ public final class Session {
   private volatile boolean busy;
   private volatile boolean orphan;
 
-  /** Over a native session; 0 for one that waits for the next epoch. */
-  Session(Cryptoki cryptoki, Epoch epoch, Token token, long handle, boolean holdsObjects) {
+  /**
+   * Over a native session.
+   *
+   * @param failures told of every return value of the token other than CKR_OK
+   * @param handle 0 for one that waits for the next epoch
+   */
+  Session(
+      Cryptoki cryptoki,
+      Epoch epoch,
+      Token token,
+      LongConsumer failures,
+      long handle,
+      boolean holdsObjects) {
     this.cryptoki = cryptoki;
     this.epoch = epoch;
     this.token = token;
+    this.failures = failures;
     this.holdsObjects = holdsObjects;
     this.handle = handle;
     signing =
@@ -636,6 +650,7 @@ public final class Session {
     if (returnValue == CKR_OK) {
       return;
     }
+    failures.accept(returnValue);
     switch (Fault.of(returnValue)) {
       case CALLER -> throw new Pkcs11Exception(returnValue, function);
       case BUSY -> throw new OverloadedException(function + " " + Ckr.name(returnValue));

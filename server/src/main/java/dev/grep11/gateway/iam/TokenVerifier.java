@@ -30,6 +30,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.function.LongSupplier;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -68,6 +69,9 @@ public final class TokenVerifier {
   private final Clock clock;
   private final Cache<ByteBuffer, Cached> cache =
       Caffeine.newBuilder().maximumSize(MAX_CACHED).build();
+
+  private final LongAdder hits = new LongAdder();
+  private final LongAdder misses = new LongAdder();
 
   private record Issuer(IssuerSettings settings, KeySetCache keys) {}
 
@@ -191,6 +195,22 @@ public final class TokenVerifier {
    * @param authorization the value of that header, as {@link #bearer} takes it
    */
   public Optional<VerifiedToken> cached(String authorization) {
+    var known = remembered(authorization);
+    (known.isPresent() ? hits : misses).increment();
+    return known;
+  }
+
+  /** How often {@link #cached} knew the token. */
+  public long hits() {
+    return hits.sum();
+  }
+
+  /** How often it did not, so that whatever was shown had to be looked at or verified. */
+  public long misses() {
+    return misses.sum();
+  }
+
+  private Optional<VerifiedToken> remembered(String authorization) {
     ByteBuffer digest = digest(authorization);
     Cached cached = cache.getIfPresent(digest);
     if (cached == null) {
@@ -218,7 +238,7 @@ public final class TokenVerifier {
    * @throws TokenRejectedException when it proves nothing, see its reason
    */
   public VerifiedToken verify(String authorization) throws TokenRejectedException {
-    Optional<VerifiedToken> known = cached(authorization);
+    Optional<VerifiedToken> known = remembered(authorization);
     if (known.isPresent()) {
       return known.get();
     }

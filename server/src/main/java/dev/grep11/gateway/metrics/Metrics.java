@@ -1,9 +1,11 @@
 package dev.grep11.gateway.metrics;
 
 import io.prometheus.metrics.core.datapoints.CounterDataPoint;
+import io.prometheus.metrics.core.datapoints.DistributionDataPoint;
 import io.prometheus.metrics.core.metrics.Counter;
 import io.prometheus.metrics.core.metrics.CounterWithCallback;
 import io.prometheus.metrics.core.metrics.GaugeWithCallback;
+import io.prometheus.metrics.core.metrics.Histogram;
 import io.prometheus.metrics.core.metrics.Info;
 import io.prometheus.metrics.expositionformats.ExpositionFormats;
 import io.prometheus.metrics.instrumentation.jvm.JvmMetrics;
@@ -22,11 +24,17 @@ import org.jspecify.annotations.Nullable;
  * listed in {@code docs/metrics.md}. Safe for use by several threads.
  */
 public final class Metrics {
+  /** From a lane that has a thread to spare to one where prime numbers are looked for. */
+  private static final double[] WAIT_SECONDS = {
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 60
+  };
+
   private final PrometheusRegistry registry = new PrometheusRegistry();
   private final ExpositionFormats formats = ExpositionFormats.init();
   private final CallMetrics calls;
   private final Counter handshakes;
   private final Counter refusedConnections;
+  private final Histogram laneWaits;
 
   /**
    * With what every gateway has.
@@ -47,6 +55,14 @@ public final class Metrics {
             .help(
                 "Connections that were closed because there were too many, or they asked too much.")
             .labelNames("port", "reason")
+            .register(registry);
+    laneWaits =
+        Histogram.builder()
+            .name("grep11_lane_wait_seconds")
+            .help("From the arrival of work in a lane to its beginning on a thread of the token.")
+            .labelNames("lane")
+            .classicOnly()
+            .classicUpperBounds(WAIT_SECONDS)
             .register(registry);
     Info.builder()
         .name("grep11_build_info")
@@ -81,6 +97,15 @@ public final class Metrics {
     return refusedConnections.labelValues(port, reason);
   }
 
+  /**
+   * Where seconds are observed that work waited in a lane.
+   *
+   * @param lane one of a closed set
+   */
+  public DistributionDataPoint laneWaits(String lane) {
+    return laneWaits.labelValues(lane);
+  }
+
   /** A value that is asked for when it is read. */
   public void gauge(String name, String help, DoubleSupplier value) {
     optionalGauge(name, help, () -> OptionalDouble.of(value.getAsDouble()));
@@ -111,6 +136,16 @@ public final class Metrics {
         .name(name)
         .help(help)
         .callback(counter -> counter.call((double) value.getAsLong()))
+        .register(registry);
+  }
+
+  /** Counts kept elsewhere, that only grow, by one label of a closed set. */
+  public void counts(String name, String help, String label, Supplier<Map<String, Long>> values) {
+    CounterWithCallback.builder()
+        .name(name)
+        .help(help)
+        .labelNames(label)
+        .callback(counter -> values.get().forEach((of, value) -> counter.call((double) value, of)))
         .register(registry);
   }
 

@@ -8,6 +8,7 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.LongConsumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -36,6 +37,7 @@ public final class TurnQueue {
   private int callersWaiting;
   private long usualNanos;
   private boolean closed;
+  private volatile LongConsumer waits = _ -> {};
 
   /** Queued and running work of one caller; forgotten when it has neither. */
   private static final class Caller {
@@ -50,7 +52,11 @@ public final class TurnQueue {
   }
 
   private record Task<T>(
-      Caller caller, long deadlineNanos, Callable<T> work, CompletableFuture<T> future) {
+      Caller caller,
+      long arrivedNanos,
+      long deadlineNanos,
+      Callable<T> work,
+      CompletableFuture<T> future) {
     /** Does the work, whatever it throws, and gives what answers whoever waits for it. */
     @SuppressWarnings("CatchAndPrintStackTrace")
     Runnable run() {
@@ -83,6 +89,11 @@ public final class TurnQueue {
     this.whenClosed = whenClosed;
   }
 
+  /** Has every wait that ends from now on, in nanoseconds, told to one who must not block. */
+  public void measureWaits(LongConsumer nanos) {
+    waits = nanos;
+  }
+
   /**
    * Queues the work, or fails the future with an {@link OverloadedException} at once.
    *
@@ -105,8 +116,8 @@ public final class TurnQueue {
       if (caller != null && caller.waiting.size() + caller.running >= bounds.perCaller()) {
         return refused(future, "too much work of this caller in the queue of " + name);
       }
-      if (deadlineNanos - System.nanoTime()
-          < waitNanos(caller == null ? 0 : caller.waiting.size())) {
+      long now = System.nanoTime();
+      if (deadlineNanos - now < waitNanos(caller == null ? 0 : caller.waiting.size())) {
         return refused(future, "it would not begin before its deadline in the queue of " + name);
       }
       if (caller == null) {
@@ -116,7 +127,7 @@ public final class TurnQueue {
       if (caller.waiting.isEmpty()) {
         callersWaiting++;
       }
-      caller.waiting.addLast(new Task<>(caller, deadlineNanos, work, future));
+      caller.waiting.addLast(new Task<>(caller, now, deadlineNanos, work, future));
       queued++;
       giveTurn(caller);
     } finally {
@@ -154,6 +165,7 @@ public final class TurnQueue {
     Task<?> task;
     while ((task = take()) != null) {
       long begin = System.nanoTime();
+      waits.accept(begin - task.arrivedNanos());
       var answer = task.run();
       long took = System.nanoTime() - begin;
       // First the place, then the answer: a caller who works one call after the other would be

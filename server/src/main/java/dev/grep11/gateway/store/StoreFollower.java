@@ -93,6 +93,15 @@ public final class StoreFollower implements AutoCloseable {
   }
 
   /**
+   * How far behind the store this may be: the time since it was last seen to be where {@link
+   * #current} is. Empty when nothing read from it counts.
+   */
+  public Optional<Duration> lag() {
+    return Optional.ofNullable(followed)
+        .map(now -> Duration.ofNanos(nanoClock.getAsLong() - now.confirmedAt()));
+  }
+
+  /**
    * Tells of every state that differs from the one before: of the present one at once, of later
    * ones on the thread that found them, before {@link #current} shows them. A listener must not
    * wait for the store.

@@ -2,7 +2,12 @@ package dev.grep11.gateway.tls;
 
 import dev.grep11.gateway.trust.Verdict;
 import java.security.cert.X509Certificate;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Why a connection does not open an instance.
@@ -63,5 +68,13 @@ public record Refusal(Cause cause, String text) {
       case Cause.Unconfirmed() -> "unconfirmed";
       case Cause.NoInstance() -> "no-instance";
     };
+  }
+
+  /** All that {@link #word} gives. */
+  static Set<String> words() {
+    return Stream.concat(
+            Arrays.stream(Verdict.Reason.values()).map(Verdict.Reason::word),
+            Stream.of(UNCONFIRMED.word(), NO_INSTANCE.word()))
+        .collect(Collectors.toCollection(TreeSet::new));
   }
 }

@@ -10,7 +10,9 @@ import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
@@ -49,6 +51,10 @@ public final class RefusedHandshakes implements Consumer<FailedHandshake>, AutoC
           "ECC_CERT_NOT_FOR_SIGNING",
           "PEER_ERROR_UNSUPPORTED_CERTIFICATE_TYPE");
 
+  // Reasons of the second kind of refusal, and of failures.
+  private static final String AFTER_A_CERTIFICATE = "handshake";
+  private static final String OTHER = "other";
+
   private static final Duration GATHERING = Duration.ofMillis(500);
   private static final int EACH_TIME = 16;
   private static final int UNAUTHORIZED = 401;
@@ -83,6 +89,13 @@ public final class RefusedHandshakes implements Consumer<FailedHandshake>, AutoC
     writer = Thread.ofPlatform().daemon().name("handshake-audit").start(this::write);
   }
 
+  /** Every reason that is counted, in one word, by the outcome that it belongs to. */
+  public static Map<Outcome, Set<String>> reasons() {
+    var refused = Refusal.words();
+    refused.add(AFTER_A_CERTIFICATE);
+    return Map.of(Outcome.REFUSED, refused, Outcome.FAILED, Set.of(OTHER));
+  }
+
   /** Those that failed for other reasons are not recorded: nobody tried a door. */
   @Override
   public void accept(FailedHandshake failed) {
@@ -98,11 +111,11 @@ public final class RefusedHandshakes implements Consumer<FailedHandshake>, AutoC
       add(
           failed,
           failed.chain(),
-          "handshake",
+          AFTER_A_CERTIFICATE,
           "the handshake failed after a certificate was shown: %s; %s"
               .formatted(failed.cause().getMessage(), ShownCertificate.of(failed.chain())));
     } else {
-      counter.accept(Outcome.FAILED, "other");
+      counter.accept(Outcome.FAILED, OTHER);
     }
   }
 

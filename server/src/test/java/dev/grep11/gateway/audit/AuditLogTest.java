@@ -141,6 +141,13 @@ class AuditLogTest {
       await().until(() -> !audit.working());
       assertThatThrownBy(() -> audit.append(refusal().text()))
           .isInstanceOf(AuditUnavailableException.class);
+      assertThat(audit.waiting()).isEqualTo(1);
+      var lag = audit.lag();
+      assertThat(lag).isPositive();
+      await().until(() -> audit.lag().compareTo(lag.plusMillis(10)) > 0);
+      sink.failing = false;
+      await().until(() -> audit.waiting() == 0);
+      assertThat(audit.lag()).isZero();
     }
   }
 

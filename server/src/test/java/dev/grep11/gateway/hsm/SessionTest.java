@@ -75,6 +75,20 @@ class SessionTest {
     hsm.close();
   }
 
+  @Test
+  void countsWhatTheTokenRefuses() {
+    long before = hsm.failures().getOrDefault("CKR_OBJECT_HANDLE_INVALID", 0L);
+
+    assertThatThrownBy(
+            () -> session.encrypt(Mechanism.of(CKM_AES_ECB), 1L << 40, ByteBuffer.wrap(MESSAGE)))
+        .isInstanceOf(Pkcs11Exception.class);
+
+    assertThat(hsm.failures())
+        .containsEntry("CKR_OBJECT_HANDLE_INVALID", before + 1)
+        .containsEntry("vendor", 0L);
+    assertThat(hsm.sessionsInUse()).isZero();
+  }
+
   // Symmetric
 
   static Stream<Arguments> ciphers() {

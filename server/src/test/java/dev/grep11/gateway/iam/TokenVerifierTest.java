@@ -297,6 +297,19 @@ class TokenVerifierTest {
   }
 
   @Test
+  void countsWhatItKnewAndWhatItDidNot() throws Exception {
+    String token = signed(ec, claims().build());
+    TokenVerifier verifier = verifier();
+    assertThat(verifier.cached(token)).isEmpty();
+    verifier.verify(token);
+    assertThat(verifier.cached(token)).isPresent();
+    assertThat(verifier.cached(token)).isPresent();
+
+    assertThat(verifier.hits()).isEqualTo(2);
+    assertThat(verifier.misses()).isEqualTo(1);
+  }
+
+  @Test
   void anEmptyHeaderIsNoToken() throws Exception {
     assertThat(refusal(verifier(), "")).isEqualTo(Reason.MISSING);
   }

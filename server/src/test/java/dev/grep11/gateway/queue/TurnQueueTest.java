@@ -1,5 +1,6 @@
 package dev.grep11.gateway.queue;
 
+import static java.util.concurrent.TimeUnit.MILLISECONDS;
 import static java.util.concurrent.TimeUnit.SECONDS;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -10,6 +11,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.LinkedBlockingQueue;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -161,6 +163,26 @@ class TurnQueueTest {
       thread.join(10_000);
       assertThat(thread.isAlive()).isFalse();
     }
+  }
+
+  @Test
+  void tellsHowLongWorkWaitedAndNotHowLongItTook() throws Exception {
+    var waits = new LinkedBlockingQueue<Long>();
+    queue.measureWaits(waits::add);
+    long before = System.nanoTime();
+    var held = queue.submit("a", inSeconds(10), () -> sleep(20));
+    long queued = System.nanoTime();
+    sleep(5);
+    long released = System.nanoTime();
+    gate.countDown();
+    held.get(10, SECONDS);
+    long answered = System.nanoTime();
+
+    assertThat(waits)
+        .singleElement()
+        .satisfies(nanos ->
+            assertThat(nanos)
+                .isBetween(released - queued, answered - before - MILLISECONDS.toNanos(20)));
   }
 
   @Test
