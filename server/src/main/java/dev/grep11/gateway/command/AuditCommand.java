@@ -41,9 +41,9 @@ final class AuditCommand {
       },
       description = {
         "Tells whether an audit file is as gateways wrote it.",
-        "No line may be changed, removed, inserted or moved, and none missing at its end. By --config or --data the gateway that wrote it, or",
-        "another on the same store, is named; without, only the hash chain is",
-        "checked, which somebody who can write the file could have made anew."
+        "No line may be changed, removed, inserted or moved, and none missing at its end. By --config",
+        "or --data the gateway that wrote it, or another on the same store, is named; without, only",
+        "the hash chain is checked, which somebody who can write the file could have made anew."
       })
   static final class Verify implements Callable<Integer> {
     @Parameters(
