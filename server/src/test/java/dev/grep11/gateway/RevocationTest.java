@@ -227,7 +227,7 @@ class RevocationTest {
   }
 
   @Test
-  @Tag("load")
+  @Tag("long")
   void callsOfADeletedCaEndOnEveryReplicaWithinTheBoundTwoHundredTimes() throws Exception {
     revocations(200);
   }

@@ -18,6 +18,7 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -30,8 +31,11 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("load")
 class RotationKillTest {
   private static final ByteString PLAIN = ByteString.copyFromUtf8("never lost on the way");
-  private static final Duration FIRST_KILL = Duration.ofMillis(250);
-  private static final Duration LATER = Duration.ofMillis(75);
+  private static final int LATER_MILLIS = 225;
+
+  /** Another one in each run, so that no moment is left out for ever. */
+  private static final int FIRST_KILL_MILLIS =
+      250 + ThreadLocalRandom.current().nextInt(LATER_MILLIS);
 
   private Path directory = Path.of("");
   private Path output = Path.of("");
@@ -126,7 +130,8 @@ class RotationKillTest {
     var refusal = "";
     for (int attempt = 0; attempt < 100; attempt++) {
       try (var process = command(arguments)) {
-        if (process.endsWithin(FIRST_KILL.plus(LATER.multipliedBy(attempt)))) {
+        if (process.endsWithin(
+            Duration.ofMillis(FIRST_KILL_MILLIS + (long) LATER_MILLIS * attempt))) {
           if (process.awaitExit() == 0) {
             return;
           }

@@ -286,7 +286,7 @@ class RotationTest {
   }
 
   @Test
-  @Tag("load")
+  @Tag("long")
   void aRotationOfTenThousandBlobsUnderTrafficFailsNoCall() throws Exception {
     rotate(10_000);
   }

@@ -366,7 +366,7 @@ class StatesTest {
   }
 
   @Test
-  @Tag("load")
+  @Tag("long")
   void aHundredThousandPartsOfOneByteCostNothingThatStays() throws Exception {
     manyParts(100_000);
   }
