@@ -126,7 +126,7 @@ class AdministrationProcessTest {
   }
 
   @Test
-  @Tag("load")
+  @Tag("long")
   void thirtyKillsLoseNothingThatWasAnswered() throws Exception {
     kills(30);
   }
