@@ -64,27 +64,10 @@ shows() {
   grep -q -- "$words" "$WORK/out" || bad "\"$words\" is missing in what $* printed: $(cat "$WORK/out")"
 }
 
-# ---- The second lock, by its administrator's commands
+# ---- The second lock
 
-# authority NAME: a CA, and in NAME/client.pem and client.key a leaf of it.
-authority() {
-  local folder=$WORK/$1
-  mkdir "$folder"
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$folder/ca.key" -days 90 -subj "/CN=$1 CA" \
-    -addext keyUsage=critical,keyCertSign,cRLSign -out "$folder/ca.pem" 2>/dev/null
-  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$folder/client.key" -subj "/CN=$1 agent" \
-    -out "$folder/client.csr" 2>/dev/null
-  openssl x509 -req -in "$folder/client.csr" -CA "$folder/ca.pem" -CAkey "$folder/ca.key" -CAcreateserial -days 90 \
-    -out "$folder/client.pem" 2>/dev/null
-}
-
-# certmgr COMMAND...: as the demo's certificate administrator, whose key is below WORK.
-certmgr() {
-  mkdir -p "$WORK/administrator"
-  HOME=$WORK/administrator "$GREP11" certmgr "$@" --crn "$HPCS_CRN" >"$WORK/certmgr.log" 2>&1 ||
-    bad "certmgr $*: $(cat "$WORK/certmgr.log")"
-}
-administrator_key() { find "$WORK/administrator" -name '*.priv'; }
+# shellcheck source-path=SCRIPTDIR source=../second-lock.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/../second-lock.sh"
 
 # with_certificate FROM TO AUTHORITY: the configuration, showing a leaf whose files the agent follows.
 with_certificate() {

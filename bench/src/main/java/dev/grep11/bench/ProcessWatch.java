@@ -88,6 +88,17 @@ final class ProcessWatch implements AutoCloseable {
   }
 
   /**
+   * The line through what was read from this time of {@link System#nanoTime} on.
+   *
+   * @throws BenchException when that is too little
+   */
+  Trend trend(long from) {
+    synchronized (readings) {
+      return Trend.of(readings.stream().filter(reading -> reading.nanos() >= from).toList());
+    }
+  }
+
+  /**
    * Median of the slopes between any two readings (Theil and Sen), so that a single step, such as a
    * heap region that the collector takes or gives back, does not make a trend.
    */

@@ -217,6 +217,7 @@ public final class AsyncGrep11Client {
         outcome.completeExceptionally(failure);
         return;
       }
+      connection.tryAgain();
       CompletableFuture.delayedExecutor(pause.getAsLong(), TimeUnit.MILLISECONDS)
           .execute(this::next);
     }

@@ -294,7 +294,11 @@ public final class Grep11Client implements AutoCloseable {
           return result.get();
         }
         var pause = Repetition.pauseMillis(call, failure, attempt, end);
-        if (pause.isEmpty() || !slept(pause.getAsLong())) {
+        if (pause.isEmpty()) {
+          throw failure;
+        }
+        connection.tryAgain();
+        if (!slept(pause.getAsLong())) {
           throw failure;
         }
       }

@@ -10,6 +10,7 @@ import dev.grep11.proto.GenerateRandomRequest;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.io.IOException;
+import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.URI;
 import java.nio.file.Files;
@@ -18,6 +19,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -227,6 +229,38 @@ class Grep11ClientTest extends AgainstFakeGateway {
   private static void saysNothingTwice(Grep11Exception failure) {
     var parts = Pattern.compile("[:;,] ").splitAsStream(String.valueOf(failure.getMessage()));
     assertThat(parts).as(failure.getMessage()).doesNotHaveDuplicates();
+  }
+
+  /** gRPC's own first pause is a second, all repetitions are over before. */
+  @Test
+  void aRepetitionConnectsAnew() throws Exception {
+    var connections = new AtomicInteger();
+    try (var down = new ServerSocket(0, 50, InetAddress.getLoopbackAddress())) {
+      var accepting =
+          new Thread(() -> {
+            try {
+              while (true) {
+                var connection = down.accept();
+                connections.incrementAndGet();
+                // A reset, as of a host whose process was killed.
+                connection.setSoLinger(true, 0);
+                connection.close();
+              }
+            } catch (IOException closed) {
+              // At the end of the test.
+            }
+          });
+      accepting.start();
+      try (var client =
+          Grep11Client.builder("127.0.0.1:" + down.getLocalPort())
+              .trustedCa(authority.ca())
+              .build()) {
+        var failure = failure(() -> client.generateRandom(1));
+
+        assertThat(failure.status()).isEqualTo(Status.Code.UNAVAILABLE);
+        assertThat(connections).hasValueGreaterThan(1);
+      }
+    }
   }
 
   @Test

@@ -149,6 +149,7 @@ final class HealthListener implements AutoCloseable {
 
     @Override
     protected void configurePipeline(ChannelHandlerContext context, String protocol) {
+      Connections.recognize(context.channel());
       if (protocol.equals(ApplicationProtocolNames.HTTP_2)) {
         relay(context.channel());
       } else {

@@ -391,7 +391,7 @@ class AuditFileTest {
     return line.substring(line.length() - SUFFIX);
   }
 
-  /** As docs/operations.md defines it, and as everybody can who may write the file. */
+  /** As docs/operations-reference.md defines it, and as everybody can who may write the file. */
   private static void rechain(List<String> lines, int from) {
     try {
       var before = lines.get(from - 1);

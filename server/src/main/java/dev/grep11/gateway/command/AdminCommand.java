@@ -139,6 +139,11 @@ final class AdminCommand {
   @Command(
       name = "invite",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 admin invite --config gateway.yaml --apikey-name alice",
+        Commands.EXIT_CODES
+      },
       description = {
         "Lets a subject register its first key as a certificate administrator: prints a code for"
             + " `certmgr adminkey set`, once.",
@@ -165,6 +170,11 @@ final class AdminCommand {
   @Command(
       name = "recover",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 admin recover --config gateway.yaml --apikey-name alice --fingerprint 5f0c63d1",
+        Commands.EXIT_CODES
+      },
       description = {
         "Takes the lost key of an administrator away and prints an invitation for another one.",
         "The administrator's certificates stay, and the lock with them."
@@ -200,6 +210,11 @@ final class AdminCommand {
   @Command(
       name = "withdraw",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 admin withdraw --config gateway.yaml --apikey-name alice",
+        Commands.EXIT_CODES
+      },
       description = {
         "Takes leave to register a first key back: the subject's invitation, and the"
             + " countersignature of its key.",
@@ -219,6 +234,11 @@ final class AdminCommand {
   @Command(
       name = "hand-over",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 admin hand-over --config gateway.yaml --apikey-name alice --to-subject ApiKey-7c1d",
+        Commands.EXIT_CODES
+      },
       description = {
         "Gives the client CAs of a subject who is gone to another administrator, and takes the"
             + " subject's key away.",
@@ -252,6 +272,7 @@ final class AdminCommand {
   @Command(
       name = "list",
       mixinStandardHelpOptions = true,
+      footer = {"", "Example: grep11 admin list --config gateway.yaml", Commands.EXIT_CODES},
       description = {
         "Lists the certificate administrators of an instance and their keys, and who has leave to"
             + " register one: by an invitation, or by whose countersignature. Who has client CAs and"

@@ -59,6 +59,11 @@ final class ApiKeyCommand {
   @Command(
       name = "create",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 apikey create --config gateway.yaml --name app1 --role Writer",
+        Commands.EXIT_CODES
+      },
       description = "Makes a subject, its grants and an API key, and prints the key once.")
   static final class Create implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();
@@ -105,7 +110,11 @@ final class ApiKeyCommand {
     }
   }
 
-  @Command(name = "list", mixinStandardHelpOptions = true, description = "Lists all API keys.")
+  @Command(
+      name = "list",
+      mixinStandardHelpOptions = true,
+      footer = {"", "Example: grep11 apikey list --config gateway.yaml", Commands.EXIT_CODES},
+      description = "Lists all API keys.")
   static final class ListAll implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();
     @Mixin private OutputOption output = new OutputOption();
@@ -127,6 +136,11 @@ final class ApiKeyCommand {
   @Command(
       name = "confirm",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 apikey confirm app1 --config gateway.yaml",
+        Commands.EXIT_CODES
+      },
       description = "Lets an API key count again that is disabled since the store was restored.")
   static final class Confirm implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();
@@ -155,6 +169,11 @@ final class ApiKeyCommand {
   @Command(
       name = "delete",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 apikey delete app1 --config gateway.yaml",
+        Commands.EXIT_CODES
+      },
       description = {
         "Deletes an API key and its grants.",
         "Tokens given for it stop at the gateways' next look at the store (store.pollMillis: 250"

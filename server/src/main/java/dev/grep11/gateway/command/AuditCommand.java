@@ -34,12 +34,16 @@ final class AuditCommand {
   @Command(
       name = "verify",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 audit verify audit.jsonl --config gateway.yaml",
+        "Exit codes: 0 intact, 1 not intact or not readable, 2 wrong use."
+      },
       description = {
-        "Tells whether an audit file is as gateways wrote it: no line changed, removed, inserted",
-        "or moved, and none missing at its end. By --config or --data the gateway that wrote it, or",
-        "another on the same store, is named; without, only the hash chain is",
-        "checked, which somebody who can write the file could have made anew.",
-        "Exit code 0 intact, 1 not intact or not readable, 2 wrong use."
+        "Tells whether an audit file is as gateways wrote it.",
+        "No line may be changed, removed, inserted or moved, and none missing at its end. By --config",
+        "or --data the gateway that wrote it, or another on the same store, is named; without, only",
+        "the hash chain is checked, which somebody who can write the file could have made anew."
       })
   static final class Verify implements Callable<Integer> {
     @Parameters(

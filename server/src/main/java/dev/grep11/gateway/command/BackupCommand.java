@@ -20,6 +20,11 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "backup",
     mixinStandardHelpOptions = true,
+    footer = {
+      "",
+      "Example: grep11 backup --config gateway.yaml --to /backup/grep11-2026-11-22",
+      Commands.EXIT_CODES
+    },
     description = {
       "Writes the whole store, keystores too, as it is at this moment to one file; gateways serve on.",
       "It is encrypted, and authenticated as a whole, by the store key in the token: it can be",

@@ -6,6 +6,8 @@ import picocli.CommandLine.Model.CommandSpec;
 
 /** What picocli gives a command before it runs. */
 final class Commands {
+  static final String EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong use.";
+
   private Commands() {}
 
   static PrintWriter err(@Nullable CommandSpec spec) {

@@ -30,7 +30,11 @@ import picocli.CommandLine.Spec;
       "gateway may run meanwhile. The PIN is tried once, and not at all where the token says that a",
       "wrong one was tried before."
     },
-    footer = {"", "Exit codes: 0 nothing is bad, 1 something is, 2 wrong use."})
+    footer = {
+      "",
+      "Example: grep11 doctor --config gateway.yaml",
+      "Exit codes: 0 nothing is bad, 1 something is, 2 wrong use."
+    })
 final class DoctorCommand implements Callable<Integer> {
   @Option(
       names = "--config",

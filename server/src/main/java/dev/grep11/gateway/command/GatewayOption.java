@@ -33,4 +33,9 @@ final class GatewayOption {
   GatewayConfig read() {
     return choice.read();
   }
+
+  /** As it was given, for a command that is proposed. */
+  String words() {
+    return choice.config != null ? "--config " + choice.config : "--data " + choice.data;
+  }
 }

@@ -110,7 +110,15 @@ final class GrantCommand {
     }
   }
 
-  @Command(name = "add", mixinStandardHelpOptions = true, description = "Gives a grant.")
+  @Command(
+      name = "add",
+      mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 grant add --config gateway.yaml --issuer https://idp.example --subject app1 --role Writer",
+        Commands.EXIT_CODES
+      },
+      description = "Gives a grant.")
   static final class Add implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();
     @Mixin private GrantOption grant = new GrantOption();
@@ -144,7 +152,11 @@ final class GrantCommand {
     }
   }
 
-  @Command(name = "list", mixinStandardHelpOptions = true, description = "Lists all grants.")
+  @Command(
+      name = "list",
+      mixinStandardHelpOptions = true,
+      footer = {"", "Example: grep11 grant list --config gateway.yaml", Commands.EXIT_CODES},
+      description = "Lists all grants.")
   static final class ListAll implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();
     @Mixin private OutputOption output = new OutputOption();
@@ -165,10 +177,15 @@ final class GrantCommand {
   @Command(
       name = "remove",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 grant remove --config gateway.yaml --issuer https://idp.example --subject app1 --role Writer",
+        Commands.EXIT_CODES
+      },
       description = {
         "Takes a grant away.",
-        "It binds at the gateways' next look at the store (store.pollMillis, 250 unless set),"
-            + " within a minute at most, for tokens already given too."
+        "It binds at the gateways' next look at the store (store.pollMillis: 250 unless"
+            + " set, 30 s at most), for tokens already given too."
       })
   static final class Remove implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();

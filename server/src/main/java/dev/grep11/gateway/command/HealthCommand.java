@@ -42,8 +42,12 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "health",
     mixinStandardHelpOptions = true,
-    description =
-        "Asks the gateway of a configuration, on this host, how it is; exit code 0 only when it is well.")
+    footer = {
+      "",
+      "Example: grep11 health --config gateway.yaml --probe ready",
+      "Exit codes: 0 it is well, 1 it is not, 2 wrong use."
+    },
+    description = "Asks the gateway of a configuration, on this host, how it is.")
 final class HealthCommand implements Callable<Integer> {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final int MOST_BYTES = 64 * 1024;
@@ -172,7 +176,8 @@ final class HealthCommand implements Callable<Integer> {
       }
     } catch (IOException e) {
       throw new StartException(
-          "no answer from %s: %s; see the gateway's log, or docs/operations.md, Health"
+          ("no answer from %s: %s; is the gateway of this configuration running, with this listen.portBase? See"
+                  + " its log, or docs/operations-reference.md, Health")
               .formatted(where, IoCause.of(e)),
           e);
     }

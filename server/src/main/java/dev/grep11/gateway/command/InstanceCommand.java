@@ -36,6 +36,11 @@ final class InstanceCommand {
   @Command(
       name = "create",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 instance create --config gateway.yaml --name payments",
+        Commands.EXIT_CODES
+      },
       description = {
         "Makes an instance: its sealing keys in the token and its records in the store.",
         "The first one also begins the store. The instance's CRN is",
@@ -88,7 +93,11 @@ final class InstanceCommand {
     }
   }
 
-  @Command(name = "list", mixinStandardHelpOptions = true, description = "Lists all instances.")
+  @Command(
+      name = "list",
+      mixinStandardHelpOptions = true,
+      footer = {"", "Example: grep11 instance list --config gateway.yaml", Commands.EXIT_CODES},
+      description = "Lists all instances.")
   static final class ListAll implements Callable<Integer> {
     @Mixin private GatewayOption gateway = new GatewayOption();
     @Mixin private OutputOption output = new OutputOption();

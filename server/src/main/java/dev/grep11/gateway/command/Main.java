@@ -26,6 +26,11 @@ import picocli.CommandLine.Command;
 public final class Main {
   private static final org.slf4j.Logger LOG = LoggerFactory.getLogger(Main.class);
 
+  /**
+   * Fits our descriptions, which are written in lines and would be broken twice at picocli's 80.
+   */
+  private static final int HELP_WIDTH = 110;
+
   private static final String RENEGOTIATION_PROPERTY = "jdk.tls.rejectClientInitiatedRenegotiation";
 
   /** In the order of the help. */
@@ -75,6 +80,7 @@ public final class Main {
       line.addSubcommand(arguments[0], asked);
     }
     return line.setCaseInsensitiveEnumValuesAllowed(true)
+        .setUsageHelpWidth(HELP_WIDTH)
         .registerConverter(UUID.class, Main::uuid)
         .setParameterExceptionHandler((wrong, _) -> wrongUse(wrong))
         .setExecutionExceptionHandler((thrown, command, _) -> explain(thrown, command));
@@ -85,8 +91,12 @@ public final class Main {
     var command = wrong.getCommandLine();
     var why =
         unknownCommand(wrong)
-            .orElseGet(
-                () -> String.valueOf(wrong.getMessage()).lines().findFirst().orElse("wrong use"));
+            .orElseGet(() ->
+                String.valueOf(wrong.getMessage())
+                    .lines()
+                    .findFirst()
+                    .orElse("wrong use")
+                    .replaceFirst("^Error: ", ""));
     command
         .getErr()
         .println(

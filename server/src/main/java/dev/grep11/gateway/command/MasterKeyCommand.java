@@ -182,6 +182,7 @@ final class MasterKeyCommand {
   @Command(
       name = "list",
       mixinStandardHelpOptions = true,
+      footer = {"", "Example: grep11 masterkey list --config gateway.yaml", Commands.EXIT_CODES},
       description = {
         "Lists all generations of an instance, oldest first.",
         "GATEWAYS: how many of the running ones follow. TOKEN-OBJECTS: keys in the token; of an"
@@ -220,6 +221,11 @@ final class MasterKeyCommand {
   @Command(
       name = "create-next",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 masterkey create-next --config gateway.yaml",
+        Commands.EXIT_CODES
+      },
       description = "Makes the next generation; gateways open it, and clients may re-wrap blobs.")
   static final class CreateNext implements Callable<Integer> {
     @Mixin private Common common = new Common();
@@ -234,6 +240,11 @@ final class MasterKeyCommand {
   @Command(
       name = "activate",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 masterkey activate --config gateway.yaml",
+        Commands.EXIT_CODES
+      },
       description = "From now on the next generation seals; what older ones sealed still opens.")
   static final class Activate implements Callable<Integer> {
     @Mixin private Common common = new Common();
@@ -249,6 +260,11 @@ final class MasterKeyCommand {
   @Command(
       name = "retire",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 masterkey retire --config gateway.yaml --unused-for 30d",
+        Commands.EXIT_CODES
+      },
       description = "What a generation sealed is refused from now on; reinstate undoes it.")
   static final class Retire implements Callable<Integer> {
     @Mixin private Common common = new Common();
@@ -280,6 +296,11 @@ final class MasterKeyCommand {
   @Command(
       name = "reinstate",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 masterkey reinstate --config gateway.yaml",
+        Commands.EXIT_CODES
+      },
       description = "What a retired generation sealed opens again.")
   static final class Reinstate implements Callable<Integer> {
     @Mixin private Common common = new Common();
@@ -295,6 +316,11 @@ final class MasterKeyCommand {
   @Command(
       name = "destroy",
       mixinStandardHelpOptions = true,
+      footer = {
+        "",
+        "Example: grep11 masterkey destroy --config gateway.yaml --generation bf8d120b",
+        Commands.EXIT_CODES
+      },
       description = {
         "Deletes the keys of a generation that was retired long enough ago, for good.",
         "Blobs that were sealed under it, and not re-wrapped, are lost: no backup of the store"

@@ -25,12 +25,16 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "rehearse",
     mixinStandardHelpOptions = true,
+    footer = {
+      "",
+      "Example: grep11 rehearse --config gateway.yaml --from /backup/grep11-2026-11-22",
+      "Exit codes: 0 good, 1 not good, 2 wrong use."
+    },
     description = {
       "Restores a backup on trial, into a store that is removed again, and uses what it holds: every",
       "row and keystore is verified, every master key opens, and samples of the keys in keystores are",
       "loaded into the token and sign or encrypt. The token is only used: nothing in it is made or",
-      "changed. Gateways serve on. The time of the last rehearsal that went well is a metric.",
-      "Exit code 0 good, 1 not good, 2 wrong use."
+      "changed. Gateways serve on. The time of the last rehearsal that went well is a metric."
     })
 final class RehearseCommand implements Callable<Integer> {
   private static final int LONGEST_BLOB = 1 << 20;

@@ -40,6 +40,12 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "restore",
     mixinStandardHelpOptions = true,
+    footer = {
+      "",
+      "Example: grep11 restore --config gateway.yaml --from /backup/grep11-2026-11-22",
+      "Example: grep11 restore --config gateway.yaml --from /backup/grep11-2026-11-22 --accept-generation 41",
+      Commands.EXIT_CODES
+    },
     description = {
       "Puts a backup in the place of a store that is lost. Stop every gateway first.",
       "Without --accept-generation it changes nothing, and lists every client CA, administrator, API",
@@ -242,8 +248,8 @@ final class RestoreCommand implements Callable<Integer> {
   /** Whoever has a store that opens is not told how to lose it before asking for that. */
   private List<String> way(Listing listing) {
     var command =
-        "grep11 restore --from %s --accept-generation %d"
-            .formatted(listing.file(), listing.manifest().generation());
+        "grep11 restore %s --from %s --accept-generation %d"
+            .formatted(gateway.words(), listing.file(), listing.manifest().generation());
     return switch (listing.inPlace()) {
       case InPlace.Nothing _ -> List.of("To restore: " + command);
       case InPlace.Unreadable _ ->

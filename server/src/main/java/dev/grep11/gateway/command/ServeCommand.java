@@ -13,6 +13,7 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "serve",
     mixinStandardHelpOptions = true,
+    footer = {"", "Example: grep11 serve --config gateway.yaml", Commands.EXIT_CODES},
     description = "Runs the gateway that a configuration file describes.")
 final class ServeCommand implements Callable<Integer> {
   @Option(

@@ -18,6 +18,7 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "up",
     mixinStandardHelpOptions = true,
+    footer = {"", "Example: grep11 up --data /tmp/g11 --port-base 9876", Commands.EXIT_CODES},
     description = {
       "Runs a demo gateway on this machine's loopback address.",
       "Makes a SoftHSM token, a CA, an instance, keystores and API keys where DIR is empty; a second"

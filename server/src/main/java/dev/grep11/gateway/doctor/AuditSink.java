@@ -99,7 +99,8 @@ final class AuditSink {
           config.audit().whenFull() == dev.grep11.gateway.audit.AuditSettings.WhenFull.BLOCK;
       var full =
           blocks ? "every call is refused when it is full" : "events are lost when it is full";
-      var remedy = "make room on its file system, and have the file rotated (operations.md, Audit)";
+      var remedy =
+          "make room on its file system, and have the file rotated (operations-reference.md, Audit)";
       if (left < NO_SPACE) {
         findings.bad(check, "%d MiB are left, and %s".formatted(left / MIB, full), remedy);
       } else if (left < LITTLE_SPACE) {

@@ -10,6 +10,7 @@ import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.security.DigestInputStream;
@@ -65,6 +66,8 @@ public final class BackupFile implements AutoCloseable {
       }
     } catch (StoreException e) {
       throw new StoreException(path + ": " + e.getMessage(), e);
+    } catch (NoSuchFileException e) {
+      throw new StoreException("there is no backup " + path, e);
     } catch (IOException e) {
       throw new StoreException("the backup " + path + " cannot be read: " + e.getMessage(), e);
     }

@@ -3,6 +3,8 @@ package dev.grep11.gateway.store;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.SecureRandom;
@@ -455,6 +457,16 @@ public final class Store implements AutoCloseable {
       throw latched(e);
     } catch (SQLException e) {
       throw new StoreException("cannot read the store: " + e.getMessage(), e);
+    } catch (NoSuchFileException e) {
+      throw new StoreException(
+          "cannot write the backup %s: there is no directory %s"
+              .formatted(target, target.toAbsolutePath().getParent()),
+          e);
+    } catch (AccessDeniedException e) {
+      throw new StoreException(
+          "cannot write the backup %s: this user may make no file in %s"
+              .formatted(target, target.toAbsolutePath().getParent()),
+          e);
     } catch (IOException e) {
       throw new StoreException("cannot write the backup " + target + ": " + e.getMessage(), e);
     }

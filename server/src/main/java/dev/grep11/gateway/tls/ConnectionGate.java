@@ -111,7 +111,7 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
 
     private final RateLimit framesOfKnown;
 
-    /** When the last one left of whom a call was admitted; empty for never. */
+    /** When the last one left of whom a call was admitted, or was recognized; empty for never. */
     private Optional<Long> known = Optional.empty();
 
     private Address(RateLimit rate, long now) {
@@ -319,6 +319,21 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
   private synchronized void endStrangeness(Guest guest) {
     guest.address.crowd.strangers.remove(guest);
     all.strangers.remove(guest);
+  }
+
+  /**
+   * Says that a peer is one whom this port is for, where none is ever admitted: its address comes
+   * back whatever strangers do, and makes room like them, for being recognized costs little.
+   */
+  static void recognize(Channel channel) {
+    var guest = channel.attr(GUEST).get();
+    if (guest != null) {
+      guest.gate.know(guest.address);
+    }
+  }
+
+  private synchronized void know(Address address) {
+    address.known = Optional.of(nanoClock.getAsLong());
   }
 
   /** Connections that are open, in all. */

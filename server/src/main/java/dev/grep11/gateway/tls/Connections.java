@@ -150,6 +150,11 @@ public final class Connections extends ServerTransportFilter implements AutoClos
     };
   }
 
+  /** Says of a connection to a port that admits nobody that its peer is one whom it is for. */
+  public static void recognize(Channel channel) {
+    ConnectionGate.recognize(channel);
+  }
+
   /** Those whose handshake is done. A snapshot that later changes show through. */
   public Set<Connection> live() {
     return Collections.unmodifiableSet(live);

@@ -98,8 +98,9 @@ public record TokenKeys(byte[] storeKey, byte[] signingKey) {
     } catch (IOException e) {
       throw new StartException(
           file
-              + " cannot be read; a replica has a copy of the first gateway's, and a new gateway"
-              + " begins with: grep11 instance create",
+              + " cannot be read; a replica has a copy of the first gateway's, a store that was lost"
+              + " comes back by: grep11 restore, and only a new gateway begins with: grep11 instance"
+              + " create",
           e);
     } catch (IllegalArgumentException e) {
       throw new StartException(file + " does not name the gateway's keys", e);

@@ -86,7 +86,9 @@ class BackupCommandsTest {
         .isGreaterThan(json.get("granted-in").asLong());
     var generation = json.get("generation").asText();
     assertThat(at("restore", "--from", file, "--replace").out())
-        .contains("--accept-generation " + generation + " --replace");
+        .contains(
+            "grep11 restore --data %s --from %s --accept-generation %s --replace"
+                .formatted(data, file, generation));
 
     var unasked = at("restore", "--from", file, "--accept-generation", generation);
     unasked.refused(1);
@@ -167,8 +169,20 @@ class BackupCommandsTest {
   }
 
   @Test
+  void whoeverLostTheStoreIsToldOfTheWayBack() throws Exception {
+    Files.delete(data.resolve("store/token-keys"));
+
+    assertThat(at("apikey", "list").err()).contains("comes back by: grep11 restore");
+  }
+
+  @Test
   void aFileThatIsNoBackupIsNamed() throws Exception {
-    at("restore", "--from", parent.resolve("absent").toString()).refused(1);
+    var absent = parent.resolve("absent");
+    at("restore", "--from", absent.toString()).refused(1);
+    assertThat(at("restore", "--from", absent.toString()).err())
+        .contains("there is no backup " + absent);
+    assertThat(at("backup", "--to", absent.resolve("file").toString()).err())
+        .contains("cannot write the backup", "there is no directory " + absent);
     Files.writeString(Path.of(file), "not one");
     var refused = at("restore", "--from", file);
     refused.refused(1);

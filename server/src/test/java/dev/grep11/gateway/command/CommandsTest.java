@@ -1,6 +1,7 @@
 package dev.grep11.gateway.command;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatCode;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -379,6 +380,39 @@ class CommandsTest {
       }
     }
     command.subcommands().values().forEach(sub -> collectUndescribed(sub.getCommandSpec(), into));
+  }
+
+  /** Of the help of each: what it shows is read by the command itself, required options and all. */
+  @Test
+  void everyCommandShowsAnExampleThatItUnderstandsAndItsExitCodes() {
+    var commands = new ArrayList<CommandLine>();
+    collectCommands(Main.commandLine(), commands);
+
+    assertThat(commands).hasSizeGreaterThan(20);
+    for (var command : commands) {
+      var help = command.getUsageMessage();
+      var examples = help.lines().filter(line -> line.startsWith("Example: grep11 ")).toList();
+      assertThat(examples).as(help).isNotEmpty();
+      assertThat(help).contains("Exit codes: 0 ");
+      for (var example : examples) {
+        var words = example.substring("Example: grep11 ".length()).split(" ");
+        assertThatCode(() -> Main.commandLine(words).parseArgs(words))
+            .as(example)
+            .doesNotThrowAnyException();
+        assertThat(example).contains(command.getCommandSpec().qualifiedName());
+      }
+    }
+  }
+
+  private static void collectCommands(CommandLine line, List<CommandLine> into) {
+    line.getSubcommands().values().stream()
+        .filter(sub -> !(sub.getCommand() instanceof CommandLine.HelpCommand))
+        .forEach(sub -> {
+          if (sub.getSubcommands().isEmpty()) {
+            into.add(sub);
+          }
+          collectCommands(sub, into);
+        });
   }
 
   @Test

@@ -133,6 +133,22 @@ class ConnectionGateTest {
   }
 
   @Test
+  void whoIsRecognizedComesBackDuringAFloodOfStrangersAndMakesRoom() throws Exception {
+    limits(new ConnectionLimits(2, MANY, MANY, MANY, 1, MANY, Duration.ofMinutes(1)));
+    var probe = arrive("192.0.2.1");
+    ConnectionGate.shookHands(probe);
+    ConnectionGate.recognize(probe);
+    for (int i = 2; i < 50; i++) {
+      arrive("198.51.100." + i);
+    }
+
+    assertThat(isOpen(probe)).as("it was the oldest where all are strangers").isFalse();
+    assertThat(isOpen(arrive("198.51.100.1"))).as("one more stranger").isFalse();
+    assertThat(refusals.getLast()).isEqualTo(Reason.RATE);
+    assertThat(isOpen(arrive("192.0.2.1"))).as("the next probe").isTrue();
+  }
+
+  @Test
   void anAddressComesAtARateAndAsABurstAfterAPause() throws Exception {
     limits(new ConnectionLimits(MANY, MANY, MANY, MANY, MANY, 2, Duration.ofMinutes(1)));
     int burst = 2 * ConnectionLimits.BURST_SECONDS;
