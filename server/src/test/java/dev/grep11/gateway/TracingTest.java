@@ -159,17 +159,32 @@ class TracingTest {
   }
 
   @Test
-  void tellsOfARefusalWithoutWorkOrReason() throws Exception {
+  void tellsOfARefusalWithoutItsReason() throws Exception {
     var trace = newTrace();
-    var stranger = client("Bearer no.such.token", followed(trace));
-    assertThatThrownBy(() -> aesKey(stranger)).isInstanceOf(StatusRuntimeException.class);
+    var caller = client(token, followed(trace));
+    assertThatThrownBy(() -> encrypt(caller, ByteString.copyFromUtf8("no key"), PLAIN))
+        .isInstanceOf(StatusRuntimeException.class);
 
-    var spans = spans(trace, GENERATE);
-    assertThat(spans.byName()).containsOnlyKeys(GENERATE);
-    var call = spans.of(GENERATE);
+    var call = spans(trace, ENCRYPT).of(ENCRYPT);
     assertThat(call.getStatus())
         .isEqualTo(Status.newBuilder().setCode(Status.StatusCode.STATUS_CODE_ERROR).build());
-    assertThat(Collector.attributes(call)).containsEntry("rpc.grpc.status_code", "16");
+    assertThat(Collector.attributes(call)).doesNotContainEntry("rpc.grpc.status_code", "0");
     assertThat(call.getEventsList()).isEmpty();
+  }
+
+  /** Whatever they ask for: neither the collector's time nor its queue is theirs. */
+  @Test
+  void followsNoCallOfAStranger() throws Exception {
+    var refused = newTrace();
+    var stranger = client("Bearer no.such.token", followed(refused));
+    assertThatThrownBy(() -> aesKey(stranger)).isInstanceOf(StatusRuntimeException.class);
+    var withoutRole = client("Bearer " + running.token("nobody"), followed(refused));
+    assertThatThrownBy(() -> aesKey(withoutRole)).isInstanceOf(StatusRuntimeException.class);
+    var trace = newTrace();
+    aesKey(client(token, followed(trace)));
+
+    // Spans are sent in the order in which they end: what was before these would have been sent.
+    spans(trace, GENERATE);
+    assertThat(collector.spans(refused)).isEmpty();
   }
 }

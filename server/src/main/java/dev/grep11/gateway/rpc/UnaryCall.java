@@ -52,12 +52,12 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   private final @Nullable Deadline deadline;
   private final Optional<String> userAgent;
   private final long startNanos = System.nanoTime();
-  private final @Nullable CallTrace trace;
   private final AtomicBoolean answered = new AtomicBoolean();
 
   private volatile @Nullable UUID instance;
   private volatile @Nullable VerifiedToken token;
   private volatile @Nullable Admitted admitted;
+  private volatile @Nullable CallTrace trace;
   private volatile @Nullable Workload workload;
   private @Nullable Parsed<Q> request;
 
@@ -73,10 +73,6 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
     this.route = route;
     this.services = services;
     this.correlationId = CorrelationId.of(headers);
-    this.trace =
-        services
-            .tracing()
-            .begin(call.getMethodDescriptor().getFullMethodName(), headers, correlationId);
     this.deadline = Context.current().getDeadline();
     this.userAgent = Optional.ofNullable(headers.get(USER_AGENT));
   }
@@ -106,6 +102,15 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
                 if (who == null) {
                   fail(refusal);
                 } else {
+                  // Not before: strangers could have spans sent, and others' be dropped.
+                  trace =
+                      services
+                          .tracing()
+                          .begin(
+                              call.getMethodDescriptor().getFullMethodName(),
+                              headers,
+                              correlationId,
+                              startNanos);
                   admitted = who;
                   budget.ifPresent(share -> share.belongsTo(who.requester().subject()));
                   // Two, so that a second message of a unary call is noticed.
@@ -225,7 +230,8 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   }
 
   private Callable<P> followed(Workload load, Callable<P> work) {
-    return trace == null ? work : trace.around(load.mechanism(), work);
+    var followed = trace;
+    return followed == null ? work : followed.around(load.mechanism(), work);
   }
 
   private long remainingNanos() {
@@ -313,8 +319,9 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
 
   /** Before the answer leaves: who has it finds the whole way of the call. */
   private void traced(Status.Code code, long returnValue) {
-    if (trace != null) {
-      trace.end(code, returnValue, Optional.ofNullable(instance));
+    var followed = trace;
+    if (followed != null) {
+      followed.end(code, returnValue, Optional.ofNullable(instance));
     }
   }
 

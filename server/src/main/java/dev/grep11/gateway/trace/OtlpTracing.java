@@ -13,6 +13,7 @@ import io.opentelemetry.api.trace.propagation.W3CTraceContextPropagator;
 import io.opentelemetry.context.Context;
 import io.opentelemetry.context.propagation.TextMapGetter;
 import io.opentelemetry.exporter.otlp.http.trace.OtlpHttpSpanExporter;
+import io.opentelemetry.sdk.common.Clock;
 import io.opentelemetry.sdk.common.CompletableResultCode;
 import io.opentelemetry.sdk.resources.Resource;
 import io.opentelemetry.sdk.trace.SdkTracerProvider;
@@ -21,16 +22,28 @@ import io.opentelemetry.sdk.trace.export.BatchSpanProcessor;
 import io.opentelemetry.sdk.trace.export.SpanExporter;
 import io.opentelemetry.sdk.trace.samplers.Sampler;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.KeyStore;
+import java.security.cert.CertificateException;
+import java.security.cert.CertificateFactory;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.UUID;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.logging.Level;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.TrustManager;
+import javax.net.ssl.TrustManagerFactory;
+import javax.net.ssl.X509TrustManager;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -44,19 +57,24 @@ public final class OtlpTracing implements Tracing, AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(OtlpTracing.class);
 
   /**
-   * What it has to say is said by {@link Told}, once. Held here because java.util.logging forgets
-   * the level of a logger that nobody holds.
+   * What it has to say is said by {@link Told}, once; it would say at every export again that the
+   * queue was full. Held here because java.util.logging forgets the level of a logger that nobody
+   * holds.
    */
-  private static final java.util.logging.Logger EXPORTER =
-      java.util.logging.Logger.getLogger("io.opentelemetry.exporter");
+  private static final java.util.logging.Logger ITS_OWN =
+      java.util.logging.Logger.getLogger("io.opentelemetry");
 
   static {
-    EXPORTER.setLevel(Level.OFF);
+    ITS_OWN.setLevel(Level.OFF);
   }
 
   private static final Duration GATHERING = Duration.ofSeconds(1);
   private static final Duration LONGEST_EXPORT = Duration.ofSeconds(10);
   private static final Duration CLOSE_WITHIN = Duration.ofSeconds(3);
+
+  /** That of the SDK, whose nanoseconds are those of {@link System#nanoTime()}. */
+  private static final Clock CLOCK = Clock.getDefault();
+
   private static final String TRACEPARENT = "traceparent";
   private static final Metadata.Key<String> HEADER =
       Metadata.Key.of(TRACEPARENT, Metadata.ASCII_STRING_MARSHALLER);
@@ -88,7 +106,7 @@ public final class OtlpTracing implements Tracing, AutoCloseable {
    *
    * @param version of the gateway
    * @param replica what the gateway is called among those on its store
-   * @throws IOException when the file of CAs cannot be read
+   * @throws IOException when the file of CAs cannot be read or has none
    */
   public static OtlpTracing start(TracingSettings settings, String version, String replica)
       throws IOException {
@@ -97,7 +115,8 @@ public final class OtlpTracing implements Tracing, AutoCloseable {
             .setEndpoint(settings.endpoint().toString())
             .setTimeout(LONGEST_EXPORT);
     if (settings.caFile().isPresent()) {
-      exporter.setTrustedCertificates(Files.readAllBytes(settings.caFile().get()));
+      var trusted = trusting(settings.caFile().get());
+      exporter.setSslContext(context(trusted), trusted);
     }
     var resource =
         Resource.create(
@@ -110,17 +129,60 @@ public final class OtlpTracing implements Tracing, AutoCloseable {
     return new OtlpTracing(
         SdkTracerProvider.builder()
             .setResource(Resource.getDefault().merge(resource))
+            // Callers decide for themselves: a trace is whole when all on its way go by its
+            // beginning. Only those who may use keys get this far, and a call of theirs costs more
+            // than its spans (W3C Trace Context, 7.2, warns of strangers).
             .setSampler(
                 Sampler.parentBased(Sampler.traceIdRatioBased(settings.samplePercent() / 100.0)))
             .addSpanProcessor(BatchSpanProcessor.builder(told).setScheduleDelay(GATHERING).build())
             .build());
   }
 
+  private static X509TrustManager trusting(Path caFile) throws IOException {
+    try (var pem = Files.newInputStream(caFile)) {
+      var anchors = KeyStore.getInstance("PKCS12");
+      anchors.load(null, null);
+      for (var ca : CertificateFactory.getInstance("X.509").generateCertificates(pem)) {
+        anchors.setCertificateEntry("ca-" + anchors.size(), ca);
+      }
+      // Without an anchor every chain is refused, with a message that helps nobody.
+      if (anchors.size() == 0) {
+        throw new CertificateException("no certificate");
+      }
+      var trust = TrustManagerFactory.getInstance("PKIX");
+      trust.init(anchors);
+      return (X509TrustManager) trust.getTrustManagers()[0];
+    } catch (GeneralSecurityException e) {
+      throw new IOException(
+          "tracing.caFile: %s: %s; put the CA of the collector's certificate there, in PEM"
+              .formatted(caFile, e.getMessage()),
+          e);
+    }
+  }
+
+  private static SSLContext context(X509TrustManager trusted) {
+    try {
+      var context = SSLContext.getInstance("TLS");
+      context.init(null, new TrustManager[] {trusted}, null);
+      return context;
+    } catch (GeneralSecurityException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
   @Override
-  public @Nullable CallTrace begin(String rpc, Metadata headers, String correlationId) {
+  public @Nullable CallTrace begin(
+      String rpc, Metadata headers, String correlationId, long arrivedNanos) {
     var parent =
         W3CTraceContextPropagator.getInstance().extract(Context.root(), headers, TRACEPARENT_ONLY);
-    var span = tracer.spanBuilder(rpc).setParent(parent).setSpanKind(SpanKind.SERVER).startSpan();
+    long arrived = CLOCK.now() - (CLOCK.nanoTime() - arrivedNanos);
+    var span =
+        tracer
+            .spanBuilder(rpc)
+            .setParent(parent)
+            .setSpanKind(SpanKind.SERVER)
+            .setStartTimestamp(arrived, TimeUnit.NANOSECONDS)
+            .startSpan();
     if (!span.isRecording()) {
       return null;
     }
@@ -214,9 +276,14 @@ public final class OtlpTracing implements Tracing, AutoCloseable {
 
     /** The exporter tells a status of HTTP in a class of its own only, which is not for others. */
     private static String why(@Nullable Throwable failure) {
-      return failure == null || failure.getCause() == null
-          ? "it answers with an error of HTTP"
-          : failure.getCause().toString();
+      if (failure == null || failure.getCause() == null) {
+        return "it answers with an error of HTTP";
+      }
+      var first = failure.getCause();
+      while (first instanceof CompletionException || first instanceof UncheckedIOException) {
+        first = Objects.requireNonNull(first.getCause());
+      }
+      return first.toString();
     }
 
     @Override

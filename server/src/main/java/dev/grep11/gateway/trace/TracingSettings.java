@@ -18,14 +18,21 @@ public record TracingSettings(URI endpoint, Optional<Path> caFile, int samplePer
   private static final String STANDARD_PATH = "/v1/traces";
 
   public TracingSettings {
-    if (endpoint.getHost() == null || endpoint.getRawUserInfo() != null) {
+    if (endpoint.getScheme() == null
+        || endpoint.getHost() == null
+        || endpoint.getRawUserInfo() != null
+        || endpoint.getRawQuery() != null
+        || endpoint.getRawFragment() != null) {
       throw new IllegalArgumentException(
-          "is not the URL of a collector, such as https://collector.example:4318");
+          "is not the URL of a collector; name scheme, host, and port and path where they need it,"
+              + " such as https://collector.example:4318");
     }
     var scheme = endpoint.getScheme().toLowerCase(Locale.ROOT);
     if (!scheme.equals("https") && !(scheme.equals("http") && isThisHost(endpoint.getHost()))) {
       throw new IllegalArgumentException(
-          "spans leave this host over https only, not to " + endpoint);
+          "spans leave this host over https only, not to "
+              + endpoint
+              + "; use https, or a collector on this host that passes them on");
     }
     if (endpoint.getPath().isEmpty() || endpoint.getPath().equals("/")) {
       endpoint = endpoint.resolve(STANDARD_PATH);

@@ -131,6 +131,8 @@ class GatewayConfigTest {
         "tracing: {endpoint: 'http://collector.example:4318'} | tracing.endpoint: spans leave this host over https only",
         "tracing: {endpoint: 'http://10.0.0.1:4318'} | tracing.endpoint: spans leave this host over https only",
         "tracing: {endpoint: 'https://u:p@collector.example'} | tracing.endpoint: is not the URL of a collector",
+        "tracing: {endpoint: '//collector.example'} | tracing.endpoint: is not the URL of a collector",
+        "tracing: {endpoint: 'https://collector.example?token=x'} | tracing.endpoint: is not the URL of a collector",
         "tracing: {endpoint: 'collector'} | tracing.endpoint: is not the URL of a collector",
         "tracing: {samplePercent: 101, endpoint: 'https://a'} | tracing.samplePercent",
         "tracing: {} | tracing.endpoint: is missing",

@@ -3,6 +3,8 @@ package dev.grep11.gateway.trace;
 import com.google.protobuf.ByteString;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
+import com.sun.net.httpserver.HttpsConfigurator;
+import com.sun.net.httpserver.HttpsServer;
 import io.opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest;
 import io.opentelemetry.proto.collector.trace.v1.ExportTraceServiceResponse;
 import io.opentelemetry.proto.common.v1.AnyValue;
@@ -16,7 +18,9 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import java.util.stream.Collectors;
+import javax.net.ssl.SSLContext;
 
 /** Takes spans by OTLP over HTTP, or refuses them, as the test wants it. */
 public final class Collector implements AutoCloseable {
@@ -24,6 +28,7 @@ public final class Collector implements AutoCloseable {
   private final List<ExportTraceServiceRequest> requests = new CopyOnWriteArrayList<>();
   private final List<ByteString> bodies = new CopyOnWriteArrayList<>();
   private volatile int answer = 200;
+  private volatile CountDownLatch held = new CountDownLatch(0);
 
   private Collector(HttpServer server) {
     this.server = server;
@@ -31,9 +36,19 @@ public final class Collector implements AutoCloseable {
 
   /** On a free port of this host. */
   public static Collector start() throws IOException {
-    var collector =
-        new Collector(
-            HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0));
+    return start(HttpServer.create(), "127.0.0.1");
+  }
+
+  /** As {@link #start()}, at another of the addresses of this host, by TLS. */
+  static Collector start(SSLContext identity, String address) throws IOException {
+    var server = HttpsServer.create();
+    server.setHttpsConfigurator(new HttpsConfigurator(identity));
+    return start(server, address);
+  }
+
+  private static Collector start(HttpServer server, String address) throws IOException {
+    server.bind(new InetSocketAddress(InetAddress.ofLiteral(address), 0), 0);
+    var collector = new Collector(server);
     collector.server.createContext("/v1/traces", collector::take);
     collector.server.start();
     return collector;
@@ -41,25 +56,44 @@ public final class Collector implements AutoCloseable {
 
   private void take(HttpExchange exchange) throws IOException {
     try (exchange) {
+      // Once: whoever sees that a body has come may ask for another answer to the next.
+      int status = answer;
       var body = ByteString.readFrom(exchange.getRequestBody());
       bodies.add(body);
-      if (answer == 200) {
+      if (status == 200) {
         requests.add(ExportTraceServiceRequest.parseFrom(body));
       }
+      held.await();
       exchange.getResponseHeaders().set("Content-Type", "application/x-protobuf");
       var response = ExportTraceServiceResponse.getDefaultInstance().toByteArray();
-      exchange.sendResponseHeaders(answer, response.length == 0 ? -1 : response.length);
+      exchange.sendResponseHeaders(status, response.length == 0 ? -1 : response.length);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
     }
   }
 
   /** Of this host, without a path. */
   public URI endpoint() {
-    return URI.create("http://127.0.0.1:" + server.getAddress().getPort());
+    var address = server.getAddress();
+    return URI.create(
+        (server instanceof HttpsServer ? "https://" : "http://")
+            + address.getAddress().getHostAddress()
+            + ":"
+            + address.getPort());
   }
 
   /** Answers so from now on; what is refused does not count as received spans. */
   void answer(int status) {
     answer = status;
+  }
+
+  /** Takes what is sent and answers nothing until {@link #release}. */
+  void hold() {
+    held = new CountDownLatch(1);
+  }
+
+  void release() {
+    held.countDown();
   }
 
   /** How often something was sent. */
@@ -130,6 +164,7 @@ public final class Collector implements AutoCloseable {
 
   @Override
   public void close() {
+    release();
     server.stop(0);
   }
 }
