@@ -47,6 +47,8 @@ import dev.grep11.gateway.token.KeyringFollower;
 import dev.grep11.gateway.token.Lease;
 import dev.grep11.gateway.token.StartException;
 import dev.grep11.gateway.token.TokenKeys;
+import dev.grep11.gateway.trace.OtlpTracing;
+import dev.grep11.gateway.trace.Tracing;
 import dev.grep11.gateway.trust.RevocationFiles;
 import dev.grep11.gateway.trust.TrustAnchors;
 import java.io.IOException;
@@ -241,6 +243,11 @@ public final class Gateway implements AutoCloseable {
                 refused,
                 tooMany.of(CRYPTO)));
     var lock = closing(SecondLock.start(clientCas, config.instance(), connections, tls, clock));
+    var tracing =
+        config.tracing().isEmpty()
+            ? Tracing.OFF
+            : closing(
+                OtlpTracing.start(config.tracing().get(), Measured.version(), replicaName(config)));
     var inline = config.execution() == GatewayConfig.Execution.LOCAL;
     if (inline) {
       for (var loop : connections.eventLoops()) {
@@ -271,7 +278,8 @@ public final class Gateway implements AutoCloseable {
                                     new MeteredCalls(
                                         new KeystoreAuditLog(audit), metrics.calls()))),
                             config.network(),
-                            config.reflection()))));
+                            config.reflection(),
+                            tracing))));
     var replicas =
         new Replicas(follower, replica.id(), replicaName(config), config.follow().lease(), clock);
     var administration =

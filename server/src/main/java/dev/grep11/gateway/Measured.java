@@ -36,18 +36,22 @@ final class Measured {
   private Measured() {}
 
   static Metrics metrics(GatewayConfig config, List<InstanceRecord> instances) {
-    var version = Gateway.class.getPackage().getImplementationVersion();
     var only =
         config
             .instance()
             .flatMap(id -> instances.stream().filter(i -> i.id().equals(id)).findFirst());
     return new Metrics(
-        version == null ? "development" : version,
+        version(),
         new CallMetrics.Segments(
             only.map(InstanceRecord::location).orElse(""),
             only.map(instance -> instance.id().toString()).orElse(""),
             only.map(InstanceRecord::name).orElse("")),
         System::nanoTime);
+  }
+
+  static String version() {
+    var version = Gateway.class.getPackage().getImplementationVersion();
+    return version == null ? "development" : version;
   }
 
   static void token(Metrics metrics, Hsm hsm, Keys keys, TokenProbe probe) {

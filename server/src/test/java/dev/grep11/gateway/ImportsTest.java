@@ -26,6 +26,7 @@ class ImportsTest {
                   "operation",
                   "queue",
                   "metrics",
+                  "trace",
                   "keystore",
                   "certmgr",
                   "trust",
@@ -47,7 +48,9 @@ class ImportsTest {
                   "store", "audit")),
           Map.entry(
               "config",
-              Set.of("rpc", "certmgr", "trust", "iam", "tls", "hsm", "pkcs11", "store", "audit")),
+              Set.of(
+                  "rpc", "trace", "certmgr", "trust", "iam", "tls", "hsm", "pkcs11", "store",
+                  "audit")),
           Map.entry("token", Set.of("iam", "keystore", "key", "hsm", "pkcs11", "store", "audit")),
           Map.entry("tls", Set.of("certmgr", "trust", "audit")),
           Map.entry("iam", Set.of("store", "audit")),
@@ -59,6 +62,7 @@ class ImportsTest {
           Map.entry("hsm", Set.of("queue", "pkcs11")),
           Map.entry("queue", Set.of("pkcs11")),
           Map.entry("metrics", Set.of()),
+          Map.entry("trace", Set.of("pkcs11")),
           Map.entry("pkcs11", Set.of()),
           Map.entry("store", Set.of()),
           Map.entry("audit", Set.of()));

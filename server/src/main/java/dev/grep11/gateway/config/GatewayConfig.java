@@ -22,6 +22,7 @@ import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.StoreLocation;
 import dev.grep11.gateway.tls.AddressRange;
 import dev.grep11.gateway.tls.ConnectionLimits;
+import dev.grep11.gateway.trace.TracingSettings;
 import dev.grep11.gateway.trust.RevocationSettings;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -71,6 +72,7 @@ import java.util.UUID;
  * @param tokenService empty when tokens come from other issuers only
  * @param connections of the crypto port
  * @param reflection whether the crypto port tells its callers which services it has
+ * @param tracing where spans of calls go; empty when nobody follows them
  */
 public record GatewayConfig(
     Mode mode,
@@ -101,6 +103,7 @@ public record GatewayConfig(
     Limits limits,
     ConnectionLimits connections,
     boolean reflection,
+    Optional<TracingSettings> tracing,
     int bufferedBytes,
     Duration quarantine) {
 
@@ -317,6 +320,7 @@ public record GatewayConfig(
         limits(limits),
         connectionLimits(limits),
         settings.flag("reflection", false),
+        tracing(settings),
         limits.number("bufferedBytes", 0, 6144, 4096),
         quarantine(settings.section("masterKey"), demo));
   }
@@ -617,6 +621,20 @@ public record GatewayConfig(
                     },
                     wait))
         .orElseGet(() -> AuditSettings.toFile(Path.of("absent")));
+  }
+
+  private static Optional<TracingSettings> tracing(SettingsReader settings) {
+    if (!settings.has("tracing")) {
+      return Optional.empty();
+    }
+    var tracing = settings.section("tracing");
+    var endpoint = tracing.requiredText("endpoint");
+    var caFile = tracing.file("caFile");
+    var samplePercent = tracing.number("samplePercent", 0, 100, 0);
+    return endpoint.isEmpty()
+        ? Optional.empty()
+        : tracing.checked(
+            "endpoint", () -> new TracingSettings(URI.create(endpoint), caFile, samplePercent));
   }
 
   private static Limits limits(SettingsReader limits) {

@@ -4,6 +4,7 @@ import dev.grep11.gateway.keystore.Keystores;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.tls.Connections;
+import dev.grep11.gateway.trace.Tracing;
 import io.grpc.Codec;
 import io.grpc.CompressorRegistry;
 import io.grpc.DecompressorRegistry;
@@ -75,8 +76,9 @@ public final class CryptoListener implements AutoCloseable {
       CallAudit audit,
       Optional<KeystoreCollaborators> keystores,
       NetworkPolicies network,
-      boolean reflection) {
-    /** Of a listener without keystores, which is reached from everywhere. */
+      boolean reflection,
+      Tracing tracing) {
+    /** Of a listener without keystores and tracing, which is reached from everywhere. */
     public Collaborators(
         Operations operations,
         Policy policy,
@@ -93,7 +95,8 @@ public final class CryptoListener implements AutoCloseable {
           audit,
           Optional.empty(),
           NetworkPolicies.OPEN,
-          false);
+          false,
+          Tracing.OFF);
     }
   }
 
@@ -126,7 +129,9 @@ public final class CryptoListener implements AutoCloseable {
             with.access(),
             with.clientCertificates(),
             rates);
-    var services = new Routes.Services(admission, with.dispatcher(), with.audit());
+    var services =
+        new Routes.Services(
+            admission, with.dispatcher(), with.audit(), Failures::of, with.tracing());
     var crypto = CryptoService.bind(with.operations(), with.policy(), services);
     var bound = new ArrayList<ServerServiceDefinition>();
     bound.add(crypto);
@@ -144,7 +149,9 @@ public final class CryptoListener implements AutoCloseable {
             new Admission(
                 new InstanceSelection(instance), network, access, with.clientCertificates(), rates),
             dispatcher,
-            keystores.audit());
+            keystores.audit(),
+            Failures::of,
+            with.tracing());
     try {
       bound.add(KeystoreService.bind(keystores.keystores(), access, keystoreServices));
       return start(addresses, ssl, connections, limits, bound, dispatcher::close);

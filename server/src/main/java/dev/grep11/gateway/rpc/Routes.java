@@ -5,6 +5,7 @@ import dev.grep11.gateway.iam.Actions;
 import dev.grep11.gateway.operation.CallMemory;
 import dev.grep11.gateway.operation.Requester;
 import dev.grep11.gateway.operation.Workload;
+import dev.grep11.gateway.trace.Tracing;
 import io.grpc.MethodDescriptor;
 import io.grpc.ServerMethodDefinition;
 import io.grpc.ServerServiceDefinition;
@@ -25,12 +26,23 @@ final class Routes {
       Dispatcher dispatcher,
       CallAudit audit,
       FailureAnswers failures,
-      RefusalPace refusals) {
+      RefusalPace refusals,
+      Tracing tracing) {
+    /** Of calls that nobody follows. */
     Services(Admission admission, Dispatcher dispatcher, CallAudit audit, FailureAnswers failures) {
-      this(admission, dispatcher, audit, failures, new RefusalPace(System.nanoTime()));
+      this(admission, dispatcher, audit, failures, Tracing.OFF);
     }
 
-    /** Of the crypto service. */
+    Services(
+        Admission admission,
+        Dispatcher dispatcher,
+        CallAudit audit,
+        FailureAnswers failures,
+        Tracing tracing) {
+      this(admission, dispatcher, audit, failures, new RefusalPace(System.nanoTime()), tracing);
+    }
+
+    /** Of the crypto service, without tracing. */
     Services(Admission admission, Dispatcher dispatcher, CallAudit audit) {
       this(admission, dispatcher, audit, Failures::of);
     }

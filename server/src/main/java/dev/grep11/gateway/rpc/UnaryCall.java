@@ -14,6 +14,7 @@ import dev.grep11.gateway.pkcs11.OverloadedException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.rpc.Admission.Admitted;
 import dev.grep11.gateway.store.Subject;
+import dev.grep11.gateway.trace.CallTrace;
 import io.grpc.Context;
 import io.grpc.Deadline;
 import io.grpc.Grpc;
@@ -24,6 +25,7 @@ import java.net.SocketAddress;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -55,6 +57,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   private volatile @Nullable UUID instance;
   private volatile @Nullable VerifiedToken token;
   private volatile @Nullable Admitted admitted;
+  private volatile @Nullable CallTrace trace;
   private volatile @Nullable Workload workload;
   private @Nullable Parsed<Q> request;
 
@@ -99,6 +102,15 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
                 if (who == null) {
                   fail(refusal);
                 } else {
+                  // Not before: strangers could have spans sent, and others' be dropped.
+                  trace =
+                      services
+                          .tracing()
+                          .begin(
+                              call.getMethodDescriptor().getFullMethodName(),
+                              headers,
+                              correlationId,
+                              startNanos);
                   admitted = who;
                   budget.ifPresent(share -> share.belongsTo(who.requester().subject()));
                   // Two, so that a second message of a unary call is noticed.
@@ -191,23 +203,35 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
             who.requester(),
             load,
             System.nanoTime() + remainingNanos(),
-            () -> {
-              var begun = waiting.getAndSet(null);
-              var message = begun == null ? null : begun.message();
-              if (begun == null
-                  || message == null
-                  || answered.get()
-                  || (deadline != null && deadline.isExpired())) {
-                throw new TimeoutException();
-              }
-              services.admission().confirm(who);
-              return route
-                  .work()
-                  .apply(
-                      new CallContext(
-                          who, correlationId, remote(), userAgent, begun.payload(), begun.memory()),
-                      message);
-            });
+            followed(
+                load,
+                () -> {
+                  var begun = waiting.getAndSet(null);
+                  var message = begun == null ? null : begun.message();
+                  if (begun == null
+                      || message == null
+                      || answered.get()
+                      || (deadline != null && deadline.isExpired())) {
+                    throw new TimeoutException();
+                  }
+                  services.admission().confirm(who);
+                  return route
+                      .work()
+                      .apply(
+                          new CallContext(
+                              who,
+                              correlationId,
+                              remote(),
+                              userAgent,
+                              begun.payload(),
+                              begun.memory()),
+                          message);
+                }));
+  }
+
+  private Callable<P> followed(Workload load, Callable<P> work) {
+    var followed = trace;
+    return followed == null ? work : followed.around(load.mechanism(), work);
   }
 
   private long remainingNanos() {
@@ -239,6 +263,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
       } catch (AuditUnavailableException e) {
         // As for every failure.
       }
+      traced(Status.Code.CANCELLED, Ckr.CKR_FUNCTION_CANCELED);
     }
   }
 
@@ -251,6 +276,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
         send(services.failures().of(unrecorded(), correlationId));
         return;
       }
+      traced(Status.Code.OK, Ckr.CKR_OK);
       sendHeaders();
       call.sendMessage(answer);
       call.close(Status.OK, new Metadata());
@@ -284,10 +310,19 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   }
 
   private void send(Failures.Failure failure) {
+    traced(failure.status().getCode(), failure.returnValue());
     sendHeaders();
     // Once more where clients keep what they show of an error: few of them keep the headers.
     failure.trailers().put(CorrelationId.HEADER, correlationId);
     call.close(failure.status(), failure.trailers());
+  }
+
+  /** Before the answer leaves: who has it finds the whole way of the call. */
+  private void traced(Status.Code code, long returnValue) {
+    var followed = trace;
+    if (followed != null) {
+      followed.end(code, returnValue, Optional.ofNullable(instance));
+    }
   }
 
   private static HsmUnavailableException unrecorded() {

@@ -38,6 +38,12 @@ public final class GatewayProcess implements AutoCloseable {
    * @param output directory for what it prints
    */
   public static GatewayProcess start(Path output, String... arguments) throws IOException {
+    return start(output, List.of(), arguments);
+  }
+
+  /** As {@link #start(Path, String...)}, with more options of the JVM. */
+  static GatewayProcess start(Path output, List<String> options, String... arguments)
+      throws IOException {
     // Tests have a logging configuration of their own.
     var classPath =
         Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator))
@@ -54,8 +60,9 @@ public final class GatewayProcess implements AutoCloseable {
                 "-XX:TieredStopAtLevel=1",
                 "-XX:+UseSerialGC",
                 "-cp",
-                classPath,
-                Main.class.getName()));
+                classPath));
+    command.addAll(options);
+    command.add(Main.class.getName());
     command.addAll(List.of(arguments));
     var stdout = Files.createTempFile(output, "stdout", "");
     var stderr = Files.createTempFile(output, "stderr", "");

@@ -106,6 +106,42 @@ class ProcessTest {
   }
 
   @Test
+  void withoutTracingNothingOfOpenTelemetryIsLoaded() throws Exception {
+    var classes = output.resolve("classes");
+    try (var gateway =
+            GatewayProcess.start(
+                output,
+                // Collections tell metrics of their own.
+                List.of("-Xlog:class+load:file=" + classes, "-Xmn4m"),
+                "up",
+                "--data",
+                made.toString(),
+                "--port-base",
+                "0");
+        var client = new Client(made, gateway.awaitReady());
+        var web = RunningGateway.web(made.resolve("tls").resolve("ca.pem"))) {
+      assertThat(client.encrypt(client.aes()).isEmpty()).isFalse();
+      var metrics =
+          URI.create("https://" + gateway.awaitReady().getOrDefault("health", "") + "/metrics");
+      await()
+          .atMost(Duration.ofMinutes(1))
+          .untilAsserted(() ->
+              assertThat(
+                      web.send(
+                              HttpRequest.newBuilder(metrics).build(),
+                              HttpResponse.BodyHandlers.ofString())
+                          .body())
+                  .contains("grep11_calls_total{", "jvm_memory_pool_allocated_bytes_total{"));
+      gateway.terminate();
+      assertThat(gateway.awaitExit()).as(gateway.stderr()).isZero();
+    }
+
+    var loaded = Files.readString(classes).lines().toList();
+    assertThat(loaded).anyMatch(line -> line.contains(" dev.grep11.gateway.trace.Tracing "));
+    assertThat(loaded).filteredOn(line -> line.contains(" io.opentelemetry.")).isEmpty();
+  }
+
+  @Test
   void serveLetsARunningCallEndAndExitsWithZero() throws Exception {
     var config = production();
     try (var gateway = GatewayProcess.start(output, "serve", "--config", config.toString())) {

@@ -103,6 +103,22 @@ class GatewayConfigTest {
   }
 
   @ParameterizedTest
+  @CsvSource({
+    "https://collector.example:4318, https://collector.example:4318/v1/traces",
+    "https://collector.example/own/path, https://collector.example/own/path",
+    "http://localhost:4318/, http://localhost:4318/v1/traces",
+    "http://127.0.0.2:4318, http://127.0.0.2:4318/v1/traces",
+    "'http://[::1]:4318', 'http://[::1]:4318/v1/traces'",
+  })
+  void spansGoToTheStandardPathUnlessAnotherIsNamed(String endpoint, String expected)
+      throws IOException {
+    var tracing = read(GOOD + "tracing: {endpoint: '" + endpoint + "'}\n").tracing().orElseThrow();
+
+    assertThat(tracing.endpoint()).hasToString(expected);
+    assertThat(tracing.samplePercent()).isZero();
+  }
+
+  @ParameterizedTest
   @CsvSource(
       delimiter = '|',
       value = {
@@ -112,6 +128,14 @@ class GatewayConfigTest {
         "issuers: [{issuer: a, jwksUrl: 'https://a', audience: b, algorithms: [HS256]}] | HS256",
         "multiInstance: true | instance",
         "limits: {headerKibibytes: 1} | limits.headerKibibytes",
+        "tracing: {endpoint: 'http://collector.example:4318'} | tracing.endpoint: spans leave this host over https only",
+        "tracing: {endpoint: 'http://10.0.0.1:4318'} | tracing.endpoint: spans leave this host over https only",
+        "tracing: {endpoint: 'https://u:p@collector.example'} | tracing.endpoint: is not the URL of a collector",
+        "tracing: {endpoint: '//collector.example'} | tracing.endpoint: is not the URL of a collector",
+        "tracing: {endpoint: 'https://collector.example?token=x'} | tracing.endpoint: is not the URL of a collector",
+        "tracing: {endpoint: 'collector'} | tracing.endpoint: is not the URL of a collector",
+        "tracing: {samplePercent: 101, endpoint: 'https://a'} | tracing.samplePercent",
+        "tracing: {} | tracing.endpoint: is missing",
         "enrolment: open | enrolment: open lets every token",
         "mode: demo\\nmode: demo | Duplicate"
       })

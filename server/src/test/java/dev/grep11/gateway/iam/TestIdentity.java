@@ -26,8 +26,8 @@ import org.bouncycastle.cert.jcajce.JcaX509v3CertificateBuilder;
 import org.bouncycastle.operator.jcajce.JcaContentSignerBuilder;
 
 /** A self-signed server identity for 127.0.0.1, and who trusts it. */
-record TestIdentity(X509Certificate certificate, SSLContext server, SSLContext client) {
-  static TestIdentity create() throws Exception {
+public record TestIdentity(X509Certificate certificate, SSLContext server, SSLContext client) {
+  public static TestIdentity create() throws Exception {
     KeyPair pair = ecKeyPair();
     X500Name name = new X500Name("CN=test " + System.nanoTime());
     Instant now = Instant.now();
@@ -69,7 +69,7 @@ record TestIdentity(X509Certificate certificate, SSLContext server, SSLContext c
     return new TestIdentity(certificate, server, client);
   }
 
-  void writePem(Path file) throws Exception {
+  public void writePem(Path file) throws Exception {
     try {
       Files.writeString(
           file,
