@@ -19,7 +19,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -231,17 +232,20 @@ class Grep11ClientTest extends AgainstFakeGateway {
     assertThat(parts).as(failure.getMessage()).doesNotHaveDuplicates();
   }
 
-  /** gRPC's own first pause is a second, all repetitions are over before. */
+  /**
+   * gRPC's own first pause is 0.8 s at least, and all repetitions are over before. On a machine
+   * that is busy one of several clients has to show it.
+   */
   @Test
   void aRepetitionConnectsAnew() throws Exception {
-    var connections = new AtomicInteger();
+    var connected = new LinkedBlockingQueue<Long>();
     try (var down = new ServerSocket(0, 50, InetAddress.getLoopbackAddress())) {
       var accepting =
           new Thread(() -> {
             try {
               while (true) {
                 var connection = down.accept();
-                connections.incrementAndGet();
+                connected.add(System.nanoTime());
                 // A reset, as of a host whose process was killed.
                 connection.setSoLinger(true, 0);
                 connection.close();
@@ -251,15 +255,23 @@ class Grep11ClientTest extends AgainstFakeGateway {
             }
           });
       accepting.start();
-      try (var client =
-          Grep11Client.builder("127.0.0.1:" + down.getLocalPort())
-              .trustedCa(authority.ca())
-              .build()) {
-        var failure = failure(() -> client.generateRandom(1));
-
-        assertThat(failure.status()).isEqualTo(Status.Code.UNAVAILABLE);
-        assertThat(connections).hasValueGreaterThan(1);
+      var pause = Duration.ofDays(1);
+      for (int i = 0; i < 5 && pause.toMillis() >= 700; i++) {
+        try (var client =
+            Grep11Client.builder("127.0.0.1:" + down.getLocalPort())
+                .trustedCa(authority.ca())
+                .build()) {
+          var failure = failure(() -> client.generateRandom(1));
+          assertThat(failure.status()).isEqualTo(Status.Code.UNAVAILABLE);
+          var first = connected.poll(20, TimeUnit.SECONDS);
+          var second = connected.poll(20, TimeUnit.SECONDS);
+          if (first != null && second != null) {
+            pause = Duration.ofNanos(second - first);
+          }
+        }
+        connected.clear();
       }
+      assertThat(pause).isLessThan(Duration.ofMillis(700));
     }
   }
 
