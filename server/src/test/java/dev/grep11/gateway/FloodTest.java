@@ -167,7 +167,7 @@ class FloodTest {
     flood(flood, Duration.ofSeconds(1), Duration.ofSeconds(3));
   }
 
-  @Tag("load")
+  @Tag("long")
   @ParameterizedTest
   @EnumSource
   void leavesAnHonestClientServedForLong(Flood flood) throws Exception {
