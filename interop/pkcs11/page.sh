@@ -34,7 +34,20 @@ python_with_pykcs11() {
 
 has_engine() { [[ -e $(openssl version -e | sed 's/^ENGINESDIR: "\(.*\)"$/\1/')/pkcs11.so ]]; }
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# Below those that Linux hands out by itself, from 32768 on, one of which could take it meanwhile.
+free_port() {
+  python3 -c '
+import random, socket
+while True:
+    port = random.randrange(12000, 32000)
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        print(port)
+        break'
+}
 
 # answers PORT: within a few seconds.
 answers() {

@@ -327,7 +327,8 @@ class ProcessTest {
 
   @Test
   void aPortThatIsTakenIsAFailureInOneLine() throws Exception {
-    try (var taken = new ServerSocket(0)) {
+    // The ports after it are free: of two that are taken, the line says both.
+    try (var taken = new ServerSocket(GatewayProcess.freePorts())) {
       try (var gateway =
           GatewayProcess.start(
               output,

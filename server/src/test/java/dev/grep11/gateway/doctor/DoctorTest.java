@@ -10,6 +10,7 @@ import dev.grep11.findings.Finding;
 import dev.grep11.findings.Findings;
 import dev.grep11.gateway.Gateway;
 import dev.grep11.gateway.command.DemoData;
+import dev.grep11.gateway.command.GatewayProcess;
 import dev.grep11.gateway.config.GatewayConfig;
 import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.hsm.Cryptoki;
@@ -840,10 +841,11 @@ class DoctorTest {
         bad(
             "a port in use",
             patient -> {
-              var taken = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
+              int base = GatewayProcess.freePorts();
+              var taken = new ServerSocket(base, 1, InetAddress.getLoopbackAddress());
               patient.held.add(taken);
               patient.proc = Path.of("/proc");
-              patient.set("/listen/portBase", Math.min(65_532, taken.getLocalPort()));
+              patient.set("/listen/portBase", base);
             },
             "crypto port",
             "is in use by process " + ProcessHandle.current().pid(),
@@ -851,12 +853,13 @@ class DoctorTest {
         bad(
             "a port of another gateway",
             patient -> {
-              var taken = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
+              int base = GatewayProcess.freePorts();
+              var taken = new ServerSocket(base, 1, InetAddress.getLoopbackAddress());
               patient.held.add(taken);
               patient.proc = Path.of("/proc");
               // What this process has on its command line.
               patient.program = "java";
-              patient.set("/listen/portBase", Math.min(65_532, taken.getLocalPort()));
+              patient.set("/listen/portBase", base);
             },
             "crypto port",
             "is in use by another gateway, process " + ProcessHandle.current().pid(),
@@ -1078,7 +1081,7 @@ class DoctorTest {
   void findsThePortsOfAGatewayThatRuns() throws Exception {
     var patient = patient();
     patient.proc = Path.of("/proc");
-    patient.set("/listen/portBase", freePorts());
+    patient.set("/listen/portBase", GatewayProcess.freePorts());
     try (var gateway = Gateway.start(patient.config())) {
       assertThat(gateway.cryptoPort()).isPositive();
 
@@ -1098,21 +1101,6 @@ class DoctorTest {
       var length = new String(told.getInputStream().readAllBytes(), US_ASCII).strip();
       assertThat(of(findings, "listen queue").detail()).startsWith(length + " connections");
     }
-  }
-
-  private static int freePorts() throws IOException {
-    for (int attempt = 0; attempt < 50; attempt++) {
-      try (var first = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-        int base = first.getLocalPort();
-        if (base <= 65_532
-            && new GatewayConfig.Listen(InetAddress.getLoopbackAddress(), base)
-                .taken()
-                .equals(List.of(base))) {
-          return base;
-        }
-      }
-    }
-    throw new IOException("no four free ports in a row");
   }
 
   // ---- PostgreSQL
