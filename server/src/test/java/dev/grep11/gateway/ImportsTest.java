@@ -53,7 +53,7 @@ class ImportsTest {
                   "audit")),
           Map.entry("token", Set.of("iam", "keystore", "key", "hsm", "pkcs11", "store", "audit")),
           Map.entry("tls", Set.of("certmgr", "trust", "audit")),
-          Map.entry("iam", Set.of("store", "audit")),
+          Map.entry("iam", Set.of("trust", "store", "audit")),
           Map.entry("certmgr", Set.of("trust", "store", "audit")),
           Map.entry("trust", Set.of()),
           Map.entry("keystore", Set.of("store", "pkcs11")),
@@ -62,7 +62,7 @@ class ImportsTest {
           Map.entry("hsm", Set.of("queue", "pkcs11")),
           Map.entry("queue", Set.of("pkcs11")),
           Map.entry("metrics", Set.of()),
-          Map.entry("trace", Set.of("pkcs11")),
+          Map.entry("trace", Set.of("trust", "pkcs11")),
           Map.entry("pkcs11", Set.of()),
           Map.entry("store", Set.of()),
           Map.entry("audit", Set.of()));

@@ -6,17 +6,15 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.grep11.gateway.config.GatewayConfig;
 import dev.grep11.gateway.config.IoCause;
 import dev.grep11.gateway.token.StartException;
+import dev.grep11.gateway.trust.TrustedCas;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
-import java.security.KeyStore;
-import java.security.cert.CertificateFactory;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Locale;
@@ -27,7 +25,6 @@ import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import javax.net.ssl.HttpsURLConnection;
 import javax.net.ssl.SSLContext;
-import javax.net.ssl.TrustManagerFactory;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -198,17 +195,8 @@ final class HealthCommand implements Callable<Integer> {
   }
 
   private static SSLContext trusting(Path file) throws IOException {
-    try (var pem = Files.newInputStream(file)) {
-      var store = KeyStore.getInstance(KeyStore.getDefaultType());
-      store.load(null, null);
-      for (var certificate : CertificateFactory.getInstance("X.509").generateCertificates(pem)) {
-        store.setCertificateEntry(Integer.toString(store.size()), certificate);
-      }
-      var managers = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
-      managers.init(store);
-      var context = SSLContext.getInstance("TLS");
-      context.init(null, managers.getTrustManagers(), null);
-      return context;
+    try {
+      return TrustedCas.of(file).context();
     } catch (GeneralSecurityException e) {
       throw new StartException(file + " holds no certificates that can be trusted", e);
     }

@@ -1,6 +1,7 @@
 package dev.grep11.gateway.iam;
 
 import dev.grep11.gateway.iam.IssuerSettings.Jwks;
+import dev.grep11.gateway.trust.TrustedCas;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.http.HttpClient;
@@ -10,9 +11,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
-import java.security.KeyStore;
-import java.security.cert.Certificate;
-import java.security.cert.CertificateFactory;
 import java.text.ParseException;
 import java.time.Duration;
 import java.util.Objects;
@@ -24,7 +22,6 @@ import java.util.concurrent.TimeoutException;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.LongSupplier;
 import javax.net.ssl.SSLContext;
-import javax.net.ssl.TrustManagerFactory;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -198,23 +195,8 @@ final class KeySetCache {
   }
 
   private static SSLContext trusting(Path file) {
-    try (InputStream in = Files.newInputStream(file)) {
-      KeyStore anchors = KeyStore.getInstance("PKCS12");
-      anchors.load(null, null);
-      int number = 0;
-      for (Certificate certificate :
-          CertificateFactory.getInstance("X.509").generateCertificates(in)) {
-        anchors.setCertificateEntry("ca-" + number++, certificate);
-      }
-      // Without an anchor every chain is refused, with a message that helps nobody.
-      if (number == 0) {
-        throw new IllegalArgumentException(file + " has no certificate");
-      }
-      TrustManagerFactory trust = TrustManagerFactory.getInstance("PKIX");
-      trust.init(anchors);
-      SSLContext context = SSLContext.getInstance("TLS");
-      context.init(null, trust.getTrustManagers(), null);
-      return context;
+    try {
+      return TrustedCas.of(file).context();
     } catch (IOException | GeneralSecurityException e) {
       throw new IllegalArgumentException(
           "cannot read the certificates in " + file + ": " + e.getMessage(), e);

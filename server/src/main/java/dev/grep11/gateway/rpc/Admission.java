@@ -54,19 +54,19 @@ final class Admission {
       InstanceSelection instances,
       AccessControl accessControl,
       ClientCertificates clientCertificates) {
-    this(
-        instances,
-        NetworkAccess.OPEN,
-        accessControl,
-        clientCertificates,
-        new CallRates(0, 0, System::nanoTime));
+    this(instances, NetworkAccess.OPEN, accessControl, clientCertificates, CallRates.ANY);
   }
 
   /** What a call was admitted with. */
-  record Admitted(VerifiedToken token, UUID instance, Connection connection) {
-    Requester requester() {
+  record Admitted(VerifiedToken token, Requester requester, Connection connection) {
+    private static Admitted to(UUID instance, VerifiedToken token, Connection connection) {
       var subject = token.subject();
-      return new Requester(instance, subject.issuer() + "|" + subject.id());
+      return new Admitted(
+          token, new Requester(instance, subject.issuer() + "|" + subject.id()), connection);
+    }
+
+    UUID instance() {
+      return requester.instance();
     }
   }
 
@@ -101,7 +101,7 @@ final class Admission {
           known.accept(principal);
           authorize(principal, instance, actions, connection);
           connection.welcome();
-          var admitted = new Admitted(principal, instance, connection);
+          var admitted = Admitted.to(instance, principal, connection);
           rates.spend(admitted.requester());
           return admitted;
         });

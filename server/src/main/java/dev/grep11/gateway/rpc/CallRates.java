@@ -15,6 +15,9 @@ import java.util.function.LongSupplier;
  * by several threads.
  */
 final class CallRates {
+  /** No limit. */
+  static final CallRates ANY = new CallRates(0, 0, System::nanoTime);
+
   /** After a pause, so much of it at once. */
   private static final int BURST_SECONDS = 2;
 

@@ -74,7 +74,7 @@ public final class CertificateManagerListener implements AutoCloseable {
                 NetworkAccess.by(network, addresses, NetworkPolicy::refusalOfAdministration),
                 access,
                 ClientCertificates.NOT_NEEDED,
-                new CallRates(0, 0, System::nanoTime)),
+                CallRates.ANY),
             dispatcher,
             audit,
             new AdministrationFailures());

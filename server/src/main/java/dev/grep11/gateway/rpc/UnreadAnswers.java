@@ -7,7 +7,6 @@ import io.grpc.MethodDescriptor;
 import io.grpc.ServerStreamTracer;
 import io.grpc.Status;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
@@ -18,6 +17,9 @@ import org.jspecify.annotations.Nullable;
  * it moves; where all of them hold too much, the one that holds most goes at once.
  */
 final class UnreadAnswers extends ServerStreamTracer.Factory {
+  /** In place of a count of bytes: the call is over, and nothing of it waits any more. */
+  private static final long CLOSED = -1;
+
   private static final long PAUSE = TimeUnit.MILLISECONDS.toNanos(100);
 
   private final Connections connections;
@@ -50,8 +52,7 @@ final class UnreadAnswers extends ServerStreamTracer.Factory {
   }
 
   private final class Answer extends ServerStreamTracer {
-    private final AtomicLong mine = new AtomicLong();
-    private final AtomicBoolean closed = new AtomicBoolean();
+    private final AtomicLong held = new AtomicLong();
     private volatile @Nullable Connection connection;
 
     @Override
@@ -65,34 +66,30 @@ final class UnreadAnswers extends ServerStreamTracer.Factory {
     @Override
     public void outboundWireSize(long bytes) {
       var by = connection;
-      if (by == null || closed.get()) {
+      if (by == null) {
         return;
       }
-      mine.addAndGet(bytes);
       by.unread().add(bytes);
       if (all.addAndGet(bytes) > limit) {
         cutOff();
       }
-      if (closed.get()) {
-        // It closed in between, and gave back what it knew of.
-        giveBack(by);
+      if (held.getAndUpdate(before -> before == CLOSED ? CLOSED : before + bytes) == CLOSED) {
+        giveBack(by, bytes);
       }
     }
 
     @Override
     public void streamClosed(Status status) {
+      long bytes = held.getAndSet(CLOSED);
       var by = connection;
-      if (closed.compareAndSet(false, true) && by != null) {
-        giveBack(by);
+      if (bytes > 0 && by != null) {
+        giveBack(by, bytes);
       }
     }
 
-    private void giveBack(Connection by) {
-      long bytes = mine.getAndSet(0);
-      if (bytes > 0) {
-        all.addAndGet(-bytes);
-        by.unread().take(bytes);
-      }
+    private void giveBack(Connection by, long bytes) {
+      all.addAndGet(-bytes);
+      by.unread().take(bytes);
     }
   }
 }

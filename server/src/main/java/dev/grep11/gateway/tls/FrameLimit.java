@@ -5,8 +5,9 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 import dev.grep11.gateway.tls.RefusedConnection.Reason;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
+import io.netty.channel.ChannelDuplexHandler;
 import io.netty.channel.ChannelHandlerContext;
-import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.ChannelPromise;
 import io.netty.handler.ssl.SslHandler;
 import io.netty.util.ReferenceCountUtil;
 import java.util.Optional;
@@ -17,11 +18,12 @@ import java.util.function.Consumer;
  * priorities, data of a few bytes, frames of types that do not exist. Each costs the sender little
  * and us an answer, a search or an object, and none ends a call, so no other limit sees them
  * (CVE-2019-9515, CVE-2019-9513, CVE-2019-9518). It reads nine bytes of each frame and changes
- * none. Resets (CVE-2023-44487) and pings (CVE-2019-9512) have limits of a connection in grpc, and
- * count here for the address, which may come back by another; window updates and headers belong to
- * calls.
+ * none. Resets (CVE-2023-44487), pings (CVE-2019-9512) and headers in pieces (CVE-2024-27316) have
+ * limits of a connection in grpc and Netty, and count here for the address, which may come back by
+ * another. Window updates are of use as far as there are calls and answers (CVE-2019-9517 is what
+ * they may do besides); headers belong to calls.
  */
-final class FrameLimit extends ChannelInboundHandlerAdapter {
+final class FrameLimit extends ChannelDuplexHandler {
   private static final int PER_SECOND = 200;
   private static final int BURST_SECONDS = 5;
 
@@ -38,6 +40,15 @@ final class FrameLimit extends ChannelInboundHandlerAdapter {
   private static final int SMALL_OF_A_CALL = 4;
   private static final int MOST_SMALL = 4096;
 
+  /**
+   * Bytes written that allow for a window update. Clients tell after half a window or a quarter of
+   * it, some after each piece they read, for the call and for the connection.
+   */
+  private static final int WRITTEN_OF_UPDATE = 512;
+
+  private static final int UPDATES_OF_A_CALL = 8;
+  private static final int MOST_UPDATES = 16_384;
+
   /** RFC 9113, 3.4. */
   private static final byte[] PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".getBytes(US_ASCII);
 
@@ -50,6 +61,7 @@ final class FrameLimit extends ChannelInboundHandlerAdapter {
   private static final int RST_STREAM = 3;
   private static final int SETTINGS = 4;
   private static final int PING = 6;
+  private static final int WINDOW_UPDATE = 8;
   private static final int CONTINUATION = 9;
   private static final int END_STREAM = 1;
   private static final int ACK = 1;
@@ -70,6 +82,8 @@ final class FrameLimit extends ChannelInboundHandlerAdapter {
   private int skipped;
   private int smallLeft;
   private int longBytes;
+  private int updatesLeft = UPDATES_OF_A_CALL;
+  private int writtenBytes;
   private boolean isBlind;
   private boolean over;
 
@@ -100,6 +114,16 @@ final class FrameLimit extends ChannelInboundHandlerAdapter {
     } else {
       context.fireChannelRead(message);
     }
+  }
+
+  @Override
+  public void write(ChannelHandlerContext context, Object message, ChannelPromise promise) {
+    if (message instanceof ByteBuf bytes) {
+      writtenBytes += bytes.readableBytes();
+      allowUpdates(writtenBytes / WRITTEN_OF_UPDATE);
+      writtenBytes %= WRITTEN_OF_UPDATE;
+    }
+    var _ = context.write(message, promise);
   }
 
   private Optional<Reason> exceeded(Channel channel, ByteBuf bytes) {
@@ -148,11 +172,13 @@ final class FrameLimit extends ChannelInboundHandlerAdapter {
       case DATA -> useOfData();
       case HEADERS -> {
         allowSmall(SMALL_OF_A_CALL);
+        allowUpdates(UPDATES_OF_A_CALL);
         yield Use.WORK;
       }
-      case RST_STREAM -> Use.NO_WORK;
+      case RST_STREAM, CONTINUATION -> Use.NO_WORK;
       case PING -> has(ACK) ? Use.WORK : Use.NO_WORK;
       case SETTINGS -> has(ACK) ? Use.WORK : Use.NONE;
+      case WINDOW_UPDATE -> useOfUpdate();
       case PRIORITY -> Use.NONE;
       default -> type > CONTINUATION ? Use.NONE : Use.WORK;
     };
@@ -160,6 +186,18 @@ final class FrameLimit extends ChannelInboundHandlerAdapter {
 
   private void allowSmall(int more) {
     smallLeft = Math.min(MOST_SMALL, smallLeft + more);
+  }
+
+  private void allowUpdates(int more) {
+    updatesLeft = Math.min(MOST_UPDATES, updatesLeft + more);
+  }
+
+  private Use useOfUpdate() {
+    if (updatesLeft == 0) {
+      return Use.NONE;
+    }
+    updatesLeft--;
+    return Use.WORK;
   }
 
   /** Of padding it is not known how much of the frame it is. */

@@ -2,6 +2,7 @@ package dev.grep11.gateway.trace;
 
 import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.Ckr;
+import dev.grep11.gateway.trust.TrustedCas;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.opentelemetry.api.common.Attributes;
@@ -13,6 +14,7 @@ import io.opentelemetry.api.trace.propagation.W3CTraceContextPropagator;
 import io.opentelemetry.context.Context;
 import io.opentelemetry.context.propagation.TextMapGetter;
 import io.opentelemetry.exporter.otlp.http.trace.OtlpHttpSpanExporter;
+import io.opentelemetry.exporter.otlp.http.trace.OtlpHttpSpanExporterBuilder;
 import io.opentelemetry.sdk.common.Clock;
 import io.opentelemetry.sdk.common.CompletableResultCode;
 import io.opentelemetry.sdk.resources.Resource;
@@ -23,12 +25,8 @@ import io.opentelemetry.sdk.trace.export.SpanExporter;
 import io.opentelemetry.sdk.trace.samplers.Sampler;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
-import java.security.KeyStore;
-import java.security.cert.CertificateException;
-import java.security.cert.CertificateFactory;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.List;
@@ -40,10 +38,6 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.logging.Level;
-import javax.net.ssl.SSLContext;
-import javax.net.ssl.TrustManager;
-import javax.net.ssl.TrustManagerFactory;
-import javax.net.ssl.X509TrustManager;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -115,8 +109,7 @@ public final class OtlpTracing implements Tracing, AutoCloseable {
             .setEndpoint(settings.endpoint().toString())
             .setTimeout(LONGEST_EXPORT);
     if (settings.caFile().isPresent()) {
-      var trusted = trusting(settings.caFile().get());
-      exporter.setSslContext(context(trusted), trusted);
+      trust(exporter, settings.caFile().get());
     }
     var resource =
         Resource.create(
@@ -138,35 +131,15 @@ public final class OtlpTracing implements Tracing, AutoCloseable {
             .build());
   }
 
-  private static X509TrustManager trusting(Path caFile) throws IOException {
-    try (var pem = Files.newInputStream(caFile)) {
-      var anchors = KeyStore.getInstance("PKCS12");
-      anchors.load(null, null);
-      for (var ca : CertificateFactory.getInstance("X.509").generateCertificates(pem)) {
-        anchors.setCertificateEntry("ca-" + anchors.size(), ca);
-      }
-      // Without an anchor every chain is refused, with a message that helps nobody.
-      if (anchors.size() == 0) {
-        throw new CertificateException("no certificate");
-      }
-      var trust = TrustManagerFactory.getInstance("PKIX");
-      trust.init(anchors);
-      return (X509TrustManager) trust.getTrustManagers()[0];
+  private static void trust(OtlpHttpSpanExporterBuilder exporter, Path caFile) throws IOException {
+    try {
+      var cas = TrustedCas.of(caFile);
+      exporter.setSslContext(cas.context(), cas.manager());
     } catch (GeneralSecurityException e) {
       throw new IOException(
           "tracing.caFile: %s: %s; put the CA of the collector's certificate there, in PEM"
               .formatted(caFile, e.getMessage()),
           e);
-    }
-  }
-
-  private static SSLContext context(X509TrustManager trusted) {
-    try {
-      var context = SSLContext.getInstance("TLS");
-      context.init(null, new TrustManager[] {trusted}, null);
-      return context;
-    } catch (GeneralSecurityException e) {
-      throw new IllegalStateException(e);
     }
   }
 

@@ -6,11 +6,8 @@ import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
 import java.security.PublicKey;
-import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -57,12 +54,8 @@ final class PublicRoots {
     if (Files.notExists(SYSTEM)) {
       return Stream.of();
     }
-    try (var file = Files.newInputStream(SYSTEM)) {
-      var roots = new ArrayList<X509Certificate>();
-      for (var certificate : CertificateFactory.getInstance("X.509").generateCertificates(file)) {
-        roots.add((X509Certificate) certificate);
-      }
-      return List.copyOf(roots).stream();
+    try {
+      return TrustedCas.certificates(SYSTEM).stream();
     } catch (IOException | GeneralSecurityException e) {
       throw new IllegalStateException(SYSTEM + " cannot be read", e);
     }

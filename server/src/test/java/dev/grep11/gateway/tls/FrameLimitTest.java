@@ -103,6 +103,7 @@ class FrameLimitTest {
           {SETTINGS, 0, 0},
           {PRIORITY, 0, 5},
           {UNKNOWN, 0, 3},
+          {WINDOW_UPDATE, 0, 4},
           {DATA, 0, 0},
           {DATA, 0, 1},
           {DATA, PADDED, 300}
@@ -157,5 +158,42 @@ class FrameLimitTest {
       send(frame(DATA, 0, 1));
     }
     assertThat(refusals).containsExactly(Reason.FRAMES);
+  }
+
+  /** The call's and the connection's, as some clients tell of each frame they read. */
+  @Test
+  void whatIsAnsweredMayBeTakenInSmallPieces() {
+    send(preface());
+    send(frame(HEADERS, 4, 40));
+    for (int piece = 0; piece < 20_000; piece++) {
+      channel.writeOutbound(frame(DATA, 0, 1024));
+      channel.releaseOutbound();
+      send(frame(WINDOW_UPDATE, 0, 4));
+      send(frame(WINDOW_UPDATE, 0, 4));
+    }
+    assertThat(refusals).isEmpty();
+  }
+
+  @Test
+  void eachCallMayHaveAFewWindowUpdates() {
+    send(preface());
+    for (int call = 0; call < 5000; call++) {
+      send(frame(HEADERS, 4, 40));
+      for (int update = 0; update < 8; update++) {
+        send(frame(WINDOW_UPDATE, 0, 4));
+      }
+    }
+    assertThat(refusals).isEmpty();
+  }
+
+  @Test
+  void whatWasAnsweredLongAgoAllowsNoFloodOfWindowUpdates() {
+    send(preface());
+    send(frame(HEADERS, 4, 40));
+    for (int piece = 0; piece < 20_000; piece++) {
+      channel.writeOutbound(frame(DATA, 0, 1024));
+      channel.releaseOutbound();
+    }
+    assertThat(sends(WINDOW_UPDATE, 0, 4)).isBetween(16_384, FAR_TOO_MANY - 1);
   }
 }
