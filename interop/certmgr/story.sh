@@ -9,16 +9,12 @@ set -euo pipefail
 
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(dirname -- "$(dirname -- "$HERE")")
+STORY='second lock'
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/grep11-story.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
 
-checks=0
-say() { printf '\n== %s\n' "$*"; }
-good() { checks=$((checks + 1)); printf '   %s\n' "$*"; }
-bad() {
-  printf 'story: %s\n' "$*" >&2
-  exit 1
-}
+# shellcheck source-path=SCRIPTDIR source=../story.sh
+source "$HERE/../story.sh"
 
 # The archive for administrators, under the documented name. The launcher's own way has a few commands below.
 unpack_certmgr() {
@@ -304,4 +300,4 @@ refuses 2 "--cert-id" certmgr cert get
 refuses 2 "--admin-priv-key" certmgr cert delete --cert-id a
 refuses 2 "--cert-id" certmgr cert delete --admin-priv-key "$key"
 
-printf '\nstory: %d checks passed\n' "$checks"
+printf '\nsecond lock: %d checks passed\n' "$checks"

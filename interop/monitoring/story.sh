@@ -6,9 +6,11 @@
 set -euo pipefail
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 MONITORING=$HERE/../../docker/monitoring
+STORY=monitoring
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/grep11-monitoring.XXXXXX")
+# shellcheck source-path=SCRIPTDIR source=../story.sh
+source "$HERE/../story.sh"
 first='' second='' prometheus=''
-stop() { [[ -z $1 ]] || { kill "$1" 2>/dev/null && wait "$1" 2>/dev/null; } || true; }
 immutable=''
 # shellcheck disable=SC2329 # By the trap.
 end() {
@@ -19,18 +21,6 @@ end() {
   rm -rf "$WORK"
 }
 trap end EXIT
-
-checks=0
-say() { printf '\n== %s\n' "$*"; }
-good() { checks=$((checks + 1)); printf '   %s\n' "$*"; }
-bad() {
-  printf 'monitoring: %s\n' "$*" >&2
-  local log
-  for log in "$WORK"/*.err; do
-    [[ ! -s $log ]] || { printf '== %s\n' "$log" && tail -n 10 "$log"; } >&2
-  done
-  exit 1
-}
 
 say "by promtool"
 promtool check config --syntax-only "$MONITORING/prometheus.yml" >"$WORK/out" 2>&1 || bad "$(cat "$WORK/out")"
@@ -44,33 +34,23 @@ good "rules and example are well formed, and each rule fires and stays silent wh
 
 # ---- Gateways
 
-port() { python3 "$HERE/../ports.py" "$1"; }
-# gateway BASE OUT: prints its process.
+# begin_gateway BASE NAME: one more on the same directory.
 begin_gateway() {
-  : >"$WORK/$2.out"
-  env -u GREP11_AGENT_SOCKET "$GREP11" up --data "$WORK/gateway" --port-base "$1" >"$WORK/$2.out" 2>"$WORK/$2.err" &
+  begin "$2" env -u GREP11_AGENT_SOCKET "$GREP11" up --data "$WORK/gateway" --port-base "$1"
 }
-await_gateway() {
-  for _ in $(seq 1800); do
-    ! grep -q '^ready ' "$WORK/$1.out" || return 0
-    kill -0 "$2" 2>/dev/null || break
-    sleep 0.1
-  done
-  bad "a gateway did not start"
-}
-one=$(port 4)
+one=$(ports 4)
 begin_gateway "$one" one
-first=$!
-await_gateway one "$first"
-two=$(port 4)
+first=$begun
+await_ready one "$first"
+two=$(ports 4)
 begin_gateway "$two" two
-second=$!
-await_gateway two "$second"
+second=$begun
+await_ready two "$second"
 # shellcheck disable=SC1090 # Written by the gateway.
 source "$WORK/gateway/env-$one"
 tls=$WORK/gateway/tls
 
-listen=127.0.0.1:$(port 1)
+listen=127.0.0.1:$(ports 1)
 # What takes minutes to be sure of may be sure at once here, and days are seconds.
 sed -e 's/^\( *\)for: .*/\1for: 0s/' -e '/_age_seconds > [28] \* 86400/s/ \* 86400//' "$MONITORING/alerts.yaml" >"$WORK/alerts.yaml"
 cat >"$WORK/prometheus.yml" <<YAML

@@ -10,6 +10,7 @@ set -euo pipefail
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(dirname -- "$(dirname -- "$HERE")")
 PAGE=$ROOT/docs/operations.md
+STORY=operations
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/grep11-operations.XXXXXX")
 ETC=$WORK/etc
 SYSTEM=$WORK/systemd
@@ -36,11 +37,11 @@ end() {
 }
 trap end EXIT
 
-checks=0
-say() { printf '\n== %s\n' "$*"; }
-good() { checks=$((checks + 1)); printf '   %s\n' "$*"; }
+# shellcheck source-path=SCRIPTDIR source=../story.sh
+source "$HERE/../story.sh"
+# The end shows the logs, whatever it comes from.
 bad() {
-  printf 'operations: %s\n' "$*" >&3
+  printf '%s: %s\n' "$STORY" "$*" >&3
   exit 1
 }
 
@@ -187,7 +188,7 @@ PATH=$WORK/bin:$PATH
 export HOME=$WORK/home
 MODULE=$(compgen -G '/usr/lib*/softhsm/libsofthsm2.so' || compgen -G '/usr/lib*/*/softhsm/libsofthsm2.so')
 MODULE=${MODULE%%$'\n'*}
-PORT=$(python3 "$HERE/../ports.py" 14)
+PORT=$(ports 14)
 in_place <"$ROOT/docker/systemd/grep11-gateway.service" >"$SYSTEM/grep11-gateway.service"
 mkdir "$WORK/java"
 "$JAVA_HOME/bin/javac" -d "$WORK/java" -cp "$GREP11_SDK_CLASSPATH" "$HERE/Application.java"

@@ -65,7 +65,7 @@ into_bastion() {
 }
 start_sshd() {
   ssh-keygen -q -t ed25519 -N '' -f "$WORK/host_key"
-  SSH_PORT=$(free_port)
+  SSH_PORT=$(ports 1)
   printf 'bastion %s\n' "$(cut -d ' ' -f 1,2 "$WORK/host_key.pub")" >"$WORK/known_hosts"
   cat >"$WORK/sshd_config" <<TEXT
 ListenAddress 127.0.0.1

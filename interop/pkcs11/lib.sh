@@ -5,11 +5,13 @@
 # shellcheck shell=bash disable=SC2034 # The stories use what is set here.
 set -euo pipefail
 
+STORY=pkcs11
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/grep11-pkcs11.XXXXXX")
+# shellcheck source-path=SCRIPTDIR source=../story.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/../story.sh"
 agent_pid=''
 stop_agent() {
-  [[ -z $agent_pid ]] || kill "$agent_pid" 2>/dev/null || true
-  [[ -z $agent_pid ]] || wait "$agent_pid" 2>/dev/null || true
+  stop "$agent_pid"
   agent_pid=''
 }
 # A story that starts more than the agent says here what ends it.
@@ -23,30 +25,11 @@ export GREP11_AGENT_SOCKET=$WORK/run/agent.sock P11_KIT_SERVER_ADDRESS=unix:path
 # Beside the sources nothing is left.
 export PYTHONDONTWRITEBYTECODE=1
 
-checks=0
-say() { printf '\n== %s\n' "$*"; }
-good() { checks=$((checks + 1)); printf '   %s\n' "$*"; }
-bad() {
-  printf 'pkcs11: %s\n' "$*" >&2
-  local log
-  for log in agent.log agent.err gateway.err; do
-    [[ ! -s $WORK/$log ]] || { printf '== %s\n' "$log" && tail -n 20 "$WORK/$log"; } >&2
-  done
-  exit 1
-}
-
 # start_agent OPTION...
 start_agent() {
-  : >"$WORK/agent.out"
-  "$GREP11" agent "$@" >"$WORK/agent.out" 2>"$WORK/agent.err" &
-  agent_pid=$!
-  for _ in $(seq 600); do
-    ! grep -q '^ready ' "$WORK/agent.out" || return 0
-    kill -0 "$agent_pid" 2>/dev/null || break
-    sleep 0.1
-  done
-  cat "$WORK/agent.err" >&2
-  bad "the agent did not start"
+  begin agent "$GREP11" agent "$@"
+  agent_pid=$begun
+  await_ready agent "$agent_pid"
 }
 
 # tool MODULE ARGUMENT...: pkcs11-tool, logged in.

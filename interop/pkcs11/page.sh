@@ -34,21 +34,6 @@ python_with_pykcs11() {
 
 has_engine() { [[ -e $(openssl version -e | sed 's/^ENGINESDIR: "\(.*\)"$/\1/')/pkcs11.so ]]; }
 
-# Below those that Linux hands out by itself, from 32768 on, one of which could take it meanwhile.
-free_port() {
-  python3 -c '
-import random, socket
-while True:
-    port = random.randrange(12000, 32000)
-    with socket.socket() as s:
-        try:
-            s.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        print(port)
-        break'
-}
-
 # answers PORT: within a few seconds.
 answers() {
   for _ in $(seq 100); do
@@ -83,7 +68,7 @@ run() {
 # ---- nginx and its visitors
 
 start_nginx() {
-  PORT=$(free_port)
+  PORT=$(ports 1)
   mkdir -p "$WORK/temporary"
   {
     printf 'pid %s;\nerror_log %s info;\n' "$WORK/nginx.pid" "$WORK/error.log"

@@ -10,24 +10,15 @@ source "$HERE/lib.sh"
 MODULE=$OWN
 
 gateway=''
-base=$(python3 "$HERE/../ports.py" 4)
+base=$(ports 4)
 
 start_gateway() {
-  : >"$WORK/gateway.out"
-  env -u GREP11_AGENT_SOCKET "$GREP11" up --data "$WORK/gateway" --port-base "$base" >"$WORK/gateway.out" 2>"$WORK/gateway.err" &
-  gateway=$!
-  for _ in $(seq 600); do
-    ! grep -q '^ready ' "$WORK/gateway.out" || return 0
-    kill -0 "$gateway" 2>/dev/null || break
-    sleep 0.1
-  done
-  cat "$WORK/gateway.err" >&2
-  bad "the gateway did not start"
+  begin gateway env -u GREP11_AGENT_SOCKET "$GREP11" up --data "$WORK/gateway" --port-base "$base"
+  gateway=$begun
+  await_ready gateway "$gateway"
 }
 stop_gateway() {
-  [[ -n $gateway ]] || return 0
-  kill "$gateway" 2>/dev/null || true
-  wait "$gateway" 2>/dev/null || true
+  stop "$gateway"
   gateway=''
 }
 trap 'stop_others; stop_agent; stop_gateway; rm -rf "$WORK"' EXIT

@@ -10,6 +10,7 @@
 set -euo pipefail
 
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+STORY=replicas
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/grep11-replicas.XXXXXX")
 # PostgreSQL refuses to run as root, and its user cannot pass through ours.
 DATABASE=$(mktemp -d "${TMPDIR:-/tmp}/grep11-replicas-database.XXXXXX")
@@ -32,7 +33,6 @@ AWAY=60
 
 declare -A gateway=() port=()
 postgresql=''
-stop() { [[ -z $1 ]] || { kill -"$2" "$1" 2>/dev/null && wait "$1" 2>/dev/null; } || true; }
 # shellcheck disable=SC2329 # By the trap.
 end() {
   stop "${LOAD_PID:-}" TERM
@@ -43,15 +43,15 @@ end() {
 }
 trap end EXIT
 
+# shellcheck source-path=SCRIPTDIR source=../story.sh
+source "$HERE/../story.sh"
 say() { printf '\n== %s\n' "$*" >&3; }
 good() { printf '   %s\n' "$*" >&3; }
-bad() {
-  printf 'replicas: %s\n' "$*" >&2
+logs() {
   local log
   for log in "$WORK"/*.err "$DATABASE/log"; do
-    [[ ! -s $log ]] || { printf '== %s\n' "$log" && tail -n 20 "$log"; } >&2
+    [[ ! -s $log ]] || { printf '== %s\n' "$log" && tail -n 20 "$log"; }
   done
-  exit 1
 }
 # shellcheck source-path=SCRIPTDIR source=../second-lock.sh
 source "$HERE/../second-lock.sh"
@@ -140,17 +140,9 @@ audit: {file: audit-$1.jsonl}
 TEXT
 }
 start_gateway() {
-  : >"$WORK/$1.out"
   # A heap of one size, so that growth of the process is growth of something else.
-  GREP11_JAVA_OPTS='-Xms256m -Xmx256m -XX:+AlwaysPreTouch' \
-    "$GREP11" serve --config "$WORK/$1.yaml" >"$WORK/$1.out" 2>>"$WORK/$1.err" &
-  gateway[$1]=$!
-}
-await_gateway() {
-  until grep -q '^ready ' "$WORK/$1.out"; do
-    kill -0 "${gateway[$1]}" 2>/dev/null || bad "gateway $1 did not start"
-    sleep 0.1
-  done
+  begin "$1" env GREP11_JAVA_OPTS='-Xms256m -Xmx256m -XX:+AlwaysPreTouch' "$GREP11" serve --config "$WORK/$1.yaml"
+  gateway[$1]=$begun
 }
 # host COMMAND...: a host command.
 host() { "$GREP11" "$@" --config "$WORK/one.yaml"; }
@@ -210,7 +202,7 @@ kill_and_restart() {
   wait "${gateway[$1]}" 2>/dev/null || true
   sleep 2
   start_gateway "$1"
-  await_gateway "$1"
+  await_ready "$1" "${gateway[$1]}"
   ask watch "$1" "${gateway[$1]}"
   until_it clients_are_back "$1"
 }
@@ -286,7 +278,7 @@ round() {
 # ---- The story
 
 say "two replicas on PostgreSQL"
-base=$(python3 "$HERE/../ports.py" 9)
+base=$(ports 9)
 port=([one]=$base [two]=$((base + 4)))
 database_port=$((base + 8))
 make_postgresql
@@ -304,7 +296,7 @@ CERTMGR_APIKEY=$(apikey administrator 'Certificate Manager')
 GREP11_APIKEY=$(apikey application Writer)
 export HPCS_CRN CERTMGR_APIKEY GREP11_APIKEY
 for name in one two; do start_gateway "$name"; done
-for name in one two; do await_gateway "$name"; done
+for name in one two; do await_ready "$name" "${gateway[$name]}"; done
 certmgr adminkey set
 authority clients-0
 certmgr cert set --admin-priv-key "$(administrator_key)" --cert-id clients-0 --cert "$WORK/clients-0/ca.pem"
