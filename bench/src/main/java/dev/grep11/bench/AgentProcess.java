@@ -1,26 +1,17 @@
 package dev.grep11.bench;
 
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStreamReader;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.concurrent.TimeUnit;
 
 /** The PKCS #11 agent of the run, as the launcher starts it, with a client certificate. */
 final class AgentProcess implements AutoCloseable {
-  private static final String READY = "ready ";
-  private static final int LONGEST_STOP_SECONDS = 10;
-
-  private final Process process;
+  private final LauncherProcess process;
   private final Path directory;
-  private final Path module;
 
-  private AgentProcess(Process process, Path directory, Path module) {
+  private AgentProcess(LauncherProcess process, Path directory) {
     this.process = process;
     this.directory = directory;
-    this.module = module;
   }
 
   /**
@@ -34,25 +25,15 @@ final class AgentProcess implements AutoCloseable {
       var config = directory.resolve("grep11client.yaml");
       var log = directory.resolve("log");
       Files.writeString(config, configuration(target, identity));
-      var process =
+      var command =
           new ProcessBuilder(
-                  launcher.toString(),
-                  "agent",
-                  "--config",
-                  config.toString(),
-                  "--socket",
-                  directory.resolve("socket").toString())
-              .redirectError(log.toFile())
-              .start();
-      var lines =
-          new BufferedReader(
-              new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
-      for (var line = lines.readLine(); line != null; line = lines.readLine()) {
-        if (line.startsWith(READY)) {
-          return new AgentProcess(process, directory, Path.of(line.replaceFirst(".* module=", "")));
-        }
-      }
-      throw new BenchException("the agent did not start: " + Files.readString(log).strip());
+              launcher.toString(),
+              "agent",
+              "--config",
+              config.toString(),
+              "--socket",
+              directory.resolve("socket").toString());
+      return new AgentProcess(LauncherProcess.start("the agent", command, log), directory);
     } catch (IOException e) {
       throw new BenchException("the agent does not start: " + e.getMessage(), e);
     }
@@ -95,7 +76,7 @@ final class AgentProcess implements AutoCloseable {
 
   /** {@code pkcs11-grep11.so}. */
   Path module() {
-    return module;
+    return Path.of(process.said("module"));
   }
 
   long pid() {
@@ -104,19 +85,14 @@ final class AgentProcess implements AutoCloseable {
 
   @Override
   public void close() {
-    process.destroy();
+    process.close();
     try {
-      if (!process.waitFor(LONGEST_STOP_SECONDS, TimeUnit.SECONDS)) {
-        process.destroyForcibly();
-      }
       for (var name : new String[] {"grep11client.yaml", "log", "socket"}) {
         Files.deleteIfExists(directory.resolve(name));
       }
       Files.deleteIfExists(directory);
     } catch (IOException e) {
       System.err.println("bench: " + directory + " is left behind: " + e.getMessage());
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
     }
   }
 }

@@ -1,15 +1,11 @@
 package dev.grep11.bench;
 
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStreamReader;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
-import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 
 /**
@@ -17,16 +13,13 @@ import java.util.regex.Pattern;
  */
 final class OwnGateway implements AutoCloseable {
   private static final Pattern VARIABLE = Pattern.compile("export (\\w+)='(.*)'");
-  private static final int LONGEST_STOP_SECONDS = 30;
 
-  private final Process process;
+  private final LauncherProcess process;
   private final Map<String, String> environment;
-  private final Duration start;
 
-  private OwnGateway(Process process, Map<String, String> environment, Duration start) {
+  private OwnGateway(LauncherProcess process, Map<String, String> environment) {
     this.process = process;
     this.environment = environment;
-    this.start = start;
   }
 
   /**
@@ -36,37 +29,27 @@ final class OwnGateway implements AutoCloseable {
    * @param javaOptions separated by spaces, in addition to the launcher's
    */
   static OwnGateway start(Path launcher, Path data, String javaOptions) {
+    var command =
+        new ProcessBuilder(
+            launcher.toString(), "up", "--data", data.toString(), "--port-base", "0");
+    // Beside those that this program was given, which are to be measured perhaps.
+    command
+        .environment()
+        .merge("GREP11_JAVA_OPTS", javaOptions, (given, more) -> given + " " + more);
+    var process =
+        LauncherProcess.start(
+            "the gateway", command, data.resolveSibling(data.getFileName() + ".log"));
     try {
-      var log = data.resolveSibling(data.getFileName() + ".log");
-      var builder =
-          new ProcessBuilder(
-                  launcher.toString(), "up", "--data", data.toString(), "--port-base", "0")
-              .redirectError(log.toFile());
-      // Beside those that this program was given, which are to be measured perhaps.
-      builder
-          .environment()
-          .merge("GREP11_JAVA_OPTS", javaOptions, (given, more) -> given + " " + more);
-      long began = System.nanoTime();
-      var process = builder.start();
-      var lines =
-          new BufferedReader(
-              new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
-      for (var line = lines.readLine(); line != null; line = lines.readLine()) {
-        if (line.startsWith("ready ")) {
-          var took = Duration.ofNanos(System.nanoTime() - began);
-          return new OwnGateway(process, variables(line), took);
-        }
-      }
-      throw new BenchException("the gateway did not start: " + Files.readString(log).strip());
+      return new OwnGateway(process, variables(Path.of(process.said("env"))));
     } catch (IOException e) {
-      throw new BenchException("the gateway did not start: " + e.getMessage(), e);
+      process.close();
+      throw new BenchException("the gateway's env file: " + e.getMessage(), e);
     }
   }
 
-  private static Map<String, String> variables(String ready) throws IOException {
-    var file = ready.replaceFirst(".* env=(\\S+).*", "$1");
+  private static Map<String, String> variables(Path file) throws IOException {
     var variables = new HashMap<String, String>();
-    for (var line : Files.readAllLines(Path.of(file))) {
+    for (var line : Files.readAllLines(file)) {
       var found = VARIABLE.matcher(line);
       if (found.matches()) {
         variables.put(found.group(1), found.group(2));
@@ -82,7 +65,7 @@ final class OwnGateway implements AutoCloseable {
 
   /** From the launcher's start to the line that says ready. */
   Duration start() {
-    return start;
+    return process.start();
   }
 
   long pid() {
@@ -91,14 +74,6 @@ final class OwnGateway implements AutoCloseable {
 
   @Override
   public void close() {
-    process.destroy();
-    try {
-      if (!process.waitFor(LONGEST_STOP_SECONDS, TimeUnit.SECONDS)) {
-        process.destroyForcibly();
-      }
-    } catch (InterruptedException e) {
-      process.destroyForcibly();
-      Thread.currentThread().interrupt();
-    }
+    process.close();
   }
 }

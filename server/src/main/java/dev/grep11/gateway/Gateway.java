@@ -20,14 +20,17 @@ import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.key.StateSealer;
 import dev.grep11.gateway.keystore.KeystoreKeeper;
 import dev.grep11.gateway.keystore.Keystores;
+import dev.grep11.gateway.metrics.Metrics;
 import dev.grep11.gateway.operation.Operations;
 import dev.grep11.gateway.pkcs11.MechanismCatalog;
+import dev.grep11.gateway.rpc.CallAudit;
 import dev.grep11.gateway.rpc.CallAuditLog;
 import dev.grep11.gateway.rpc.CertificateManagerListener;
 import dev.grep11.gateway.rpc.CryptoListener;
 import dev.grep11.gateway.rpc.KeystoreAuditLog;
 import dev.grep11.gateway.rpc.ListenAddresses;
 import dev.grep11.gateway.rpc.MeteredCalls;
+import dev.grep11.gateway.rpc.RefusedStrangers;
 import dev.grep11.gateway.rpc.TokenAccess;
 import dev.grep11.gateway.store.ReplicaRecord;
 import dev.grep11.gateway.store.StoreFollower;
@@ -271,12 +274,10 @@ public final class Gateway implements AutoCloseable {
                             new LaneDispatcher(hsm, operations, new InlineWatch(inline)),
                             access,
                             lock::refusal,
-                            new MeteredCalls(new CallAuditLog(audit), metrics.calls()),
+                            recorded(new CallAuditLog(audit), metrics),
                             Optional.of(
                                 new CryptoListener.KeystoreCollaborators(
-                                    keystores,
-                                    new MeteredCalls(
-                                        new KeystoreAuditLog(audit), metrics.calls()))),
+                                    keystores, recorded(new KeystoreAuditLog(audit), metrics))),
                             config.network(),
                             config.reflection(),
                             tracing))));
@@ -448,6 +449,10 @@ public final class Gateway implements AutoCloseable {
       }
     }
     close();
+  }
+
+  private CallAudit recorded(CallAudit audit, Metrics metrics) {
+    return new MeteredCalls(closing(new RefusedStrangers(audit)), metrics.calls());
   }
 
   private void showHealth() {

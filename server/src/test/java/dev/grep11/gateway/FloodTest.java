@@ -104,12 +104,16 @@ class FloodTest {
     ENDLESS_HEADERS(""),
     PINGS(""),
     EMPTY_SETTINGS("frames"),
-    WINDOW_UPDATES(""),
+    WINDOW_UPDATES("frames"),
     UNREAD_ANSWERS("unread"),
     CALLS(""),
+    CALLS_WITHOUT_A_TOKEN(""),
     SLOW_PAGES("");
 
-    /** Of a connection that was closed for it, in the metrics; empty where grpc closes it. */
+    /**
+     * What the reason begins with for which a connection was closed, in the metrics; empty where
+     * grpc closes it.
+     */
     private final String refusal;
 
     Flood(String refusal) {
@@ -301,7 +305,7 @@ class FloodTest {
         .lines()
         .filter(line ->
             line.startsWith("grep11_connections_refused_total{")
-                && line.contains("reason=\"" + reason + "\""))
+                && line.contains("reason=\"" + reason))
         .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' '))))
         .sum();
   }
@@ -359,6 +363,10 @@ class FloodTest {
                 first.getAndSet(false)
                     ? frame(HEADERS, 0, 1, block)
                     : frame(CONTINUATION, 0, 1, new byte[] {0, 1, 'a', 1, 'b'}));
+      }
+      case CALLS_WITHOUT_A_TOKEN -> {
+        var block = headers("/grep11.Crypto/SignSingle", "");
+        frames(stop, held, stream -> frame(HEADERS, END_HEADERS | END_STREAM, stream, block));
       }
       case PINGS -> frames(stop, held, _ -> frame(PING, 0, 0, new byte[8]));
       case EMPTY_SETTINGS -> frames(stop, held, _ -> frame(SETTINGS, 0, 0, new byte[0]));
@@ -506,6 +514,10 @@ class FloodTest {
   }
 
   private byte[] headers(String path) throws Http2Exception {
+    return headers(path, flooder);
+  }
+
+  private static byte[] headers(String path, String authorization) throws Http2Exception {
     Http2Headers headers =
         new DefaultHttp2Headers()
             .method("POST")
@@ -514,7 +526,7 @@ class FloodTest {
             .authority("localhost")
             .add("te", "trailers")
             .add("content-type", "application/grpc")
-            .add("authorization", flooder);
+            .add("authorization", authorization);
     var block = Unpooled.buffer();
     // None of it may refer to what an earlier block of the connection said.
     try (var encoder = new DefaultHttp2HeadersEncoder((_, _) -> true, true, 64)) {

@@ -11,25 +11,14 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.Optional;
 import java.util.UUID;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicReference;
-import java.util.concurrent.atomic.LongAdder;
-import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * Attempts that were refused before {@link dev.grep11.gateway.certmgr.Administration} saw them: a
  * bad token, a missing role, bytes that are no request. What it saw, it recorded.
  *
- * <p>Those of who is refused too often, or calls too often, are counted and told as a number: a
- * flood must neither fill the disk nor go unseen.
+ * <p>Those of who is refused too often, or calls too often, are told as a number.
  */
 final class AdministrationAudit implements CallAudit, AutoCloseable {
-  private static final Logger LOG = LoggerFactory.getLogger(AdministrationAudit.class);
-
   /** Of a command that nobody looked at: only its sender knows what it was to do. */
   private static final String UNREAD_COMMAND = "hs-crypto.mtlscert.command";
 
@@ -38,12 +27,7 @@ final class AdministrationAudit implements CallAudit, AutoCloseable {
 
   private final AdministrativeEvents events;
   private final CallBudget refusals;
-  private final Duration betweenCounts;
-  private final LongAdder counted = new LongAdder();
-  private final AtomicReference<@Nullable CallRecord> last = new AtomicReference<>();
-  private final ScheduledExecutorService teller =
-      Executors.newSingleThreadScheduledExecutor(
-          Thread.ofPlatform().daemon().name("administration-audit").factory());
+  private final RefusalCount others;
 
   /**
    * @param refusals of addresses; past it they are counted
@@ -52,10 +36,7 @@ final class AdministrationAudit implements CallAudit, AutoCloseable {
   AdministrationAudit(AdministrativeEvents events, CallBudget refusals, Duration betweenCounts) {
     this.events = events;
     this.refusals = refusals;
-    this.betweenCounts = betweenCounts;
-    var _ =
-        teller.scheduleWithFixedDelay(
-            this::tell, betweenCounts.toMillis(), betweenCounts.toMillis(), TimeUnit.MILLISECONDS);
+    this.others = new RefusalCount(this::tell, betweenCounts);
   }
 
   @Override
@@ -69,8 +50,7 @@ final class AdministrationAudit implements CallAudit, AutoCloseable {
       return;
     }
     if (call.status() == Status.Code.RESOURCE_EXHAUSTED || isRefusedOften(call)) {
-      last.set(call);
-      counted.increment();
+      others.add(call);
       return;
     }
     // A command may have been carried out, and its answer had nobody to go to.
@@ -90,53 +70,28 @@ final class AdministrationAudit implements CallAudit, AutoCloseable {
         && refusals.exceeded(remote.getAddress());
   }
 
-  private void tell() {
-    long attempts = counted.sumThenReset();
-    var one = last.getAndSet(null);
-    if (attempts == 0 || one == null) {
-      counted.add(attempts);
-      return;
-    }
-    try {
-      events.record(
-          new AuditEvent(
-              COUNTED,
-              Instant.now(),
-              AuditEvent.Outcome.FAILURE,
-              AuditEvent.Reason.failure(
-                  429,
-                  "many",
-                  "%d more calls were refused within %d s; this is the last of them"
-                      .formatted(attempts, betweenCounts.toSeconds())),
-              CallAuditLog.initiator(one),
-              new AuditEvent.Target(
-                  one.instance().map(UUID::toString).orElse("unknown"),
-                  Optional.empty(),
-                  "hs-crypto/mtlscert"),
-              one.correlationId(),
-              requestOf(one),
-              Optional.of(new AuditEvent.ResponseData("refused")),
-              Optional.of(UUID.randomUUID())));
-    } catch (RuntimeException e) {
-      // They are refused as they are, and told of when that is possible again.
-      counted.add(attempts);
-      last.compareAndSet(null, one);
-      LOG.warn("{} refused calls are not in the audit log yet: {}", attempts, e.getMessage());
-    }
+  private void tell(CallRecord last, String text) {
+    events.record(
+        new AuditEvent(
+            COUNTED,
+            Instant.now(),
+            AuditEvent.Outcome.FAILURE,
+            AuditEvent.Reason.failure(429, "many", text),
+            CallAuditLog.initiator(last),
+            new AuditEvent.Target(
+                last.instance().map(UUID::toString).orElse("unknown"),
+                Optional.empty(),
+                "hs-crypto/mtlscert"),
+            last.correlationId(),
+            requestOf(last),
+            Optional.of(new AuditEvent.ResponseData("refused")),
+            Optional.of(UUID.randomUUID())));
   }
 
   /** Tells of what was counted. */
   @Override
   public void close() {
-    teller.shutdown();
-    try {
-      if (!teller.awaitTermination(5, TimeUnit.SECONDS)) {
-        LOG.warn("the number of refused calls is still being written");
-      }
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-    }
-    tell();
+    others.close();
   }
 
   private void write(CallRecord call, AuditEvent.Reason reason, String response) {

@@ -39,6 +39,25 @@ public record CallRecord(
     Optional<String> userAgent,
     Duration duration) {
 
+  CallRecord withReason(String text) {
+    return new CallRecord(
+        correlationId,
+        rpc,
+        subject,
+        name,
+        instance,
+        mechanism,
+        keyFingerprint,
+        target,
+        returnValue,
+        status,
+        text,
+        tokenRefusal,
+        remote,
+        userAgent,
+        duration);
+  }
+
   public boolean succeeded() {
     return status == Status.Code.OK;
   }

@@ -13,20 +13,25 @@ import io.grpc.ServerInterceptor;
 import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.netty.util.Timeout;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Server reflection behind both locks: who may use no key of the instance is told nothing of the
- * services, and a stream that is open when a lock closes ends with its next question.
+ * services, and a stream that is open when a lock closes ends with its next question, and after a
+ * minute in any case: a token may end too, and tools ask and go.
  */
 final class GuardedReflection implements ServerInterceptor {
   /** As in the audit log. */
   private static final String RPC = "ServerReflectionInfo";
+
+  private static final Duration LONGEST = Duration.ofMinutes(1);
 
   private final Admission admission;
   private final CallAudit audit;
@@ -64,6 +69,7 @@ final class GuardedReflection implements ServerInterceptor {
     private ServerCall.@Nullable Listener<Q> admittedCall;
     private @Nullable Admitted admitted;
     private boolean over;
+    private @Nullable Timeout overdue;
 
     private Stream(ServerCall<Q, P> call, Metadata headers) {
       this.call = call;
@@ -99,6 +105,7 @@ final class GuardedReflection implements ServerInterceptor {
       try {
         admitted = who;
         admittedCall = next.startCall(call, headers);
+        overdue = Overdue.after(LONGEST, () -> refuse(new TimeoutException()));
       } catch (RuntimeException e) {
         refuse(e);
       } finally {
@@ -110,7 +117,7 @@ final class GuardedReflection implements ServerInterceptor {
       if (over) {
         return;
       }
-      over = true;
+      end();
       var failure = Failures.of(refusal, correlationId);
       try {
         audit.record(
@@ -134,6 +141,13 @@ final class GuardedReflection implements ServerInterceptor {
         // A refusal releases nothing; the audit log itself tells of its gap.
       }
       call.close(failure.status(), failure.trailers());
+    }
+
+    private synchronized void end() {
+      over = true;
+      if (overdue != null) {
+        overdue.cancel();
+      }
     }
 
     @Override
@@ -168,7 +182,7 @@ final class GuardedReflection implements ServerInterceptor {
 
     @Override
     public synchronized void onCancel() {
-      over = true;
+      end();
       if (admittedCall != null) {
         admittedCall.onCancel();
       }
@@ -176,7 +190,7 @@ final class GuardedReflection implements ServerInterceptor {
 
     @Override
     public synchronized void onComplete() {
-      over = true;
+      end();
       if (admittedCall != null) {
         admittedCall.onComplete();
       }

@@ -1,13 +1,12 @@
 package dev.grep11.gateway.rpc;
 
+import com.github.benmanes.caffeine.cache.Caffeine;
+import com.github.benmanes.caffeine.cache.LoadingCache;
 import io.grpc.Context;
 import io.grpc.Metadata;
 import io.grpc.ServerStreamTracer;
 import io.grpc.Status;
-import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
@@ -17,22 +16,22 @@ import org.jspecify.annotations.Nullable;
  * it, streams times message size decides how much memory a client can make us hold. The call that
  * goes over it is refused; its bytes count until its stream is closed.
  *
- * <p>One caller has a part of it only: who sends large requests and never ends them would keep
- * everybody else out, for as long as he likes.
+ * <p>One caller has a part of it only: who sends requests and does not end them would keep
+ * everybody else out.
  */
 final class InboundBudget extends ServerStreamTracer.Factory {
   private static final Context.Key<Share> SHARE = Context.key("inbound-share");
 
-  /**
-   * Smaller calls count towards the whole alone; a connection has too few of them to matter. Larger
-   * ones count for their caller in steps of it, not frame by frame.
-   */
-  private static final long LARGE = 64 * 1024;
+  /** In place of a count of bytes. */
+  private static final long CLOSED = -1;
 
   private final long limit;
   private final long perCaller;
   private final AtomicLong held = new AtomicLong();
-  private final Map<String, Long> heldByCaller = new ConcurrentHashMap<>();
+
+  /** For as long as a call of theirs is open. */
+  private final LoadingCache<String, AtomicLong> heldByCaller =
+      Caffeine.newBuilder().weakValues().build(_ -> new AtomicLong());
 
   InboundBudget(long limit, long perCaller) {
     this.limit = limit;
@@ -55,19 +54,16 @@ final class InboundBudget extends ServerStreamTracer.Factory {
   /** What one call holds of the budget. */
   final class Share extends ServerStreamTracer {
     private final AtomicLong mine = new AtomicLong();
-    private final AtomicBoolean closed = new AtomicBoolean();
     private final AtomicReference<Runnable> refusal = new AtomicReference<>(() -> {});
 
-    private volatile @Nullable String caller;
-
-    /** What of it is counted for its caller; guarded by this. */
-    private long counted;
+    /** What all calls of its caller hold. */
+    private volatile @Nullable AtomicLong ofCaller;
 
     private Share() {}
 
     /** Says whose call this is, once that is known and before its body is asked for. */
-    void belongsTo(String name) {
-      caller = name;
+    void belongsTo(String caller) {
+      ofCaller = heldByCaller.get(caller);
     }
 
     /** Runs at most once, on the connection's event loop. */
@@ -82,41 +78,29 @@ final class InboundBudget extends ServerStreamTracer.Factory {
 
     @Override
     public void inboundWireSize(long bytes) {
-      if (closed.get()) {
-        return;
-      }
-      long size = mine.addAndGet(bytes);
+      var caller = ofCaller;
       boolean tooMuch = held.addAndGet(bytes) > limit;
-      boolean tooMuchForCaller = size > LARGE && isTooMuchForCaller(size);
-      if (tooMuch || tooMuchForCaller) {
+      boolean tooMuchForCaller = caller != null && caller.addAndGet(bytes) > perCaller;
+      if (mine.getAndUpdate(before -> before == CLOSED ? CLOSED : before + bytes) == CLOSED) {
+        giveBack(bytes);
+      } else if (tooMuch || tooMuchForCaller) {
         refusal.getAndSet(() -> {}).run();
-      }
-    }
-
-    private synchronized boolean isTooMuchForCaller(long size) {
-      var name = caller;
-      if (name == null || size - counted <= LARGE || closed.get()) {
-        return false;
-      }
-      long more = size - counted;
-      counted = size;
-      return heldByCaller.merge(name, more, Long::sum) > perCaller;
-    }
-
-    private synchronized void giveBack() {
-      var name = caller;
-      if (name != null && counted > 0) {
-        long less = counted;
-        counted = 0;
-        heldByCaller.computeIfPresent(name, (_, all) -> all > less ? all - less : null);
       }
     }
 
     @Override
     public void streamClosed(Status status) {
-      if (closed.compareAndSet(false, true)) {
-        held.addAndGet(-mine.get());
-        giveBack();
+      long bytes = mine.getAndSet(CLOSED);
+      if (bytes != CLOSED) {
+        giveBack(bytes);
+      }
+    }
+
+    private void giveBack(long bytes) {
+      held.addAndGet(-bytes);
+      var caller = ofCaller;
+      if (caller != null) {
+        caller.addAndGet(-bytes);
       }
     }
   }

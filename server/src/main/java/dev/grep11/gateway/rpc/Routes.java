@@ -11,6 +11,7 @@ import io.grpc.ServerMethodDefinition;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.ServiceDescriptor;
 import java.nio.ByteBuffer;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
@@ -27,7 +28,11 @@ final class Routes {
       CallAudit audit,
       FailureAnswers failures,
       RefusalPace refusals,
-      Tracing tracing) {
+      Tracing tracing,
+      Duration longestCall) {
+    /** Nobody waits longer than this for an answer, whatever the client says. */
+    private static final Duration LONGEST_CALL = Duration.ofMinutes(10);
+
     /** Of calls that nobody follows. */
     Services(Admission admission, Dispatcher dispatcher, CallAudit audit, FailureAnswers failures) {
       this(admission, dispatcher, audit, failures, Tracing.OFF);
@@ -39,7 +44,14 @@ final class Routes {
         CallAudit audit,
         FailureAnswers failures,
         Tracing tracing) {
-      this(admission, dispatcher, audit, failures, new RefusalPace(System.nanoTime()), tracing);
+      this(
+          admission,
+          dispatcher,
+          audit,
+          failures,
+          new RefusalPace(System.nanoTime()),
+          tracing,
+          LONGEST_CALL);
     }
 
     /** Of the crypto service, without tracing. */

@@ -21,6 +21,7 @@ import io.grpc.Grpc;
 import io.grpc.Metadata;
 import io.grpc.ServerCall;
 import io.grpc.Status;
+import io.netty.util.Timeout;
 import java.net.SocketAddress;
 import java.time.Duration;
 import java.util.Optional;
@@ -42,9 +43,6 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   private static final Metadata.Key<String> USER_AGENT =
       Metadata.Key.of("user-agent", Metadata.ASCII_STRING_MARSHALLER);
 
-  /** Nobody waits longer than this for an answer, whatever the client says. */
-  private static final Duration LONGEST = Duration.ofMinutes(10);
-
   private final ServerCall<Parsed<Q>, P> call;
   private final Route<Q, P> route;
   private final Routes.Services services;
@@ -60,6 +58,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   private volatile @Nullable CallTrace trace;
   private volatile @Nullable Workload workload;
   private @Nullable Parsed<Q> request;
+  private @Nullable Timeout overdue;
 
   /** What work has been submitted for and not begun: whoever takes it uses it or drops it. */
   private final AtomicReference<@Nullable Parsed<Q>> waiting = new AtomicReference<>();
@@ -88,6 +87,10 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
   }
 
   private void begin(Metadata headers) {
+    // An earlier deadline ends the call by itself.
+    if (remainingNanos() == services.longestCall().toNanos()) {
+      overdue = Overdue.after(services.longestCall(), () -> fail(new TimeoutException()));
+    }
     var budget = InboundBudget.ofCurrentCall();
     budget.ifPresent(share ->
         share.whenExceeded(() -> fail(new OverloadedException("too much data is on its way in"))));
@@ -131,6 +134,13 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
     request = message;
   }
 
+  private void isOnTime() {
+    var end = overdue;
+    if (end != null) {
+      end.cancel();
+    }
+  }
+
   /** Of a request that no work begins with. */
   private void drop() {
     var unused = request;
@@ -142,6 +152,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
 
   @Override
   public void onHalfClose() {
+    isOnTime();
     var received = request;
     var message = received == null ? null : received.message();
     var who = admitted;
@@ -236,17 +247,19 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
 
   private long remainingNanos() {
     return deadline == null
-        ? LONGEST.toNanos()
-        : Math.min(LONGEST.toNanos(), deadline.timeRemaining(TimeUnit.NANOSECONDS));
+        ? services.longestCall().toNanos()
+        : Math.min(services.longestCall().toNanos(), deadline.timeRemaining(TimeUnit.NANOSECONDS));
   }
 
   @Override
   public void onComplete() {
+    isOnTime();
     drop();
   }
 
   @Override
   public void onCancel() {
+    isOnTime();
     drop();
     var unbegun = waiting.getAndSet(null);
     if (unbegun != null) {

@@ -34,6 +34,13 @@ final class FrameLimit extends ChannelDuplexHandler {
    */
   private static final int SMALL = 256;
 
+  /**
+   * Frames that do no work beyond what its address may send, of which everybody has a few: the
+   * settings at the beginning, a ping, a call that is not wanted any more. Who shares an address
+   * with a flood, by a proxy perhaps, is not cut off for it.
+   */
+  private static final int HONEST = 32;
+
   /** Bytes of longer pieces that allow for a small one. */
   private static final int LONG_OF_SMALL = 8192;
 
@@ -82,6 +89,7 @@ final class FrameLimit extends ChannelDuplexHandler {
   private int skipped;
   private int smallLeft;
   private int longBytes;
+  private int wasted;
   private int updatesLeft = UPDATES_OF_A_CALL;
   private int writtenBytes;
   private boolean isBlind;
@@ -149,7 +157,7 @@ final class FrameLimit extends ChannelDuplexHandler {
           if (use == Use.NONE && !rate.take(System.nanoTime())) {
             return Optional.of(Reason.FRAMES);
           }
-          if (use != Use.WORK && !ConnectionGate.mayWaste(channel)) {
+          if (use != Use.WORK && !ConnectionGate.mayWaste(channel) && ++wasted > HONEST) {
             return Optional.of(Reason.FRAMES_OF_ADDRESS);
           }
         }

@@ -9,10 +9,6 @@ import dev.grep11.gateway.operation.Workload;
 import dev.grep11.proto.CryptoGrpc;
 import dev.grep11.proto.EncryptSingleRequest;
 import dev.grep11.proto.EncryptSingleResponse;
-import io.grpc.CallOptions;
-import io.grpc.ClientCall;
-import io.grpc.ClientInterceptors;
-import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.nio.file.Path;
@@ -78,12 +74,21 @@ class InboundBudgetTest {
 
   @Test
   void whoNeverEndsWhatHeSendsKeepsOnlyHimselfOut(@TempDir Path directory) throws Exception {
+    keepsOnlyHimselfOut(directory, 3 * Limits.MIB, 2);
+  }
+
+  @Test
+  void whoNeverEndsManySmallRequestsKeepsOnlyHimselfOut(@TempDir Path directory) throws Exception {
+    keepsOnlyHimselfOut(directory, 30 * 1024, 300);
+  }
+
+  private static void keepsOnlyHimselfOut(Path directory, int size, int number) throws Exception {
     var limits =
         new Limits(
             4 * Limits.MIB,
             8L * Limits.MIB,
             16 * 1024,
-            16,
+            1000,
             200,
             Duration.ofSeconds(30),
             Duration.ofSeconds(10),
@@ -99,39 +104,31 @@ class InboundBudgetTest {
                     _ -> Workload.INFORMATION,
                     (_, _) -> EncryptSingleResponse.getDefaultInstance()))) {
       var request =
-          EncryptSingleRequest.newBuilder()
-              .setPlain(ByteString.copyFrom(new byte[3 * Limits.MIB]))
-              .build();
+          EncryptSingleRequest.newBuilder().setPlain(ByteString.copyFrom(new byte[size])).build();
       var refusals = new AtomicInteger();
-      for (int i = 0; i < 2; i++) {
-        sendWithoutEnd(server, request, refusals);
+      var channel = server.channel();
+      for (int i = 0; i < number; i++) {
+        var _ =
+            WireServer.sendWithoutEnd(
+                channel,
+                CryptoGrpc.getEncryptSingleMethod(),
+                request,
+                status -> {
+                  if (status.getCode() == Status.Code.RESOURCE_EXHAUSTED) {
+                    refusals.incrementAndGet();
+                  }
+                });
       }
-      // Both, when the second adds to what the first has not given back yet.
+      // More than one, when the next adds to what the first has not given back yet.
       await().untilAsserted(() -> assertThat(refusals).hasPositiveValue());
 
       var other = server.client("authorization", "Bearer " + WireServer.WITHOUT_SIGN);
-      assertThat(other.encryptSingle(request)).isNotNull();
+      var large =
+          EncryptSingleRequest.newBuilder()
+              .setPlain(ByteString.copyFrom(new byte[3 * Limits.MIB]))
+              .build();
+      assertThat(other.encryptSingle(large)).isNotNull();
     }
-  }
-
-  private static void sendWithoutEnd(
-      WireServer server, EncryptSingleRequest request, AtomicInteger refusals) throws Exception {
-    var call =
-        ClientInterceptors.intercept(
-                server.channel(), WireServer.headers("authorization", "Bearer " + WireServer.GOOD))
-            .newCall(CryptoGrpc.getEncryptSingleMethod(), CallOptions.DEFAULT);
-    call.start(
-        new ClientCall.Listener<>() {
-          @Override
-          public void onClose(Status status, Metadata trailers) {
-            if (status.getCode() == Status.Code.RESOURCE_EXHAUSTED) {
-              refusals.incrementAndGet();
-            }
-          }
-        },
-        new Metadata());
-    call.request(2);
-    call.sendMessage(request);
   }
 
   private static void waitFor(CountDownLatch latch) {

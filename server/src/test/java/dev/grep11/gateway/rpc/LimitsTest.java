@@ -22,6 +22,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
@@ -286,6 +287,30 @@ class LimitsTest {
       if ((lengthAndType & 0xff) == wanted) {
         return ByteBuffer.wrap(payload);
       }
+    }
+  }
+
+  @Test
+  void aRequestThatNeverEndsIsRefusedInTheEnd(@TempDir Path directory) throws Exception {
+    try (var server =
+        new WireServer(
+            directory,
+            Optional.of(WireServer.INSTANCE),
+            LIMITS,
+            Duration.ofSeconds(1),
+            routes -> {})) {
+      var end = new CompletableFuture<Status>();
+      var _ =
+          WireServer.sendWithoutEnd(
+              server.channel(),
+              CryptoGrpc.getEncryptSingleMethod(),
+              EncryptSingleRequest.getDefaultInstance(),
+              end::complete);
+
+      assertThat(end.get(20, TimeUnit.SECONDS).getCode()).isEqualTo(Status.Code.DEADLINE_EXCEEDED);
+      assertThat(server.audited)
+          .extracting(CallRecord::status)
+          .containsExactly(Status.Code.DEADLINE_EXCEEDED);
     }
   }
 }

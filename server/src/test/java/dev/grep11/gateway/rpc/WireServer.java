@@ -9,12 +9,18 @@ import dev.grep11.gateway.store.Subject;
 import dev.grep11.gateway.tls.Connections;
 import dev.grep11.gateway.tls.DemoCa;
 import dev.grep11.gateway.tls.ServerTls;
+import dev.grep11.gateway.trace.Tracing;
 import dev.grep11.proto.CryptoGrpc;
 import dev.grep11.proto.Grep11Error;
+import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.ClientCall;
 import io.grpc.ClientInterceptor;
+import io.grpc.ClientInterceptors;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
+import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.NettyChannelBuilder;
@@ -65,6 +71,16 @@ final class WireServer implements AutoCloseable {
 
   WireServer(Path directory, Optional<UUID> instance, Limits limits, Consumer<Routes> bind)
       throws Exception {
+    this(directory, instance, limits, Duration.ofMinutes(10), bind);
+  }
+
+  WireServer(
+      Path directory,
+      Optional<UUID> instance,
+      Limits limits,
+      Duration longestCall,
+      Consumer<Routes> bind)
+      throws Exception {
     this.directory = directory;
     ca.write(directory);
     DemoCa.write(ca.server(), directory);
@@ -79,7 +95,11 @@ final class WireServer implements AutoCloseable {
             new Admission(
                 new InstanceSelection(instance), new Access(), (_, _) -> Optional.empty()),
             new Workers(),
-            audited::add);
+            audited::add,
+            Failures::of,
+            new RefusalPace(System.nanoTime()),
+            Tracing.OFF,
+            longestCall);
     var routes = new Routes(CryptoGrpc.getServiceDescriptor(), services);
     bind.accept(routes);
     refuseTheRest(routes);
@@ -214,6 +234,28 @@ final class WireServer implements AutoCloseable {
           namesAndValues[i + 1]);
     }
     return MetadataUtils.newAttachHeadersInterceptor(metadata);
+  }
+
+  /** Sends it as a request that goes on, which no unary client does. */
+  static <Q, P> ClientCall<Q, P> sendWithoutEnd(
+      Channel channel, MethodDescriptor<Q, P> method, Q message, Consumer<Status> onClose) {
+    var call =
+        ClientInterceptors.intercept(channel, headers("authorization", "Bearer " + GOOD))
+            // Of a unary call the first message waits for the end.
+            .newCall(
+                method.toBuilder().setType(MethodDescriptor.MethodType.CLIENT_STREAMING).build(),
+                CallOptions.DEFAULT);
+    call.start(
+        new ClientCall.Listener<>() {
+          @Override
+          public void onClose(Status status, Metadata trailers) {
+            onClose.accept(status);
+          }
+        },
+        new Metadata());
+    call.request(2);
+    call.sendMessage(message);
+    return call;
   }
 
   /** The one detail of a refusal; fails where there is none or more than one. */
