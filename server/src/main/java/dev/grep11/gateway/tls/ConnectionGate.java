@@ -286,12 +286,18 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
     return guest == null || guest.gate.mayWaste(guest);
   }
 
+  /** Whether no call of a connection was admitted yet. */
+  static boolean isStranger(Channel channel) {
+    var guest = channel.attr(GUEST).get();
+    return guest != null && guest.gate.isStranger(guest);
+  }
+
+  private synchronized boolean isStranger(Guest guest) {
+    return guest.address.crowd.strangers.contains(guest);
+  }
+
   private boolean mayWaste(Guest guest) {
-    boolean isStranger;
-    synchronized (this) {
-      isStranger = guest.address.crowd.strangers.contains(guest);
-    }
-    var frames = isStranger ? guest.address.framesOfStrangers : guest.address.framesOfKnown;
+    var frames = isStranger(guest) ? guest.address.framesOfStrangers : guest.address.framesOfKnown;
     return frames.take(nanoClock.getAsLong());
   }
 

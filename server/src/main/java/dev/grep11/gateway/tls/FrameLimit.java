@@ -21,7 +21,8 @@ import java.util.function.Consumer;
  * none. Resets (CVE-2023-44487), pings (CVE-2019-9512) and headers in pieces (CVE-2024-27316) have
  * limits of a connection in grpc and Netty, and count here for the address, which may come back by
  * another. Window updates are of use as far as there are calls and answers (CVE-2019-9517 is what
- * they may do besides); headers belong to calls.
+ * they may do besides). Headers belong to calls, which do no work before one was admitted: who has
+ * no token may ask in vain, and not without end.
  */
 final class FrameLimit extends ChannelDuplexHandler {
   private static final int PER_SECOND = 200;
@@ -90,6 +91,7 @@ final class FrameLimit extends ChannelDuplexHandler {
   private int smallLeft;
   private int longBytes;
   private int wasted;
+  private boolean mayBeStranger = true;
   private int updatesLeft = UPDATES_OF_A_CALL;
   private int writtenBytes;
   private boolean isBlind;
@@ -153,7 +155,7 @@ final class FrameLimit extends ChannelDuplexHandler {
         if (headerBytes == HEADER_BYTES) {
           headerBytes = 0;
           skipped = length();
-          var use = use();
+          var use = use(channel);
           if (use == Use.NONE && !rate.take(System.nanoTime())) {
             return Optional.of(Reason.FRAMES);
           }
@@ -174,14 +176,20 @@ final class FrameLimit extends ChannelDuplexHandler {
     return (header[4] & flag) != 0;
   }
 
-  private Use use() {
+  /** Asks no more once it is known, since that takes a lock that all connections share. */
+  private boolean isStranger(Channel channel) {
+    mayBeStranger = mayBeStranger && ConnectionGate.isStranger(channel);
+    return mayBeStranger;
+  }
+
+  private Use use(Channel channel) {
     int type = header[3] & 0xff;
     return switch (type) {
       case DATA -> useOfData();
       case HEADERS -> {
         allowSmall(SMALL_OF_A_CALL);
         allowUpdates(UPDATES_OF_A_CALL);
-        yield Use.WORK;
+        yield isStranger(channel) ? Use.NO_WORK : Use.WORK;
       }
       case RST_STREAM, CONTINUATION -> Use.NO_WORK;
       case PING -> has(ACK) ? Use.WORK : Use.NO_WORK;

@@ -1,8 +1,10 @@
 package dev.grep11.gateway.tls;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.grep11.gateway.tls.RefusedConnection.Reason;
+import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 import io.netty.channel.embedded.EmbeddedChannel;
 import java.net.InetAddress;
@@ -196,5 +198,39 @@ class ConnectionGateTest {
 
     assertThat(refusals).isEmpty();
     assertThat(gate == null ? -1 : gate.open()).isZero();
+  }
+
+  /** How many calls it may begin before it is cut off. */
+  private int calls(Channel channel, int most) {
+    var client = (EmbeddedChannel) channel;
+    client.pipeline().addLast(new FrameLimit(refused -> refusals.add(refused.reason())));
+    client.writeInbound(Unpooled.copiedBuffer("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", US_ASCII));
+    int refusedBefore = refusals.size();
+    int calls = 0;
+    while (calls < most && refusals.size() == refusedBefore) {
+      // HEADERS (RFC 9113, 6.2) that end their stream.
+      client.writeInbound(Unpooled.wrappedBuffer(new byte[] {0, 0, 0, 1, 5, 0, 0, 0, 1}));
+      client.releaseInbound();
+      calls++;
+    }
+    return calls;
+  }
+
+  @Test
+  void strangersMayBeginSoManyCallsOfAnAddressAndThoseWhoAreKnownAnyNumber() throws Exception {
+    limits(new ConnectionLimits(MANY, MANY, MANY, MANY, MANY, MANY, Duration.ofMinutes(1)));
+    var stranger = arrive("192.0.2.1");
+    var known = admitted(arrive("192.0.2.1"));
+
+    assertThat(calls(stranger, MANY)).isBetween(2001, 2100);
+    assertThat(isOpen(stranger)).isFalse();
+    assertThat(refusals).containsExactly(Reason.FRAMES_OF_ADDRESS);
+    refusals.clear();
+
+    assertThat(calls(known, 10_000)).isEqualTo(10_000);
+    assertThat(calls(arrive("192.0.2.1"), 10)).as("the innocent behind it").isEqualTo(10);
+    assertThat(calls(arrive("192.0.2.1"), MANY)).isLessThan(100);
+    assertThat(calls(arrive("192.0.2.2"), 1000)).isEqualTo(1000);
+    assertThat(refusals).containsExactly(Reason.FRAMES_OF_ADDRESS);
   }
 }
