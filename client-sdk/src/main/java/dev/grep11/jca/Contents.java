@@ -23,6 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -116,6 +117,18 @@ final class Contents {
   // ---- Reading
 
   static Contents read(Login login) {
+    return read(login, Map.of());
+  }
+
+  /**
+   * What is there after a change. An alias that named another object passes to nobody by that: who
+   * renames an entry deletes its old alias next, which must not be a second key of that label.
+   */
+  Contents reread(Login login) {
+    return read(login, entries);
+  }
+
+  private static Contents read(Login login, Map<String, Entry> before) {
     var items = new ArrayList<Item>();
     for (var place : login.keystores()) {
       var objects = new ArrayList<>(place.store().find(Attributes.empty()));
@@ -140,7 +153,8 @@ final class Contents {
         named.put(entry, nameOf(entry));
       }
     }
-    return new Contents(byAlias(login, named), certificates.all(), publicKeys);
+    return new Contents(
+        withoutPassingOn(before, byAlias(login, named)), certificates.all(), publicKeys);
   }
 
   private static List<Item> ofClass(List<Item> items, long objectClass) {
@@ -171,7 +185,26 @@ final class Contents {
       }
       entries.put(alias, entry);
     });
+    return entries;
+  }
+
+  private static Map<String, Entry> withoutPassingOn(
+      Map<String, Entry> before, Map<String, Entry> now) {
+    var aliases = new HashMap<UUID, String>();
+    before.forEach((alias, entry) -> aliases.put(idOf(entry), alias));
+    var entries = new TreeMap<String, Entry>();
+    now.forEach((alias, entry) -> {
+      var own = aliases.get(idOf(entry));
+      var other = before.get(alias);
+      boolean stays =
+          own != null && other != null && !idOf(other).equals(idOf(entry)) && !now.containsKey(own);
+      entries.put(stays ? own : alias, entry);
+    });
     return Collections.unmodifiableMap(entries);
+  }
+
+  private static UUID idOf(Entry entry) {
+    return entry.item().object().id();
   }
 
   private static String nameOf(Entry entry) {

@@ -79,13 +79,16 @@ final class GatewayCipher extends CipherSpi {
 
   GatewayCipher(Transformation transformation) {
     this.transformation = transformation;
-    // As the JDK has it: the name tells the hash of the label, MGF1 keeps SHA-1.
-    this.oaep =
-        new OAEPParameterSpec(
-            transformation == Transformation.RSA_OAEP_SHA256 ? "SHA-256" : "SHA-1",
-            "MGF1",
-            MGF1ParameterSpec.SHA1,
-            PSource.PSpecified.DEFAULT);
+    this.oaep = defaultOaep();
+  }
+
+  /** As the JDK has it: the name tells the hash of the label, MGF1 keeps SHA-1. */
+  private OAEPParameterSpec defaultOaep() {
+    return new OAEPParameterSpec(
+        transformation == Transformation.RSA_OAEP_SHA256 ? "SHA-256" : "SHA-1",
+        "MGF1",
+        MGF1ParameterSpec.SHA1,
+        PSource.PSpecified.DEFAULT);
   }
 
   // ---- Init
@@ -189,6 +192,7 @@ final class GatewayCipher extends CipherSpi {
     ivOfApplication = false;
     ivIsSpent = false;
     tagBits = GCM_TAG_BITS;
+    oaep = defaultOaep();
     if (transformation == Transformation.AES_GCM) {
       takeGcm(encrypts, parameters);
     } else if (transformation.hasBlockIv()) {

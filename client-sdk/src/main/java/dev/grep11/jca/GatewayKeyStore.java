@@ -7,6 +7,7 @@ import static dev.grep11.client.Cka.CKA_SUBJECT;
 import static dev.grep11.client.Cka.CKA_TRUSTED;
 import static dev.grep11.client.Cka.CKA_VERIFY;
 
+import dev.grep11.agent.store.Attributes;
 import dev.grep11.agent.store.RemoteStore;
 import dev.grep11.agent.store.StoreException;
 import dev.grep11.agent.store.StoredObject;
@@ -40,6 +41,7 @@ import java.util.Enumeration;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.stream.Stream;
 import javax.security.auth.login.FailedLoginException;
 import javax.security.auth.login.LoginException;
 import org.jspecify.annotations.Nullable;
@@ -50,12 +52,16 @@ import org.jspecify.annotations.Nullable;
  * in the gateway at once.
  */
 final class GatewayKeyStore extends KeyStoreSpi {
+  /** What was read, and as whom. */
+  private record Loaded(Login login, Contents contents) {}
+
   private final Grep11Provider provider;
 
-  /** Null before the first load. Guarded by this. */
-  private @Nullable Login login;
-
-  private @Nullable Contents contents;
+  /**
+   * Null before the first load. Written with this object's lock, and read without: whoever looks up
+   * a key waits for no change that is on its way to the gateway.
+   */
+  private volatile @Nullable Loaded loaded;
 
   GatewayKeyStore(Grep11Provider provider) {
     this.provider = provider;
@@ -78,8 +84,7 @@ final class GatewayKeyStore extends KeyStoreSpi {
     }
     try {
       var who = provider.loginFor(apiKey);
-      contents = Contents.read(who);
-      login = who;
+      loaded = new Loaded(who, Contents.read(who));
     } catch (FailedLoginException e) {
       // By which KeyStore.load says that the password was the wrong one.
       var cause = new UnrecoverableKeyException(e.getMessage());
@@ -106,38 +111,36 @@ final class GatewayKeyStore extends KeyStoreSpi {
   @Override
   public void engineStore(KeyStore.@Nullable LoadStoreParameter parameter) {}
 
+  private Loaded loaded() {
+    var now = loaded;
+    if (now == null) {
+      throw new IllegalStateException("load(null, apiKey) comes first");
+    }
+    return now;
+  }
+
   private Contents contents() {
-    if (contents == null) {
-      throw new IllegalStateException("load(null, apiKey) comes first");
-    }
-    return contents;
+    return loaded().contents();
   }
 
-  private Login login() {
-    if (login == null) {
-      throw new IllegalStateException("load(null, apiKey) comes first");
-    }
-    return login;
-  }
-
-  private synchronized @Nullable Entry entry(String alias) {
+  private @Nullable Entry entry(String alias) {
     return contents().entries().get(alias);
   }
 
   // ---- Entries
 
   @Override
-  public synchronized Enumeration<String> engineAliases() {
+  public Enumeration<String> engineAliases() {
     return Collections.enumeration(contents().entries().keySet());
   }
 
   @Override
-  public synchronized boolean engineContainsAlias(String alias) {
+  public boolean engineContainsAlias(String alias) {
     return contents().entries().containsKey(alias);
   }
 
   @Override
-  public synchronized int engineSize() {
+  public int engineSize() {
     return contents().entries().size();
   }
 
@@ -166,18 +169,25 @@ final class GatewayKeyStore extends KeyStoreSpi {
 
   @Override
   public Certificate @Nullable [] engineGetCertificateChain(String alias) {
-    return entry(alias) instanceof PrivateEntry found && !found.chain().isEmpty()
-        ? found.chain().stream().map(Certificates.Found::certificate).toArray(Certificate[]::new)
-        : null;
+    return entry(alias) instanceof PrivateEntry found ? chain(found) : null;
+  }
+
+  private static Certificate @Nullable [] chain(PrivateEntry of) {
+    return of.chain().isEmpty()
+        ? null
+        : of.chain().stream().map(Certificates.Found::certificate).toArray(Certificate[]::new);
   }
 
   @Override
   public @Nullable Certificate engineGetCertificate(String alias) {
-    var entry = entry(alias);
-    if (entry instanceof TrustedEntry found) {
+    return certificate(entry(alias));
+  }
+
+  private static @Nullable Certificate certificate(@Nullable Entry of) {
+    if (of instanceof TrustedEntry found) {
       return found.trusted().certificate();
     }
-    return entry instanceof PrivateEntry found && !found.chain().isEmpty()
+    return of instanceof PrivateEntry found && !found.chain().isEmpty()
         ? found.chain().get(0).certificate()
         : null;
   }
@@ -194,7 +204,7 @@ final class GatewayKeyStore extends KeyStoreSpi {
       return new KeyStore.TrustedCertificateEntry(found.trusted().certificate());
     }
     if (entry instanceof PrivateEntry found) {
-      var chain = engineGetCertificateChain(alias);
+      var chain = chain(found);
       if (chain == null) {
         throw new UnrecoverableEntryException(
             "the key \"%s\" has no certificate yet: use getKey, and setKeyEntry with its chain"
@@ -212,10 +222,10 @@ final class GatewayKeyStore extends KeyStoreSpi {
   }
 
   @Override
-  public synchronized @Nullable String engineGetCertificateAlias(Certificate certificate) {
+  public @Nullable String engineGetCertificateAlias(Certificate certificate) {
     String ofKey = null;
     for (var entry : contents().entries().entrySet()) {
-      if (certificate.equals(engineGetCertificate(entry.getKey()))) {
+      if (certificate.equals(certificate(entry.getValue()))) {
         if (entry.getValue() instanceof TrustedEntry) {
           return entry.getKey();
         }
@@ -259,15 +269,16 @@ final class GatewayKeyStore extends KeyStoreSpi {
   }
 
   private void reread() throws KeyStoreException {
+    var before = loaded();
     try {
-      contents = Contents.read(login());
+      loaded = new Loaded(before.login(), before.contents().reread(before.login()));
     } catch (Grep11Exception | StoreException e) {
       throw new KeyStoreException("the keystore cannot be read: " + e.getMessage(), e);
     }
   }
 
   private Login.Place home() throws KeyStoreException {
-    return login().keystores().stream()
+    return loaded().login().keystores().stream()
         .findFirst()
         .orElseThrow(() ->
             new KeyStoreException(
@@ -276,8 +287,11 @@ final class GatewayKeyStore extends KeyStoreSpi {
   }
 
   /**
-   * Keeps a key of this provider, and its certificates. An alias of another key is refused, since
-   * what would go with it is a key: delete the entry first.
+   * Keeps a key of this provider, and its certificates; one that is kept already is renamed. An
+   * alias of another key is refused, since what would go with it is a key: delete the entry first.
+   *
+   * <p>Who renames deletes the old alias next, as keytool does. So this succeeds only where the key
+   * has the new one.
    */
   @Override
   public synchronized void engineSetKeyEntry(
@@ -295,20 +309,39 @@ final class GatewayKeyStore extends KeyStoreSpi {
                 + " the provider's KeyGenerator or KeyPairGenerator");
       }
     });
+    var now = entry(alias);
+    if (now == null || !isOf(key, now)) {
+      throw new KeyStoreException(
+          "\"%s\" did not become the key's alias, since others have that label by now: load again, and"
+                  .formatted(alias)
+              + " choose another");
+    }
   }
 
   private void requireOwn(String alias, Key key) throws KeyStoreException {
     var there = entry(alias);
-    boolean other =
-        there instanceof TrustedEntry
-            || (there instanceof PrivateEntry found && !found.key().equals(key))
-            || (there instanceof SecretEntry found && !found.key().equals(key));
-    if (other) {
+    if (there != null && !isOf(key, there)) {
       throw new KeyStoreException(
           "\"%s\" names another entry, whose key would be lost: choose another alias, or delete that"
                   .formatted(alias)
               + " entry first");
     }
+    if (there == null && key instanceof GatewayKey<?> own && isLabelOfOthers(alias, own)) {
+      throw new KeyStoreException(
+          "\"%s\" is the label of other entries, which have longer aliases by that: choose another"
+              .formatted(alias));
+    }
+  }
+
+  /** In the keystore that the key is in, or will be. */
+  private boolean isLabelOfOthers(String alias, GatewayKey<?> key) throws KeyStoreException {
+    var before = kept(key);
+    var place = before.isPresent() ? before.get().item().place() : home();
+    return contents().entries().values().stream()
+        .anyMatch(entry ->
+            !isOf(key, entry)
+                && entry.item().place().equals(place)
+                && entry.item().label().equals(alias));
   }
 
   private static List<X509Certificate> x509(Certificate @Nullable [] chain)
@@ -324,7 +357,10 @@ final class GatewayKeyStore extends KeyStoreSpi {
   }
 
   private void keep(String alias, GatewaySecretKey key) throws KeyStoreException {
-    if (isKept(key)) {
+    var before = kept(key);
+    if (before.isPresent()) {
+      var item = before.get().item();
+      update(item, named(alias, item));
       return;
     }
     var home = home();
@@ -338,17 +374,28 @@ final class GatewayKeyStore extends KeyStoreSpi {
     handle.savedAt(new KeyHandle.Place(home.store(), made.id()));
   }
 
-  private boolean isKept(GatewayKey<?> key) {
-    return kept(key).isPresent();
-  }
-
   /** The entry of this very key, if it has one here. */
   private Optional<Entry> kept(GatewayKey<?> key) {
-    return contents().entries().values().stream()
-        .filter(entry ->
-            (entry instanceof PrivateEntry found && found.key().equals(key))
-                || (entry instanceof SecretEntry secret && secret.key().equals(key)))
-        .findFirst();
+    return contents().entries().values().stream().filter(entry -> isOf(key, entry)).findFirst();
+  }
+
+  private static boolean isOf(Key key, Entry entry) {
+    return (entry instanceof PrivateEntry found && found.key().equals(key))
+        || (entry instanceof SecretEntry secret && secret.key().equals(key));
+  }
+
+  /** With the alias as its label; of an object that has the alias already, as it is. */
+  private Attributes named(String alias, Contents.Item item) {
+    return entry(alias) == null
+        ? item.attributes().with(CKA_LABEL, alias.getBytes(StandardCharsets.UTF_8))
+        : item.attributes();
+  }
+
+  private static void update(Contents.Item item, Attributes changed) {
+    if (!changed.equals(item.attributes())) {
+      var object = item.object();
+      item.place().store().update(object.id(), object.version(), changed, object.blobs());
+    }
   }
 
   /** The key first, then its certificates: whatever is cut off, the key is there. */
@@ -372,15 +419,8 @@ final class GatewayKeyStore extends KeyStoreSpi {
     if (before.isPresent()) {
       var item = before.get().item();
       home = item.place();
-      var changed =
-          item.attributes()
-              .with(CKA_LABEL, alias.getBytes(StandardCharsets.UTF_8))
-              .with(CKA_ID, id)
-              .with(CKA_SUBJECT, subject);
-      if (!changed.equals(item.attributes())) {
-        home.store()
-            .update(item.object().id(), item.object().version(), changed, item.object().blobs());
-      }
+      update(item, named(alias, item).with(CKA_ID, id).with(CKA_SUBJECT, subject));
+      renameWhatBelongsTo(item, alias, half, chain.get(0));
     } else {
       var handle = key.handle();
       var made =
@@ -395,6 +435,21 @@ final class GatewayKeyStore extends KeyStoreSpi {
       keepPublicKey(alias, id, half, home, handle.reach());
     }
     keepCertificates(alias, id, half, home, chain);
+  }
+
+  /**
+   * By the label that the key had PKCS #11 applications find its public key and certificate too.
+   */
+  private void renameWhatBelongsTo(
+      Contents.Item key, String alias, PublicKey half, X509Certificate leaf) {
+    var certificates =
+        contents().certificates().stream()
+            .filter(found ->
+                found.certificate().equals(leaf) && !found.item().attributes().isTrue(CKA_TRUSTED))
+            .map(Certificates.Found::item);
+    Stream.concat(contents().publicKeys(key.id(), half).stream(), certificates)
+        .filter(item -> item.place().equals(key.place()) && item.label().equals(key.label()))
+        .forEach(item -> update(item, named(alias, item)));
   }
 
   /** PKCS #11 applications verify by an object of its own. */

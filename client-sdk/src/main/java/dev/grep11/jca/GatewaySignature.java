@@ -75,6 +75,13 @@ final class GatewaySignature extends SignatureSpi {
         && !edwards.getParams().getName().equals("Ed25519")) {
       throw new InvalidKeyException(edwards.getParams().getName() + " is not offered, Ed25519 is");
     }
+    if (pss != null) {
+      try {
+        requireSupported(pss);
+      } catch (InvalidAlgorithmParameterException e) {
+        throw new InvalidKeyException("the parameters are not for this key: " + e.getMessage(), e);
+      }
+    }
     other = null;
     key = (GatewayPrivateKey) privateKey;
     digest = freshDigest();
@@ -231,6 +238,10 @@ final class GatewaySignature extends SignatureSpi {
     if (other != null) {
       if (parameters != null) {
         other.setParameter(parameters);
+      }
+      // They hold for the next key too, whosever it is.
+      if (parameters instanceof PSSParameterSpec spec) {
+        pss = spec;
       }
       return;
     }

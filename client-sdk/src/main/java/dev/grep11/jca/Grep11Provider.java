@@ -184,6 +184,10 @@ public final class Grep11Provider extends AuthProvider {
           "no CallbackHandler that could be asked for the API key; or use KeyStore.load(null,"
               + " apiKey)");
     }
+    login(used);
+  }
+
+  private Login login(CallbackHandler used) throws LoginException {
     var callback = new PasswordCallback("API key: ", false);
     try {
       used.handle(new javax.security.auth.callback.Callback[] {callback});
@@ -192,7 +196,7 @@ public final class Grep11Provider extends AuthProvider {
         throw new FailedLoginException("the CallbackHandler gave no API key");
       }
       try {
-        login(apiKey);
+        return login(apiKey);
       } finally {
         Arrays.fill(apiKey, '\0');
       }
@@ -206,10 +210,13 @@ public final class Grep11Provider extends AuthProvider {
   /** Closes every connection. Keys that came by them are of no use any more. */
   @Override
   public void logout() {
+    List<Known> ended;
     synchronized (lock) {
-      logins.forEach(known -> known.login().close());
+      ended = List.copyOf(logins);
       logins.clear();
     }
+    // Without the lock: calls that run get seconds to finish.
+    ended.forEach(known -> known.login().close());
   }
 
   @Override
@@ -265,11 +272,9 @@ public final class Grep11Provider extends AuthProvider {
     if (already.isPresent()) {
       return already.get();
     }
-    if (handler != null) {
-      login(null, null);
-      return current();
-    }
-    return loginAnonymously();
+    var asked = handler;
+    // Its own login: by now somebody else's may be the last.
+    return asked == null ? loginAnonymously() : login(asked);
   }
 
   private Token configured() throws LoginException {
@@ -313,29 +318,45 @@ public final class Grep11Provider extends AuthProvider {
   private Login keep(char[] apiKey, byte[] keyHash, Token user, boolean anonymous)
       throws LoginException {
     requirePlaceBehindTheJdk();
+    var known = known(keyHash);
+    var asked =
+        known.isPresent() ? known.get() : new Known(connect(apiKey, user, anonymous), keyHash);
+    try {
+      // Without the lock: while the gateway is away, nobody waits but who logs in.
+      asked.login().reach().ask(Grep11Client::mechanisms);
+    } catch (Grep11Exception e) {
+      if (known.isEmpty()) {
+        asked.login().close();
+      }
+      throw refused(e);
+    }
+    return current(asked, known.isEmpty());
+  }
+
+  private Optional<Known> known(byte[] keyHash) {
     synchronized (lock) {
-      var known =
-          logins.stream()
-              .filter(login -> MessageDigest.isEqual(login.keyHash(), keyHash))
-              .findFirst();
-      Known now;
-      if (known.isPresent()) {
-        now = known.get();
-      } else {
-        now = new Known(connect(apiKey, user, anonymous), keyHash);
+      return logins.stream()
+          .filter(login -> MessageDigest.isEqual(login.keyHash(), keyHash))
+          .findFirst();
+    }
+  }
+
+  /** Of those who logged in at once with one API key the first stays: it may have keys already. */
+  private Login current(Known asked, boolean isNew) throws LoginException {
+    Known now;
+    synchronized (lock) {
+      var known = known(asked.keyHash());
+      if (known.isEmpty() && !isNew) {
+        throw new LoginException("logout() came before the gateway's answer: log in again");
       }
-      try {
-        now.login().reach().ask(Grep11Client::mechanisms);
-      } catch (Grep11Exception e) {
-        if (known.isEmpty()) {
-          now.login().close();
-        }
-        throw refused(e);
-      }
+      now = known.orElse(asked);
       logins.remove(now);
       logins.add(now);
-      return now.login();
     }
+    if (!now.equals(asked)) {
+      asked.login().close();
+    }
+    return now.login();
   }
 
   private static Login connect(char[] apiKey, Token token, boolean anonymous)

@@ -27,6 +27,7 @@ import dev.grep11.proto.UnwrapKeyRequest;
 import dev.grep11.proto.UnwrapKeyResponse;
 import dev.grep11.proto.VerifySingleRequest;
 import dev.grep11.proto.VerifySingleResponse;
+import io.grpc.Attributes;
 import io.grpc.Context;
 import io.grpc.Contexts;
 import io.grpc.Grpc;
@@ -35,6 +36,7 @@ import io.grpc.Server;
 import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
+import io.grpc.ServerTransportFilter;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.TlsServerCredentials;
@@ -53,8 +55,10 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Queue;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import javax.net.ssl.SSLPeerUnverifiedException;
 import javax.net.ssl.SSLSession;
 import org.jspecify.annotations.Nullable;
@@ -80,7 +84,12 @@ final class FakeGateway implements AutoCloseable {
   private final List<Call> calls = Collections.synchronizedList(new ArrayList<>());
   private final Semaphore begun = new Semaphore(0);
   private final Semaphore cancelled = new Semaphore(0);
+  private final AtomicInteger connections = new AtomicInteger();
   private volatile boolean silent;
+  private volatile Held held = new Held("", new CountDownLatch(0));
+
+  /** Calls of a method that wait for the test. */
+  private record Held(String method, CountDownLatch until) {}
 
   FakeGateway(TestAuthority.Identity identity, @Nullable Path clientCa) throws Exception {
     var tls =
@@ -93,6 +102,7 @@ final class FakeGateway implements AutoCloseable {
         Grpc.newServerBuilderForPort(0, tls.build())
             .addService(service)
             .intercept(new Recorder())
+            .addTransportFilter(new Connections())
             .maxInboundMessageSize(64 << 20)
             .build()
             .start();
@@ -114,6 +124,20 @@ final class FakeGateway implements AutoCloseable {
   /** From now on nothing is answered. */
   void fallSilent() {
     silent = true;
+  }
+
+  /** From now on calls of this method are answered after {@link #letGo}. */
+  void hold(String method) {
+    held = new Held(method, new CountDownLatch(1));
+  }
+
+  void letGo() {
+    held.until().countDown();
+  }
+
+  /** How many clients are connected. */
+  int connections() {
+    return connections.get();
   }
 
   /** Until a call has come, one for each time. */
@@ -156,7 +180,21 @@ final class FakeGateway implements AutoCloseable {
 
   @Override
   public void close() {
+    letGo();
     server.shutdownNow();
+  }
+
+  private final class Connections extends ServerTransportFilter {
+    @Override
+    public Attributes transportReady(Attributes attributes) {
+      connections.incrementAndGet();
+      return attributes;
+    }
+
+    @Override
+    public void transportTerminated(Attributes attributes) {
+      connections.decrementAndGet();
+    }
   }
 
   private final class Recorder implements ServerInterceptor {
@@ -170,6 +208,14 @@ final class FakeGateway implements AutoCloseable {
               subject(call.getAttributes().get(Grpc.TRANSPORT_ATTR_SSL_SESSION)),
               call.getAttributes().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR)));
       begun.release();
+      var now = held;
+      if (now.method().equals(call.getMethodDescriptor().getBareMethodName())) {
+        try {
+          now.until().await();
+        } catch (InterruptedException e) {
+          Thread.currentThread().interrupt();
+        }
+      }
       if (silent) {
         return new ServerCall.Listener<>() {
           @Override

@@ -272,6 +272,88 @@ class JcaKeyStoreTest {
   }
 
   @Test
+  void aSecretKeyGetsAnotherAliasAndStaysOne() throws Exception {
+    var keys = keys();
+    var key = KeyGenerator.getInstance("AES", provider).generateKey();
+    keys.setKeyEntry("first name", key, null, null);
+    int before = keys.size();
+    keys.setKeyEntry("second name", key, null, null);
+    assertThat(keys.size()).isEqualTo(before);
+    assertThat(keys.containsAlias("first name")).isFalse();
+    assertThat(keys().getKey("second name", null)).isEqualTo(key);
+    // It deletes the old alias afterwards.
+    tool(
+        "keytool",
+        withProvider("-changealias", "-alias", "second name", "-destalias", "third name"));
+    assertThat(keys().getKey("third name", null)).isEqualTo(key);
+    assertThat(keys().containsAlias("second name")).isFalse();
+    keys().deleteEntry("third name");
+  }
+
+  @Test
+  void aRenamedKeyIsFoundByItsLabelWithWhatBelongsToIt() throws Exception {
+    var pair = pair("EC");
+    var chain = chain(selfSigned(pair, "CN=x"));
+    keys().setKeyEntry("old label", pair.getPrivate(), null, chain);
+    keys().setKeyEntry("new label", pair.getPrivate(), null, chain);
+    try (var agent = new Agent(true)) {
+      for (var objectClass :
+          List.of(Cko.CKO_PRIVATE_KEY, Cko.CKO_PUBLIC_KEY, Cko.CKO_CERTIFICATE)) {
+        assertThat(agent.find(objectClass, "new label")).hasSize(1);
+        assertThat(agent.find(objectClass, "old label")).isEmpty();
+      }
+    }
+    keys().deleteEntry("new label");
+  }
+
+  /** Who renamed one of them so would keep its alias, and keytool then deletes that. */
+  @Test
+  void aLabelOfSeveralIsNoAliasToRenameTo() throws Exception {
+    try (var agent = new Agent(true)) {
+      agent.makePair("several", new byte[] {1}, true);
+      agent.makePair("several", new byte[] {2}, true);
+      var keys = keys();
+      var alias = aliases(keys, "several#").getFirst();
+      var key = (Grep11PrivateKey) keys.getKey(alias, null);
+      var chain = chain(selfSigned(new KeyPair(key.publicKey().orElseThrow(), key), "CN=several"));
+      assertThatThrownBy(() -> keys.setKeyEntry("several", key, null, chain))
+          .isInstanceOf(KeyStoreException.class)
+          .hasMessageContaining("label of other entries");
+      // A certificate under its own alias leaves its label as it is.
+      keys.setKeyEntry(alias, key, null, chain);
+      assertThat(keys.getCertificateChain(alias)).isEqualTo(chain);
+      assertThat(agent.find(Cko.CKO_PRIVATE_KEY, "several")).hasSize(2);
+      keys.deleteEntry(alias);
+      keys.deleteEntry("several");
+      assertThat(agent.find(Cko.CKO_PRIVATE_KEY, "several")).isEmpty();
+    }
+  }
+
+  /** As keytool goes on: its deletion of the old alias is not to be that of somebody else's key. */
+  @Test
+  void anAliasThatARenamingSetsFreePassesToNoOtherKey() throws Exception {
+    var key = KeyGenerator.getInstance("AES", provider).generateKey();
+    keys().setKeyEntry("shadowing", key, null, null);
+    try (var guest = new Agent(false)) {
+      guest.makePair("shadowing", new byte[] {3}, false);
+      var keys = keys();
+      var theirs = aliases(keys, "shadowing#").getFirst();
+      keys.setKeyEntry("moved", keys.getKey("shadowing", null), null, null);
+      keys.deleteEntry("shadowing");
+      assertThat(keys.containsAlias(theirs)).isTrue();
+      assertThat(guest.find(Cko.CKO_PRIVATE_KEY, "shadowing")).hasSize(1);
+      keys.deleteEntry(theirs);
+      keys.deleteEntry("moved");
+    }
+  }
+
+  private static List<String> aliases(KeyStore of, String prefix) throws KeyStoreException {
+    return Collections.list(of.aliases()).stream()
+        .filter(alias -> alias.startsWith(prefix))
+        .toList();
+  }
+
+  @Test
   void onlyADeclaredCertificateIsTrusted() throws Exception {
     var pair = pair("EC");
     var keys = keys();

@@ -228,6 +228,32 @@ class JcaProviderTest {
     assertThatThrownBy(() -> signature.setParameter(spec)).hasMessageContaining("before the data");
   }
 
+  /** As the JDK's have it; a public key, with which the JDK's do the work, loses none. */
+  @Test
+  void parametersOfPssHoldForTheNextKey() throws Exception {
+    var sha256 = new PSSParameterSpec("SHA-256", "MGF1", MGF1ParameterSpec.SHA256, 32, 1);
+    var sha512 = new PSSParameterSpec("SHA-512", "MGF1", MGF1ParameterSpec.SHA512, 64, 1);
+    var signature = Signature.getInstance("RSASSA-PSS", provider);
+    signature.setParameter(sha256);
+    signature.initVerify(known("RSA").getPublic());
+    signature.setParameter(sha512);
+    signature.initSign(known("RSA").getPrivate());
+    signature.update(MESSAGE);
+    byte[] signed = signature.sign();
+    var verification = Signature.getInstance("RSASSA-PSS");
+    verification.setParameter(sha512);
+    verification.initVerify(known("RSA").getPublic());
+    verification.update(MESSAGE);
+    assertThat(verification.verify(signed)).isTrue();
+
+    signature.initVerify(known("RSA").getPublic());
+    signature.setParameter(
+        new PSSParameterSpec("SHA-512", "MGF1", MGF1ParameterSpec.SHA256, 32, 1));
+    assertThatThrownBy(() -> signature.initSign(known("RSA").getPrivate()))
+        .isInstanceOf(InvalidKeyException.class)
+        .hasMessageContaining("MGF1 of the same hash");
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"secp384r1", "secp521r1"})
   void makesEcKeysOfOtherCurvesThatSignWithEveryHash(String curve) throws Exception {
@@ -461,6 +487,25 @@ class JcaProviderTest {
     byte[] ciphered = cipher.doFinal(MESSAGE);
     cipher.init(Cipher.DECRYPT_MODE, known("RSA").getPrivate(), spec);
     assertThat(cipher.doFinal(ciphered)).isEqualTo(MESSAGE);
+  }
+
+  /** Without parameters it has those of its name, whatever the init before had. */
+  @Test
+  void oaepHasTheParametersOfTheLastInit() throws Exception {
+    var cipher = Cipher.getInstance("RSA/ECB/OAEPPadding");
+    var jdk = Cipher.getInstance("RSA/ECB/OAEPPadding", "SunJCE");
+    var sha512 =
+        new OAEPParameterSpec(
+            "SHA-512", "MGF1", MGF1ParameterSpec.SHA512, PSource.PSpecified.DEFAULT);
+    for (AlgorithmParameterSpec parameters : new AlgorithmParameterSpec[] {sha512, null}) {
+      jdk.init(Cipher.ENCRYPT_MODE, known("RSA").getPublic(), parameters);
+      byte[] ciphered = jdk.doFinal(MESSAGE);
+      cipher.init(Cipher.DECRYPT_MODE, known("RSA").getPrivate(), parameters);
+      assertThat(cipher.getProvider()).isSameAs(provider);
+      assertThat(cipher.doFinal(ciphered)).isEqualTo(MESSAGE);
+    }
+    var specification = cipher.getParameters().getParameterSpec(OAEPParameterSpec.class);
+    assertThat(specification.getDigestAlgorithm()).isEqualTo("SHA-1");
   }
 
   @ParameterizedTest
