@@ -73,6 +73,7 @@ import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import io.grpc.netty.GrpcSslContexts;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -140,6 +141,7 @@ class HsmCallFaultsTest {
 
   private static final Pattern CALL = Pattern.compile("call-\\d+-");
   private static final Identity CA = TestCertificates.ca("CN=One CA").selfSigned();
+  private static final Identity APP = TestCertificates.client("CN=app").signedBy(CA);
   private static final ObjectMapper JSON = new ObjectMapper();
 
   @TempDir Path parent = Path.of("");
@@ -824,10 +826,18 @@ class HsmCallFaultsTest {
         CryptoGrpc.newBlockingStub(channel)
             .withInterceptors(
                 RunningGateway.headers("authorization", "Bearer " + running.token(MANAGER)));
+    var ssl = GrpcSslContexts.forClient().trustManager(running.demo.ca().toFile());
+    ssl.keyManager(APP.privateKey(), APP.certificate());
+    var app =
+        CryptoGrpc.newBlockingStub(running.channel("localhost", ssl))
+            .withInterceptors(
+                RunningGateway.headers("authorization", "Bearer " + running.token(MANAGER)));
     boolean more = true;
     for (int n = 1; more; n++) {
       more = false;
       for (var fault : Fault.values()) {
+        // A token that was lost is back.
+        awaited(() -> aesKey(app));
         boolean adds = !registered.contains("two");
         var command =
             administrator.sign(
