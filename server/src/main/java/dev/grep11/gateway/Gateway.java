@@ -33,6 +33,7 @@ import dev.grep11.gateway.rpc.MeteredCalls;
 import dev.grep11.gateway.rpc.RefusedStrangers;
 import dev.grep11.gateway.rpc.TokenAccess;
 import dev.grep11.gateway.store.ReplicaRecord;
+import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreFollower;
 import dev.grep11.gateway.tls.ConnectionLimits;
 import dev.grep11.gateway.tls.Connections;
@@ -67,6 +68,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiFunction;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -115,10 +117,19 @@ public final class Gateway implements AutoCloseable {
   /** As {@link #start(GatewayConfig, Function)}, by the wall clock of a test. */
   static Gateway start(
       GatewayConfig config, Function<HsmSettings, Hsm> openHsm, InstantSource clock) {
+    return start(config, openHsm, StartSteps::openStore, clock);
+  }
+
+  /** The same, over a store that a test has wrapped. */
+  static Gateway start(
+      GatewayConfig config,
+      Function<HsmSettings, Hsm> openHsm,
+      BiFunction<GatewayConfig, HsmCalls, Store> openStore,
+      InstantSource clock) {
     ServerTls.requireNoResumption();
     var gateway = new Gateway(clock);
     try {
-      gateway.build(config, openHsm);
+      gateway.build(config, openHsm, openStore);
       return gateway;
     } catch (IOException | IdentityException e) {
       gateway.close();
@@ -129,7 +140,10 @@ public final class Gateway implements AutoCloseable {
     }
   }
 
-  private void build(GatewayConfig config, Function<HsmSettings, Hsm> openHsm)
+  private void build(
+      GatewayConfig config,
+      Function<HsmSettings, Hsm> openHsm,
+      BiFunction<GatewayConfig, HsmCalls, Store> openStore)
       throws IOException, IdentityException {
     var audit = closing(AuditLog.open(config.audit(), replicaName(config)));
     StartSteps.requireHosts(config);
@@ -143,7 +157,7 @@ public final class Gateway implements AutoCloseable {
 
     var hsm = closing(openHsm.apply(config.hsm()));
     var calls = new HsmCalls(hsm);
-    var store = closing(StartSteps.openStore(config, calls));
+    var store = closing(openStore.apply(config, calls));
     var mac = new HsmCheckpointMac(StartSteps.envelope(config, calls));
     var events = closing(EventExporter.start(store, audit, mac, auditWriter(config), clock));
     var instances = store.instances();

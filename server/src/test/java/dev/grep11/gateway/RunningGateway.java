@@ -21,6 +21,9 @@ import com.nimbusds.jwt.SignedJWT;
 import dev.grep11.gateway.command.DemoData;
 import dev.grep11.gateway.config.GatewayConfig;
 import dev.grep11.gateway.host.Host;
+import dev.grep11.gateway.host.StartSteps;
+import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.HsmSettings;
 import dev.grep11.gateway.iam.GrantRegister;
 import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.pkcs11.Cka;
@@ -28,7 +31,9 @@ import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.store.Entitlement;
 import dev.grep11.gateway.store.Grant;
 import dev.grep11.gateway.store.RegistryRecord;
+import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.Subject;
+import dev.grep11.gateway.token.HsmCalls;
 import dev.grep11.proto.AttributeValue;
 import dev.grep11.proto.CryptoGrpc;
 import dev.grep11.proto.EncryptSingleRequest;
@@ -69,6 +74,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiFunction;
+import java.util.function.Function;
 import java.util.function.UnaryOperator;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManagerFactory;
@@ -96,7 +103,7 @@ public final class RunningGateway implements AutoCloseable {
   final UUID instance;
 
   /** What the gateway does to the token. */
-  final CountedCalls calls = new CountedCalls();
+  final CountedCalls calls;
 
   private final List<ManagedChannel> channels = new ArrayList<>();
   private final List<HttpClient> webClients = new ArrayList<>();
@@ -116,12 +123,45 @@ public final class RunningGateway implements AutoCloseable {
   /** By a wall clock of the test. */
   static RunningGateway start(Path directory, Map<String, Object> settings, InstantSource clock)
       throws Exception {
-    return new RunningGateway(directory, settings, clock);
+    var calls = new CountedCalls();
+    return new RunningGateway(
+        directory, settings, calls, calls::open, StartSteps::openStore, clock);
   }
 
-  private RunningGateway(Path directory, Map<String, Object> settings, InstantSource clock)
+  /** Over a token that the test has wrapped, whose calls are not counted here. */
+  static RunningGateway start(
+      Path directory, Map<String, Object> settings, Function<HsmSettings, Hsm> openHsm)
+      throws Exception {
+    return new RunningGateway(
+        directory,
+        settings,
+        new CountedCalls(),
+        openHsm,
+        StartSteps::openStore,
+        InstantSource.system());
+  }
+
+  /** Over a store that the test has wrapped. */
+  static RunningGateway start(
+      Path directory,
+      Map<String, Object> settings,
+      BiFunction<GatewayConfig, HsmCalls, Store> openStore)
+      throws Exception {
+    var calls = new CountedCalls();
+    return new RunningGateway(
+        directory, settings, calls, calls::open, openStore, InstantSource.system());
+  }
+
+  private RunningGateway(
+      Path directory,
+      Map<String, Object> settings,
+      CountedCalls calls,
+      Function<HsmSettings, Hsm> openHsm,
+      BiFunction<GatewayConfig, HsmCalls, Store> openStore,
+      InstantSource clock)
       throws Exception {
     this.directory = directory;
+    this.calls = calls;
     demo = DemoData.open(directory);
     issuerKey = new ECKeyGenerator(Curve.P_256).keyID("test-1").keyUse(KeyUse.SIGNATURE).generate();
     Files.writeString(directory.resolve("jwks.json"), new JWKSet(issuerKey).toString());
@@ -136,11 +176,16 @@ public final class RunningGateway implements AutoCloseable {
     replaced.putAll(settings);
     config = GatewayConfig.read(demo.config(), replaced);
     grant(MANAGER, "Manager");
-    gateway = Gateway.start(config, calls::open, clock);
+    gateway = Gateway.start(config, openHsm, openStore, clock);
   }
 
   /** Another gateway on the same store and token; the caller's to close. */
   Gateway another(String name, Map<String, Object> settings) {
+    return another(name, settings, calls::open);
+  }
+
+  /** The same, over a token that the test has wrapped. */
+  Gateway another(String name, Map<String, Object> settings, Function<HsmSettings, Hsm> openHsm) {
     var replaced = new HashMap<String, Object>();
     replaced.put("/listen/portBase", 0);
     replaced.put("/store/pollMillis", 100);
@@ -149,7 +194,7 @@ public final class RunningGateway implements AutoCloseable {
         "/issuers",
         List.of(Map.of("issuer", ISSUER, "jwksFile", "jwks.json", "audience", AUDIENCE)));
     replaced.putAll(settings);
-    return Gateway.start(GatewayConfig.read(demo.config(), replaced), calls::open);
+    return Gateway.start(GatewayConfig.read(demo.config(), replaced), openHsm);
   }
 
   // ---- Who may what

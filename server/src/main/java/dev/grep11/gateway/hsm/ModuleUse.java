@@ -126,7 +126,8 @@ final class ModuleUse {
       throw new HsmOpenException(
           module + ": C_Initialize answered " + Ckr.name(returnValue) + hint(returnValue));
     }
-    ours = returnValue == CKR_OK;
+    // Still ours where C_Finalize failed before.
+    ours |= returnValue == CKR_OK;
   }
 
   /**

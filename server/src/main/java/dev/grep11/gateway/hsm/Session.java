@@ -20,6 +20,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.LongConsumer;
+import java.util.function.LongSupplier;
 
 /**
  * A session with the token, in terms of mechanisms, templates and bytes. One thread at a time uses
@@ -226,7 +227,7 @@ public final class Session {
 
   public void destroyObject(long object) {
     try (var _ = call.begin()) {
-      check("C_DestroyObject", cryptoki.C_DestroyObject(handle, object));
+      check("C_DestroyObject", insisting(() -> cryptoki.C_DestroyObject(handle, object)));
     }
   }
 
@@ -247,11 +248,15 @@ public final class Session {
         count.set(JAVA_LONG, 0, 0);
         returnValue = cryptoki.C_FindObjects(handle, objects.address(), most, count.address());
         given = returnValue == CKR_OK ? count.get(JAVA_LONG, 0) : 0;
+        if (given < 0 || given > most) {
+          returnValue = CKR_DEVICE_ERROR;
+          given = 0;
+        }
         for (long i = 0; i < given; i++) {
           found.add(objects.get(JAVA_LONG, 8 * i));
         }
       } while (given > 0);
-      long end = cryptoki.C_FindObjectsFinal(handle);
+      long end = insisting(() -> cryptoki.C_FindObjectsFinal(handle));
       check("C_FindObjects", returnValue);
       check("C_FindObjectsFinal", end);
       return found;
@@ -298,7 +303,11 @@ public final class Session {
       checkAttributes(array, types, returnValue);
       var template = Template.builder();
       for (int i = 0; i < types.length; i++) {
-        putAttribute(template, types[i], values[i], Scratch.attributeLength(array, i));
+        putAttribute(
+            template,
+            types[i],
+            values[i],
+            within("C_GetAttributeValue", Scratch.attributeLength(array, i), values[i].byteSize()));
       }
       return template.build();
     }
@@ -372,7 +381,7 @@ public final class Session {
               handle, scratch.address(data), data.remaining(), copy.address(), signature.length);
       if (returnValue != CKR_OK) {
         // Answers 0x91 where the token has ended the operation itself.
-        cryptoki.C_VerifyFinal(handle, copy.address(), signature.length);
+        var _ = insisting(() -> cryptoki.C_VerifyFinal(handle, copy.address(), signature.length));
       }
       check("C_Verify", returnValue);
     }
@@ -433,13 +442,14 @@ public final class Session {
           array,
           new long[] {type},
           cryptoki.C_GetAttributeValue(handle, object, array.address(), 1));
-      var secret = SecretBuffer.allocate((int) Scratch.attributeLength(array, 0));
+      var secret = SecretBuffer.allocate(Math.toIntExact(Scratch.attributeLength(array, 0)));
       try {
         Scratch.setAttribute(array, 0, secret.segment(), secret.size());
         check(
             "C_GetAttributeValue",
             cryptoki.C_GetAttributeValue(handle, object, array.address(), 1));
-        return secret.truncate((int) Scratch.attributeLength(array, 0));
+        return secret.truncate(
+            (int) within("C_GetAttributeValue", Scratch.attributeLength(array, 0), secret.size()));
       } catch (Throwable t) {
         secret.close();
         throw t;
@@ -506,7 +516,11 @@ public final class Session {
 
     void finish() {
       length.set(JAVA_LONG, 0, 32);
-      check("C_DecryptFinal", cryptoki.C_DecryptFinal(handle, out.address(), length.address()));
+      long returnValue = cryptoki.C_DecryptFinal(handle, out.address(), length.address());
+      if (returnValue != CKR_OK) {
+        drain(decryption);
+        check("C_DecryptFinal", returnValue);
+      }
     }
   }
 
@@ -530,7 +544,7 @@ public final class Session {
         drain(operation);
         check(operation.function, returnValue, meaning(mechanism));
       }
-      return toArray(result, length.get(JAVA_LONG, 0));
+      return toArray(operation.function, result, length.get(JAVA_LONG, 0));
     }
   }
 
@@ -550,7 +564,7 @@ public final class Session {
         drain(operation);
         check(operation.function, returnValue, meaning(mechanism));
       }
-      return Math.toIntExact(length.get(JAVA_LONG, 0));
+      return (int) within(operation.function, length.get(JAVA_LONG, 0), result.remaining());
     }
   }
 
@@ -569,7 +583,7 @@ public final class Session {
       returnValue = output.call(result.address(), length.address());
     }
     check(function, returnValue);
-    return toArray(result, length.get(JAVA_LONG, 0));
+    return toArray(function, result, length.get(JAVA_LONG, 0));
   }
 
   private SecretBuffer secret(Operation operation, int guess, long meaning, Output output) {
@@ -586,7 +600,8 @@ public final class Session {
         drain(operation);
         check(operation.function, returnValue, meaning);
       }
-      return secret.truncate(Math.toIntExact(length.get(JAVA_LONG, 0)));
+      return secret.truncate(
+          (int) within(operation.function, length.get(JAVA_LONG, 0), secret.size()));
     } catch (Throwable t) {
       secret.close();
       throw t;
@@ -605,7 +620,7 @@ public final class Session {
     }
   }
 
-  private void begin(String function, java.util.function.LongSupplier init) {
+  private void begin(String function, LongSupplier init) {
     long returnValue = init.getAsLong();
     if (returnValue == CKR_OPERATION_ACTIVE) {
       reopen();
@@ -617,7 +632,20 @@ public final class Session {
   /** Ends an operation that an error may have left half open; 0x91 where it has not. */
   private void drain(Operation operation) {
     var rest = scratch.allocate(RESULT_GUESS);
-    var _ = operation.finish.call(handle, rest.address(), scratch.ulong(RESULT_GUESS).address());
+    var length = scratch.ulong(RESULT_GUESS);
+    var _ = insisting(() -> operation.finish.call(handle, rest.address(), length.address()));
+  }
+
+  /**
+   * The return value of a call that ends something. One that fails is made once more: a session or
+   * an object that it leaves behind stays as long as the server, and an operation would refuse the
+   * next call, whoever makes that.
+   */
+  private static long insisting(LongSupplier end) {
+    long returnValue = end.getAsLong();
+    return returnValue == CKR_OK || returnValue == CKR_OPERATION_NOT_INITIALIZED
+        ? returnValue
+        : end.getAsLong();
   }
 
   /** The last resort against an operation that no Final ends. */
@@ -634,7 +662,7 @@ public final class Session {
       epoch.end(e.getMessage() + ", while replacing a session stuck in an operation");
       throw unavailable();
     }
-    var _ = cryptoki.C_CloseSession(stuck);
+    var _ = insisting(() -> cryptoki.C_CloseSession(stuck));
   }
 
   private void check(String function, long returnValue) {
@@ -678,6 +706,19 @@ public final class Session {
     return new HsmUnavailableException("the token is not available, recovery is under way");
   }
 
+  /** What a token says that it gave; what lies behind the room for it is of something else. */
+  private static long within(String function, long length, long room) {
+    if (length < 0 || length > room) {
+      throw new Pkcs11Exception(
+          CKR_DEVICE_ERROR, function + " says that it gave more than there was room for");
+    }
+    return length;
+  }
+
+  private static byte[] toArray(String function, MemorySegment segment, long length) {
+    return toArray(segment, within(function, length, segment.byteSize()));
+  }
+
   private static byte[] toArray(MemorySegment segment, long length) {
     var array = new byte[Math.toIntExact(length)];
     MemorySegment.copy(segment, JAVA_BYTE, 0, array, 0, array.length);
@@ -707,7 +748,7 @@ public final class Session {
 
   private void closeNative() {
     if (handle != 0) {
-      var _ = cryptoki.C_CloseSession(handle);
+      var _ = insisting(() -> cryptoki.C_CloseSession(handle));
       handle = 0;
     }
   }

@@ -166,9 +166,8 @@ final class Slot implements Session.Token {
     var slots = arena.allocate(JAVA_LONG, room);
     count.set(JAVA_LONG, 0, room);
     require("C_GetSlotList", cryptoki.C_GetSlotList(1, slots.address(), count.address()));
-    return Arrays.stream(slots.asSlice(0, 8 * count.get(JAVA_LONG, 0)).toArray(JAVA_LONG))
-        .boxed()
-        .toList();
+    long given = within("C_GetSlotList", count.get(JAVA_LONG, 0), room);
+    return Arrays.stream(slots.asSlice(0, 8 * given).toArray(JAVA_LONG)).boxed().toList();
   }
 
   private static TokenInfo tokenInfo(MemorySegment info) {
@@ -283,13 +282,15 @@ final class Slot implements Session.Token {
     try (var arena = Arena.ofConfined()) {
       var count = arena.allocate(JAVA_LONG);
       require("C_GetMechanismList", cryptoki.C_GetMechanismList(number, 0, count.address()));
-      var types = arena.allocate(JAVA_LONG, Math.max(1, count.get(JAVA_LONG, 0)));
+      long room = count.get(JAVA_LONG, 0);
+      var types = arena.allocate(JAVA_LONG, Math.max(1, room));
       require(
           "C_GetMechanismList",
           cryptoki.C_GetMechanismList(number, types.address(), count.address()));
       var info = arena.allocate(JAVA_LONG, 3);
       var mechanisms = new TreeMap<Long, MechanismInfo>(Long::compareUnsigned);
-      for (long i = 0; i < count.get(JAVA_LONG, 0); i++) {
+      long given = within("C_GetMechanismList", count.get(JAVA_LONG, 0), room);
+      for (long i = 0; i < given; i++) {
         long type = types.getAtIndex(JAVA_LONG, i);
         require("C_GetMechanismInfo", cryptoki.C_GetMechanismInfo(number, type, info.address()));
         mechanisms.put(
@@ -301,6 +302,13 @@ final class Slot implements Session.Token {
       }
       return mechanisms;
     }
+  }
+
+  private static long within(String function, long given, long room) {
+    if (given < 0 || given > room) {
+      throw new HsmOpenException(function + " says that it gave more than there was room for");
+    }
+    return given;
   }
 
   private static void require(String function, long returnValue) {

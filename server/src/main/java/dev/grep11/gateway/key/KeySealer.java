@@ -97,6 +97,10 @@ public final class KeySealer {
     boolean extractable = attributes.isTrue(CKA_EXTRACTABLE);
     var wrapped = session.wrapKey(WRAP, extractable ? keys.kekX() : keys.kekN(), object);
     var sealing = extractable ? Sealing.KEK_X : Sealing.KEK_N;
+    if (wrapped.length < 16 || wrapped.length % 8 != 0) {
+      // RFC 5649, 4.1. Sealed, it would be a key that is lost when it is first used.
+      throw new Pkcs11Exception(Ckr.CKR_DEVICE_ERROR, "the token wrapped a part of the key");
+    }
     requireLength(attributes, wrapped.length);
     return encode(session, keys, sealing, attributes, wrapped);
   }
@@ -266,13 +270,17 @@ public final class KeySealer {
     requireLength(attributes, key.blob.sealed().length);
     long kek = key.blob.sealing() == Sealing.KEK_N ? key.keys.kekN() : key.keys.kekX();
     long object = session.unwrapKey(WRAP, kek, key.blob.sealed(), template.build());
-    // SoftHSM unwraps 20 bytes as an AES key without complaint, and then says 0 of its length.
-    long length = hasValueLength(attributes) ? valueLength(session, object) : 0;
-    if (secret && length != 0 && length != attributes.ulong(CKA_VALUE_LEN).orElseThrow()) {
+    try {
+      // SoftHSM unwraps 20 bytes as an AES key without complaint, and then says 0 of its length.
+      long length = hasValueLength(attributes) ? valueLength(session, object) : 0;
+      if (secret && length != 0 && length != attributes.ulong(CKA_VALUE_LEN).orElseThrow()) {
+        throw new Pkcs11Exception(Ckr.CKR_IBM_BLOB_ERROR, "length of the sealed key");
+      }
+      return object;
+    } catch (Pkcs11Exception e) {
       session.destroyObject(object);
-      throw new Pkcs11Exception(Ckr.CKR_IBM_BLOB_ERROR, "length of the sealed key");
+      throw e;
     }
-    return object;
   }
 
   private Template.Builder secretTemplate(Template attributes, KeyForm form) {

@@ -343,7 +343,7 @@ final class KeyTransport {
     long object = unwrapInToken(row, kek, wrapped, NewKeys.passingSecret(keyType));
     if (row.family() == MechanismFamily.KEY_WRAP) {
       // RFC 3394 wraps multiples of 8 bytes, so nothing is appended to what the token exports.
-      if (!softwareFallback || values.length(object, keyType).isPresent()) {
+      if (!softwareFallback || hasKnownLength(object, keyType)) {
         return object;
       }
       try (var value = values.openObject(object)) {
@@ -360,18 +360,23 @@ final class KeyTransport {
     }
   }
 
+  /** The object is destroyed where the question fails. */
+  private boolean hasKnownLength(long object, long keyType) {
+    try {
+      return values.length(object, keyType).isPresent();
+    } catch (Pkcs11Exception e) {
+      hsm.session().destroyObject(object);
+      throw e;
+    }
+  }
+
   /**
    * Whether the length of an unwrapped key is known inside the token. Otherwise the object is
    * destroyed and, with softwareFallback, made again of a value in gateway memory.
    */
   private boolean tellsLength(long object, long keyType) {
-    try {
-      if (values.length(object, keyType).isPresent()) {
-        return true;
-      }
-    } catch (Pkcs11Exception e) {
-      hsm.session().destroyObject(object);
-      throw e;
+    if (hasKnownLength(object, keyType)) {
+      return true;
     }
     if (softwareFallback) {
       hsm.session().destroyObject(object);

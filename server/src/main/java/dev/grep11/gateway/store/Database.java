@@ -4,8 +4,11 @@ import java.io.IOException;
 import java.sql.Connection;
 import java.sql.SQLException;
 
-/** The database beneath a store: connections that are inside of one transaction. */
-sealed interface Database permits Sqlite, Postgres {
+/**
+ * The database beneath a store: connections that are inside of one transaction. Open, so that tests
+ * can make statements fail.
+ */
+interface Database {
   static Database at(StoreLocation location) {
     return switch (location) {
       case StoreLocation.Directory directory -> new Sqlite(directory.path());

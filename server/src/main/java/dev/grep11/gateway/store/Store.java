@@ -133,7 +133,11 @@ public final class Store implements AutoCloseable {
    *     than the anchor
    */
   public static Store open(StoreLocation location, Envelope envelope, GenerationAnchor anchor) {
-    Database database = Database.at(location);
+    return open(Database.at(location), envelope, anchor);
+  }
+
+  /** The same over a database that a test has wrapped. */
+  static Store open(Database database, Envelope envelope, GenerationAnchor anchor) {
     byte[] sealedDataKey;
     try {
       database.check();

@@ -43,6 +43,9 @@ class RecoveryTest {
   /** By function: what it answers instead of doing anything. */
   private final Map<String, Long> answers = new ConcurrentHashMap<>();
 
+  /** Functions that answered so. */
+  private final Set<String> answered = ConcurrentHashMap.newKeySet();
+
   private final Map<String, CountDownLatch> hanging = new ConcurrentHashMap<>();
   private final Set<Long> openSessions = ConcurrentHashMap.newKeySet();
   private final AtomicInteger pinAsked = new AtomicInteger();
@@ -73,6 +76,7 @@ class RecoveryTest {
     }
     var answer = answers.get(function);
     if (answer != null) {
+      answered.add(function);
       return answer;
     }
     long returnValue = real.call();
@@ -258,6 +262,29 @@ class RecoveryTest {
       assertThat(random).hasSize(4);
       assertThat(signOnce()).hasSize(16);
     }
+    assertThat(signOnce()).hasSize(16);
+  }
+
+  @Test
+  void startsTheModuleAnewThoughItCouldNotBeEndedBefore() throws Exception {
+    var old = hsm.epoch();
+    answers.put("C_Finalize", CKR_FUNCTION_FAILED);
+    answers.put("C_Login", CKR_DEVICE_ERROR);
+    answers.put("C_Sign", CKR_DEVICE_REMOVED);
+    assertThatThrownBy(() -> signOnce()).isInstanceOf(HsmUnavailableException.class);
+    await().atMost(Duration.ofSeconds(20)).until(() -> answered.contains("C_Finalize"));
+    answers.clear();
+    awaitRecovery(old);
+
+    // SoftHSM gives it back to a module that was started anew, and to no other.
+    var tokens = SOFTHSM.token().tokens();
+    var away = tokens.resolveSibling("away");
+    var recovered = hsm.epoch();
+    Files.move(tokens, away);
+    await().atMost(Duration.ofSeconds(10)).until(() -> !recovered.live());
+    Files.move(away, tokens);
+
+    awaitRecovery(recovered);
     assertThat(signOnce()).hasSize(16);
   }
 
