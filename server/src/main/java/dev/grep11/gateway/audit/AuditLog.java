@@ -1,5 +1,6 @@
 package dev.grep11.gateway.audit;
 
+import dev.grep11.gateway.config.IoCause;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
@@ -108,6 +109,7 @@ public final class AuditLog implements AutoCloseable {
             "audit.file %s: the directory %s is not there; make it, owner the gateway's user, mode rwx------"
                 .formatted(file, directory));
       }
+      requireRegular(file);
       FileChannel channel = appendingChannel(file);
       try {
         holdAlone(channel, file);
@@ -592,10 +594,31 @@ public final class AuditLog implements AutoCloseable {
             StandardOpenOption.WRITE,
             StandardOpenOption.APPEND,
             LinkOption.NOFOLLOW_LINKS);
-    FileChannel channel =
-        FileChannel.open(file, options, PosixFilePermissions.asFileAttribute(owner));
-    Files.setPosixFilePermissions(file, owner);
-    return channel;
+    try {
+      FileChannel channel =
+          FileChannel.open(file, options, PosixFilePermissions.asFileAttribute(owner));
+      Files.setPosixFilePermissions(file, owner);
+      return channel;
+    } catch (IOException e) {
+      throw new IOException(
+          "audit.file %s cannot be written: %s; name a file that the gateway's user may make and write"
+              .formatted(file, IoCause.of(e)),
+          e);
+    }
+  }
+
+  /** A chain is read back when it is gone on with, and a device may have no end. */
+  private static void requireRegular(Path file) throws IOException {
+    if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)
+        && !Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) {
+      throw new IOException(
+          "audit.file %s: expected a regular file, and there is %s; name another, or set audit.standardOutput: true"
+              .formatted(
+                  file,
+                  Files.isSymbolicLink(file)
+                      ? "a symbolic link"
+                      : Files.isDirectory(file) ? "a directory" : "a device"));
+    }
   }
 
   /**

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
 import java.security.cert.Certificate;
+import java.security.cert.CertificateException;
 import java.security.cert.CertificateFactory;
 import java.text.ParseException;
 import java.time.Duration;
@@ -208,7 +209,7 @@ final class KeySetCache {
       }
       // Without an anchor every chain is refused, with a message that helps nobody.
       if (number == 0) {
-        throw new IllegalArgumentException(file + " has no certificate");
+        throw new CertificateException("no certificate");
       }
       TrustManagerFactory trust = TrustManagerFactory.getInstance("PKIX");
       trust.init(anchors);
@@ -217,7 +218,9 @@ final class KeySetCache {
       return context;
     } catch (IOException | GeneralSecurityException e) {
       throw new IllegalArgumentException(
-          "cannot read the certificates in " + file + ": " + e.getMessage(), e);
+          "caFile of an issuer, %s: %s; put the CA of the certificate at its jwksUrl there, in PEM"
+              .formatted(file, e.getMessage()),
+          e);
     }
   }
 }

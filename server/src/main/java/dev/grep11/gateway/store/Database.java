@@ -84,6 +84,9 @@ sealed interface Database permits Sqlite, Postgres {
   /** A connection that reads and changes nothing, no file beside the database either. */
   Connection examiner() throws SQLException;
 
+  /** What to look at, and to do, where it cannot be used. */
+  String remedy();
+
   /** The place, for messages; without a secret. */
   @Override
   String toString();
