@@ -50,7 +50,6 @@ import org.slf4j.LoggerFactory;
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class FailureMessagesTest {
   private static final Identity CA = TestCertificates.ca("CN=Server CA").selfSigned();
-  private static final Identity OTHER_CA = TestCertificates.ca("CN=Other CA").selfSigned();
   private static final UUID NOBODYS = UUID.fromString("0b5f1a6e-43c1-4f0e-9d6c-2f1b7a90c3de");
 
   /** Planted where an operator could put one by mistake. */
@@ -233,7 +232,7 @@ class FailureMessagesTest {
             "write each below it as NAME: VALUE"),
         start(
             "a setting that is missing",
-            site -> site.set("/hsm/tokenLabel", null),
+            site -> site.unset("/hsm/tokenLabel"),
             "hsm.tokenLabel",
             "is missing",
             "docs/gateway.yaml"),
@@ -269,7 +268,7 @@ class FailureMessagesTest {
             "grep11 instance create"),
         start(
             "nobody who gives tokens",
-            site -> site.set("/tokenService", null),
+            site -> site.unset("/tokenService"),
             "issuers: ",
             "there are none, and no tokenService: nobody could call",
             "configure one of them"),
@@ -554,7 +553,7 @@ class FailureMessagesTest {
         start(
             "a variable for the PIN that is not set",
             site -> {
-              site.set("/hsm/pinFile", null);
+              site.unset("/hsm/pinFile");
               site.set("/hsm/pinEnv", "GREP11_NO_SUCH_VARIABLE");
             },
             "hsm.pinEnv",
@@ -873,7 +872,7 @@ class FailureMessagesTest {
             "name another"),
         start(
             "nowhere to write the audit",
-            site -> site.set("/audit/file", null),
+            site -> site.unset("/audit/file"),
             "audit",
             "events need a place",
             "standardOutput"),
@@ -1034,7 +1033,7 @@ class FailureMessagesTest {
             site -> {
               site.write("keys.json", KEY_SET);
               site.set("/issuers", List.of(issuer("jwksFile", "keys.json")));
-              site.set("/tokenService", null);
+              site.unset("/tokenService");
             },
             "tokenService",
             "is not configured, so it has no API keys",

@@ -29,6 +29,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.Stream;
@@ -66,12 +67,19 @@ final class Site implements AutoCloseable {
     return text.replace("{}", directory.toString());
   }
 
-  /** Gives a setting a value; null takes it away. */
   void set(String pointer, Object value) throws IOException {
-    var tree = YAML.readTree(configuration().toFile());
+    change(pointer, (mapping, name) -> mapping.set(name, YAML.valueToTree(value)));
+  }
+
+  void unset(String pointer) throws IOException {
+    change(pointer, ObjectNode::remove);
+  }
+
+  private void change(String pointer, BiConsumer<ObjectNode, String> change) throws IOException {
+    var tree = (ObjectNode) YAML.readTree(configuration().toFile());
     var at = JsonPointer.compile(pointer);
-    ObjectNode mapping = at.head().matches() ? (ObjectNode) tree : tree.withObject(at.head());
-    mapping.set(at.last().getMatchingProperty(), YAML.valueToTree(value));
+    change.accept(
+        at.head().matches() ? tree : tree.withObject(at.head()), at.last().getMatchingProperty());
     YAML.writeValue(configuration().toFile(), tree);
   }
 
