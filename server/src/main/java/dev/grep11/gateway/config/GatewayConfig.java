@@ -315,7 +315,7 @@ public record GatewayConfig(
     if (issuers.isEmpty() && tokenService.isEmpty()) {
       settings.problem(
           "issuers",
-          "there are none, and no tokenService: nobody could call; configure one of them");
+          "nobody could call: neither issuers nor tokenService is configured; configure one of them");
     }
     return new GatewayConfig(
         mode,

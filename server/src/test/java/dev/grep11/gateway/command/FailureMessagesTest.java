@@ -270,7 +270,7 @@ class FailureMessagesTest {
             "nobody who gives tokens",
             site -> site.unset("/tokenService"),
             "issuers: ",
-            "there are none, and no tokenService: nobody could call",
+            "nobody could call: neither issuers nor tokenService is configured",
             "configure one of them"),
         start(
             "an address that is none",
