@@ -70,6 +70,7 @@ import java.util.OptionalInt;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiFunction;
 import java.util.function.Function;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -83,6 +84,10 @@ public final class Gateway implements AutoCloseable {
   private static final String CRYPTO = "crypto";
   private static final String CERTIFICATE_MANAGER = "certificate-manager";
   private static final String HEALTH = "health";
+
+  /** What Netty's native transport puts before the system's own words. */
+  private static final Pattern NATIVE_BIND =
+      Pattern.compile("^bind\\(\\.\\.\\) failed with error\\(-?\\d+\\): ");
 
   private final Deque<AutoCloseable> parts = new ArrayDeque<>();
   private @Nullable CryptoListener crypto;
@@ -224,7 +229,7 @@ public final class Gateway implements AutoCloseable {
       tokenService =
           closing(
               listening(
-                  "the token service port, " + settings.address(),
+                  "the token service port, " + text(settings.address()),
                   () -> TokenService.start(settings, tls::httpsContext, signer, grants, audit)));
     }
     var verifier = new TokenVerifier(issuers);
@@ -342,7 +347,7 @@ public final class Gateway implements AutoCloseable {
     health =
         closing(
             listening(
-                "the health port, " + config.listen().health(),
+                "the health port, " + text(config.listen().health()),
                 () ->
                     new HealthListener(
                         config.listen().health(),
@@ -369,8 +374,13 @@ public final class Gateway implements AutoCloseable {
   }
 
   private static String text(ListenAddresses addresses) {
-    return addresses.publicly()
-        + addresses.privately().map(address -> " and " + address).orElse("");
+    return text(addresses.publicly())
+        + addresses.privately().map(address -> " and " + text(address)).orElse("");
+  }
+
+  /** As a host and a port, without the slash of Java's own form. */
+  private static String text(InetSocketAddress address) {
+    return address.toString().replaceFirst("^[^/]*/", "");
   }
 
   private interface Listening<T> {
@@ -383,10 +393,9 @@ public final class Gateway implements AutoCloseable {
       return listener.start();
     } catch (IOException e) {
       var cause = e.getCause() == null ? e : e.getCause();
+      var why = NATIVE_BIND.matcher(String.valueOf(cause.getMessage())).replaceFirst("");
       throw new StartException(
-          "%s: %s; choose another listen.portBase (--port-base)"
-              .formatted(what, String.valueOf(cause.getMessage())),
-          e);
+          "%s: %s; choose another listen.portBase (--port-base)".formatted(what, why), e);
     }
   }
 

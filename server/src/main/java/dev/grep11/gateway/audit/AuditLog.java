@@ -7,6 +7,8 @@ import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.OpenOption;
@@ -108,6 +110,7 @@ public final class AuditLog implements AutoCloseable {
             "audit.file %s: the directory %s is not there; make it, owner the gateway's user, mode rwx------"
                 .formatted(file, directory));
       }
+      requireRegular(file);
       FileChannel channel = appendingChannel(file);
       try {
         holdAlone(channel, file);
@@ -592,10 +595,39 @@ public final class AuditLog implements AutoCloseable {
             StandardOpenOption.WRITE,
             StandardOpenOption.APPEND,
             LinkOption.NOFOLLOW_LINKS);
-    FileChannel channel =
-        FileChannel.open(file, options, PosixFilePermissions.asFileAttribute(owner));
-    Files.setPosixFilePermissions(file, owner);
-    return channel;
+    try {
+      FileChannel channel =
+          FileChannel.open(file, options, PosixFilePermissions.asFileAttribute(owner));
+      Files.setPosixFilePermissions(file, owner);
+      return channel;
+    } catch (IOException e) {
+      throw new IOException(
+          "audit.file %s cannot be written: %s; name a file that the gateway's user may make and write"
+              .formatted(file, reason(e)),
+          e);
+    }
+  }
+
+  private static String reason(IOException failure) {
+    return switch (failure) {
+      case AccessDeniedException _ -> "permission denied";
+      case FileSystemException other when other.getReason() != null -> other.getReason();
+      default -> String.valueOf(failure.getMessage());
+    };
+  }
+
+  /** A chain is read back when it is gone on with, and a device may have no end. */
+  private static void requireRegular(Path file) throws IOException {
+    if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)
+        && !Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) {
+      throw new IOException(
+          "audit.file %s: expected a regular file, and there is %s; name another, or set audit.standardOutput: true"
+              .formatted(
+                  file,
+                  Files.isSymbolicLink(file)
+                      ? "a symbolic link"
+                      : Files.isDirectory(file) ? "a directory" : "a device"));
+    }
   }
 
   /**

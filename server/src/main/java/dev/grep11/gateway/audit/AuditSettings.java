@@ -27,7 +27,8 @@ public record AuditSettings(
 
   public AuditSettings {
     if (file.isEmpty() && !standardOutput) {
-      throw new IllegalArgumentException("audit events need a file, standard output or both");
+      throw new IllegalArgumentException(
+          "events need a place; name audit.file, or set audit.standardOutput: true, or both");
     }
     if (queueCapacity < 1 || maxWait.isNegative()) {
       throw new IllegalArgumentException("audit queue capacity and wait must be positive");

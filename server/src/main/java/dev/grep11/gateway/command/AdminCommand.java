@@ -81,7 +81,8 @@ final class AdminCommand {
         return host.store().apiKeys().stream()
             .filter(key -> key.name().equals(name))
             .findFirst()
-            .orElseThrow(() -> new StartException("there is no API key \"" + name + "\""))
+            .orElseThrow(() ->
+                new StartException("there is no API key \"" + name + "\"; see: grep11 apikey list"))
             .subject();
       }
       return new Subject(

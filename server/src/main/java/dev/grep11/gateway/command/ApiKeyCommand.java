@@ -51,8 +51,9 @@ final class ApiKeyCommand {
         Roles.standard(),
         config
             .tokenService()
-            .orElseThrow(
-                () -> new StartException("tokenService is not configured, so it has no API keys"))
+            .orElseThrow(() ->
+                new StartException(
+                    "tokenService is not configured, so it has no API keys; configure it, or give subjects of your issuers rights by: grep11 grant add"))
             .issuer());
   }
 
@@ -160,7 +161,9 @@ final class ApiKeyCommand {
             fields(
                 keys(config, host)
                     .confirm(key)
-                    .orElseThrow(() -> new StartException("there is no API key \"" + key + "\""))));
+                    .orElseThrow(() ->
+                        new StartException(
+                            "there is no API key \"" + key + "\"; see: grep11 apikey list"))));
       }
       return 0;
     }
@@ -190,7 +193,7 @@ final class ApiKeyCommand {
       var config = gateway.read();
       try (var host = Host.open(config)) {
         if (!keys(config, host).delete(key)) {
-          throw new StartException("there is no API key \"" + key + "\"");
+          throw new StartException("there is no API key \"" + key + "\"; see: grep11 apikey list");
         }
       }
       return 0;

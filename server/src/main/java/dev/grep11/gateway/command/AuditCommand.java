@@ -63,7 +63,9 @@ final class AuditCommand {
         throw new IllegalStateException("picocli requires it");
       }
       if (!Files.isRegularFile(path)) {
-        throw new StartException(path + " is not there, or is no file");
+        throw new StartException(
+            "%s is %s; name an audit file, such as that of audit.file in the configuration"
+                .formatted(path, Files.exists(path) ? "no file" : "not there"));
       }
       var report = verify(path);
       output.one(Commands.out(spec), fields(report));

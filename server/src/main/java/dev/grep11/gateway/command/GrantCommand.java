@@ -129,7 +129,8 @@ final class GrantCommand {
       var config = gateway.read();
       try (var host = Host.open(config)) {
         if (!new GrantRegister(host.store(), Roles.standard()).add(grant.grant(config))) {
-          throw new StartException("there is this grant already");
+          throw new StartException(
+              grant.subject + " has this grant already; see: grep11 grant list");
         }
       }
       warnOfUnknownIssuer(config);
@@ -196,7 +197,7 @@ final class GrantCommand {
       var config = gateway.read();
       try (var host = Host.open(config)) {
         if (!new GrantRegister(host.store(), Roles.standard()).remove(grant.grant(config))) {
-          throw new StartException("there is no such grant");
+          throw new StartException(grant.subject + " has no such grant; see: grep11 grant list");
         }
       }
       return 0;

@@ -110,12 +110,13 @@ final class HealthCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     if (timeout < 1 || timeout > 300) {
-      throw new IllegalArgumentException("--timeout is 1 to 300 seconds");
+      throw new IllegalArgumentException("--timeout %d: it is 1 to 300 seconds".formatted(timeout));
     }
     var settings = GatewayConfig.read(config);
     if (settings.listen().portBase() == 0) {
       throw new IllegalArgumentException(
-          "listen.portBase is 0, which takes any free ports: nobody knows the health port");
+          "%s: listen.portBase is 0, which takes any free ports: nobody knows the health port; set the first of four ports there"
+              .formatted(config));
     }
     var address = loopbackOf(settings.listen().health());
     var answer = ask(address, ca == null ? settings.certificateChain() : ca);

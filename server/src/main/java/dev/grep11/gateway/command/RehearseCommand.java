@@ -89,7 +89,9 @@ final class RehearseCommand implements Callable<Integer> {
       }
       return Files.readAllBytes(file);
     } catch (IOException e) {
-      throw new StartException("the blob cannot be read: " + IoCause.of(e), e);
+      throw new StartException(
+          "the blob cannot be read: " + IoCause.of(e) + "; name the file that holds it by --blob",
+          e);
     }
   }
 

@@ -28,7 +28,6 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
-import java.net.URI;
 import java.net.UnknownHostException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
@@ -44,6 +43,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 
 /**
  * Everything an operator decides, checked. Plaintext ports cannot be expressed.
@@ -186,6 +187,11 @@ public record GatewayConfig(
   }
 
   public static final int DEFAULT_PORT_BASE = 9876;
+  private static final String EXAMPLE = "; docs/gateway.yaml is one to begin with";
+
+  /** SnakeYAML names two: where what it read began, and where it went wrong. */
+  private static final Pattern PLACE_IN_YAML = Pattern.compile("in 'reader', line (\\d+)");
+
   private static final YAMLMapper YAML =
       YAMLMapper.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
 
@@ -233,19 +239,24 @@ public record GatewayConfig(
   private static SettingsReader settings(Path file, Map<String, Object> replaced) {
     JsonNode tree;
     try {
+      if (Files.isDirectory(file)) {
+        throw unusable(file, "is a directory; name the file of settings in it");
+      }
       tree = YAML.readTree(Files.readString(file));
       replaced.forEach((pointer, value) -> replace(tree, pointer, value));
     } catch (JsonProcessingException e) {
-      throw new ConfigException(
-          file.toString(), List.of("not YAML: " + e.getOriginalMessage() + place(e)));
+      throw unusable(file, "not YAML: " + complaint(e) + EXAMPLE);
     } catch (NoSuchFileException e) {
-      throw new ConfigException(file.toString(), List.of("there is no such file"));
+      throw unusable(file, "there is no such file" + EXAMPLE);
     } catch (AccessDeniedException e) {
-      throw new ConfigException(
-          file.toString(),
-          List.of(FileOwner.closedDirectory(file).orElseGet(() -> FileOwner.unreadable(file))));
+      throw unusable(
+          file, FileOwner.closedDirectory(file).orElseGet(() -> FileOwner.unreadable(file)));
     } catch (IOException e) {
-      throw new ConfigException(file.toString(), List.of("cannot be read: " + IoCause.of(e)));
+      throw unusable(file, "cannot be read: " + IoCause.of(e) + EXAMPLE);
+    }
+    if (!tree.isObject()) {
+      throw unusable(
+          file, (tree.isMissingNode() ? "is empty" : "is not a mapping of settings") + EXAMPLE);
     }
     var absolute = file.toAbsolutePath();
     var parent = absolute.getParent();
@@ -259,8 +270,23 @@ public record GatewayConfig(
     }
   }
 
-  private static String place(JsonProcessingException e) {
-    return e.getLocation() == null ? "" : " (line " + e.getLocation().getLineNr() + ")";
+  private static ConfigException unusable(Path file, String why) {
+    return new ConfigException(file.toString(), List.of(why));
+  }
+
+  /**
+   * What the parser has to say, in one line. It quotes the lines in question besides, indented:
+   * they may be a PIN that was written into the wrong file.
+   */
+  private static String complaint(JsonProcessingException e) {
+    var said = String.valueOf(e.getOriginalMessage());
+    var line = e.getLocation() == null ? "?" : String.valueOf(e.getLocation().getLineNr());
+    for (var place = PLACE_IN_YAML.matcher(said); place.find(); ) {
+      line = place.group(1);
+    }
+    return said.lines()
+        .filter(part -> !part.startsWith(" "))
+        .collect(Collectors.joining(", ", "", " (line " + line + ")"));
   }
 
   static GatewayConfig read(String source, SettingsReader settings) {
@@ -287,7 +313,9 @@ public record GatewayConfig(
     var tokenService = tokenService(settings, listen);
     var issuers = issuers(settings);
     if (issuers.isEmpty() && tokenService.isEmpty()) {
-      settings.problem(null, "nobody could call: neither issuers nor tokenService is configured");
+      settings.problem(
+          "issuers",
+          "nobody could call: neither issuers nor tokenService is configured; configure one of them");
     }
     return new GatewayConfig(
         mode,
@@ -357,7 +385,10 @@ public record GatewayConfig(
     try {
       return InetAddress.getByName(host);
     } catch (UnknownHostException e) {
-      listen.problem("host", "\"" + host + "\" is not an address of this host");
+      listen.problem(
+          "host",
+          "\"%s\" is not an address of this host; name one, such as 0.0.0.0 for all"
+              .formatted(host));
       return InetAddress.getLoopbackAddress();
     }
   }
@@ -391,19 +422,17 @@ public record GatewayConfig(
     var byInstance = new HashMap<UUID, NetworkPolicy>();
     for (var entry : network.sections("instances")) {
       var policy = networkPolicy(entry, hasPrivate, standard);
-      var named = entry.requiredText("instance");
-      if (!named.isEmpty()) {
-        entry
-            .checked("instance", () -> UUID.fromString(named))
-            .ifPresent(instance -> {
-              if (only.isPresent() && !only.get().equals(instance)) {
-                entry.problem("instance", "is not the instance that this gateway serves");
-              }
-              if (byInstance.put(instance, policy) != null) {
-                entry.problem("instance", "has a policy already");
-              }
-            });
-      }
+      entry.require("instance");
+      entry
+          .uuid("instance")
+          .ifPresent(instance -> {
+            if (only.isPresent() && !only.get().equals(instance)) {
+              entry.problem("instance", "is not the instance that this gateway serves");
+            }
+            if (byInstance.put(instance, policy) != null) {
+              entry.problem("instance", "has a policy already");
+            }
+          });
     }
     return new NetworkPolicies(standard, byInstance);
   }
@@ -442,10 +471,7 @@ public record GatewayConfig(
 
   private static Optional<UUID> instance(SettingsReader settings) {
     var several = settings.flag("multiInstance", false);
-    var named =
-        settings
-            .text("instance")
-            .flatMap(text -> settings.checked("instance", () -> UUID.fromString(text)));
+    var named = settings.uuid("instance");
     if (several == settings.has("instance")) {
       settings.problem(
           "instance",
@@ -460,11 +486,17 @@ public record GatewayConfig(
     var pinFile = hsm.secretFile("pinFile");
     var pinVariable = hsm.text("pinEnv");
     if (hsm.has("pinFile") == hsm.has("pinEnv")) {
-      hsm.problem("pinFile", "name the file that holds the PIN, or pinEnv and its variable");
+      hsm.problem(
+          "pinFile",
+          "this or pinEnv is needed, and not both; name one, the file that holds the PIN or its variable");
     }
     pinVariable
         .filter(variable -> System.getenv(variable) == null)
-        .ifPresent(variable -> hsm.problem("pinEnv", "variable " + variable + " is not set"));
+        .ifPresent(variable ->
+            hsm.problem(
+                "pinEnv",
+                "variable %s is not set; set it in the gateway's environment, or name a pinFile"
+                    .formatted(variable)));
     var pin =
         pinFile.map(PinSource::file).orElseGet(() -> PinSource.environment(pinVariable.orElse("")));
     var settings =
@@ -518,7 +550,7 @@ public record GatewayConfig(
     var issuers = new ArrayList<IssuerSettings>();
     for (var entry : settings.sections("issuers")) {
       var name = entry.requiredText("issuer");
-      var url = entry.text("jwksUrl");
+      var url = entry.uri("jwksUrl");
       var file = entry.file("jwksFile");
       var audience = entry.text("audience");
       var notChecked = entry.flag("audienceNotChecked", false);
@@ -550,8 +582,7 @@ public record GatewayConfig(
               () ->
                   new IssuerSettings(
                       name,
-                      url.<IssuerSettings.Jwks>map(
-                              text -> new IssuerSettings.Jwks.Url(URI.create(text)))
+                      url.<IssuerSettings.Jwks>map(IssuerSettings.Jwks.Url::new)
                           .orElseGet(() -> new IssuerSettings.Jwks.File(file.orElseThrow())),
                       audience
                           .<IssuerSettings.Audience>map(IssuerSettings.Audience.Required::new)
@@ -628,13 +659,12 @@ public record GatewayConfig(
       return Optional.empty();
     }
     var tracing = settings.section("tracing");
-    var endpoint = tracing.requiredText("endpoint");
+    tracing.require("endpoint");
+    var endpoint = tracing.uri("endpoint");
     var caFile = tracing.file("caFile");
     var samplePercent = tracing.number("samplePercent", 0, 100, 0);
-    return endpoint.isEmpty()
-        ? Optional.empty()
-        : tracing.checked(
-            "endpoint", () -> new TracingSettings(URI.create(endpoint), caFile, samplePercent));
+    return endpoint.flatMap(
+        url -> tracing.checked("endpoint", () -> new TracingSettings(url, caFile, samplePercent)));
   }
 
   private static Limits limits(SettingsReader limits) {

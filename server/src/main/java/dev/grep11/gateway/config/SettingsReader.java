@@ -2,17 +2,20 @@ package dev.grep11.gateway.config;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.grep11.gateway.hsm.FileOwner;
+import java.net.URI;
+import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeSet;
+import java.util.UUID;
 import java.util.function.Supplier;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -31,11 +34,13 @@ final class SettingsReader {
       Pattern.compile(
           "(?i).*(CHANGE[-_]?ME|REPLACE[-_]?ME|<[^<>]+>|\\$\\{[^}]*\\}|\\.invalid\\b).*");
 
+  private static final String NO_LIST = "is not a list; write it as [FIRST, SECOND]";
+
   private final String prefix;
   private final @Nullable JsonNode mapping;
   private final Path base;
   private final List<String> problems;
-  private final Set<String> asked = new HashSet<>();
+  private final Set<String> asked = new TreeSet<>();
   private final List<SettingsReader> children = new ArrayList<>();
 
   private SettingsReader(
@@ -44,9 +49,14 @@ final class SettingsReader {
     this.mapping = mapping;
     this.base = base;
     this.problems = problems;
-    if (mapping != null && !mapping.isObject()) {
-      problem(null, "is not a mapping of settings");
+    if (isOther()) {
+      problem(null, "is not a mapping of settings; write each below it as NAME: VALUE");
     }
+  }
+
+  /** Something that is no mapping, of which nothing more is to be said than that. */
+  private boolean isOther() {
+    return mapping != null && !mapping.isObject();
   }
 
   /**
@@ -69,7 +79,7 @@ final class SettingsReader {
     var node = node(key);
     var found = new ArrayList<SettingsReader>();
     if (node != null && !node.isArray()) {
-      problem(key, "is not a list");
+      problem(key, NO_LIST);
     } else if (node != null) {
       for (int i = 0; i < node.size(); i++) {
         found.add(new SettingsReader(name(key) + "[" + i + "]", node.get(i), base, problems));
@@ -94,14 +104,18 @@ final class SettingsReader {
     }
     var text = node.textValue();
     if (PLACEHOLDER.matcher(text).matches()) {
-      problem(key, "still holds the placeholder \"" + text + "\"");
+      problem(key, placeholder(text));
       return Optional.empty();
     }
     if (text.isBlank()) {
-      problem(key, "is empty");
+      problem(key, "is empty; give it a value");
       return Optional.empty();
     }
     return Optional.of(text);
+  }
+
+  private static String placeholder(String text) {
+    return "still holds the placeholder \"" + text + "\"; put your own value in its place";
   }
 
   String requiredText(String key) {
@@ -118,9 +132,9 @@ final class SettingsReader {
       node.forEach(element -> found.add(element.asText()));
       found.stream()
           .filter(text -> PLACEHOLDER.matcher(text).matches())
-          .forEach(text -> problem(key, "still holds the placeholder \"" + text + "\""));
+          .forEach(text -> problem(key, placeholder(text)));
     } else {
-      problem(key, "is not a list");
+      problem(key, NO_LIST);
     }
     return found;
   }
@@ -129,7 +143,7 @@ final class SettingsReader {
     var found = new LinkedHashMap<String, String>();
     var node = node(key);
     if (node != null && !node.isObject()) {
-      problem(key, "is not a mapping");
+      problem(key, "is not a mapping; write each below it as NAME: VALUE");
     } else if (node != null) {
       var section = section(key);
       for (var name : node.properties()) {
@@ -199,7 +213,10 @@ final class SettingsReader {
             return false;
           }
           if (!Files.isRegularFile(file)) {
-            problem(key, file + " is not there" + (Files.exists(file) ? " as a file" : ""));
+            problem(
+                key,
+                "%s is %s; put it there, or name another"
+                    .formatted(file, Files.exists(file) ? "no regular file" : "not there"));
             return false;
           }
           if (!Files.isReadable(file)) {
@@ -236,6 +253,10 @@ final class SettingsReader {
   /** A directory to keep files in, or the place of one. */
   Path requiredDirectory(String key) {
     var directory = requiredPath(key);
+    if (Files.exists(directory) && !Files.isDirectory(directory)) {
+      problem(key, directory + " is no directory; name a directory, which need not exist yet");
+      return directory;
+    }
     told(key, FileOwner.closedDirectory(directory).or(() -> FileOwner.closedForWriting(directory)));
     return directory;
   }
@@ -253,6 +274,33 @@ final class SettingsReader {
 
   Path requiredPath(String key) {
     return required(key, path(key), Path.of("absent"));
+  }
+
+  Optional<UUID> uuid(String key) {
+    return text(key)
+        .flatMap(text -> {
+          try {
+            return Optional.of(UUID.fromString(text));
+          } catch (IllegalArgumentException e) {
+            problem(
+                key,
+                "\"%s\" is no UUID such as 0b5f1a6e-43c1-4f0e-9d6c-2f1b7a90c3de".formatted(text));
+            return Optional.empty();
+          }
+        });
+  }
+
+  Optional<URI> uri(String key) {
+    return text(key)
+        .flatMap(text -> {
+          try {
+            return Optional.of(new URI(text));
+          } catch (URISyntaxException e) {
+            // Not quoted: a URL may have a password in it.
+            problem(key, "is no URL such as https://HOST:PORT/PATH");
+            return Optional.empty();
+          }
+        });
   }
 
   /** A value that checks itself. */
@@ -280,16 +328,23 @@ final class SettingsReader {
     if (mapping != null && mapping.isObject()) {
       for (var property : mapping.properties()) {
         if (!asked.contains(property.getKey())) {
-          problem(property.getKey(), "is not a setting");
+          problem(property.getKey(), "is not a setting; there are: " + String.join(", ", asked));
         }
       }
     }
     children.forEach(SettingsReader::reportUnknown);
   }
 
+  /** Something must be there. */
+  void require(String key) {
+    if (node(key) == null && !isOther()) {
+      problem(key, "is missing; docs/gateway.yaml says what it is");
+    }
+  }
+
   private <T> T required(String key, Optional<T> value, T otherwise) {
-    if (value.isEmpty() && node(key) == null) {
-      problem(key, "is missing");
+    if (value.isEmpty()) {
+      require(key);
     }
     return value.orElse(otherwise);
   }

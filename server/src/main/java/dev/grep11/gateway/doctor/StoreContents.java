@@ -55,10 +55,9 @@ final class StoreContents {
           Store.look(
               config.database(), StartSteps.envelope(config, calls), new TokenAnchor(calls, keys));
     } catch (StartException | StoreException e) {
-      var cause = e.getCause() == null ? "" : ": " + e.getCause().getMessage();
       findings.bad(
           check,
-          e.getMessage() + cause,
+          String.valueOf(e.getMessage()),
           "use database, token and token-keys of one gateway; restore what was changed");
       return Optional.empty();
     }

@@ -223,8 +223,9 @@ public final class Administrators {
               change
                   .snapshot()
                   .administrator(instance, subject)
-                  .orElseThrow(
-                      () -> new StartException(subject.id() + " has not registered a key"));
+                  .orElseThrow(() ->
+                      new StartException(
+                          subject.id() + " has not registered a key; see: grep11 admin list"));
           if (!MessageDigest.isEqual(
               parsed(fingerprint), AdministratorKey.fingerprint(administrator.publicKey()))) {
             throw new StartException(
@@ -376,7 +377,8 @@ public final class Administrators {
   private static InstanceRecord require(Snapshot snapshot, UUID instance) {
     return snapshot
         .instance(instance)
-        .orElseThrow(() -> new StartException("there is no instance " + instance));
+        .orElseThrow(() ->
+            new StartException("there is no instance " + instance + "; see: grep11 instance list"));
   }
 
   private static String fingerprint(AdministratorRecord administrator) {

@@ -4,6 +4,7 @@ import static java.util.stream.Collectors.toUnmodifiableSet;
 
 import dev.grep11.gateway.audit.AuditVerification;
 import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.config.IoCause;
 import dev.grep11.gateway.hsm.Cryptoki;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
@@ -107,7 +108,10 @@ public final class Host implements AutoCloseable {
         throw e;
       }
     } catch (IOException e) {
-      throw new StartException(directory + " cannot be written: " + e.getMessage(), e);
+      throw new StartException(
+          "store.directory %s cannot be written: %s; name a directory where the gateway's user may make files"
+              .formatted(directory, IoCause.of(e)),
+          e);
     }
   }
 
@@ -174,7 +178,7 @@ public final class Host implements AutoCloseable {
    */
   public InstanceRecord createInstance(UUID id, String name, String account, String location) {
     if (store.findInstance(id).isPresent()) {
-      throw new StartException("there is an instance " + id + " already");
+      throw new StartException("there is an instance " + id + " already; name another by --id");
     }
     SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
     var made = new HsmCalls(hsm).call(session -> SealingKeys.create(session, id));
@@ -195,7 +199,7 @@ public final class Host implements AutoCloseable {
                     made.root(),
                     Instant.now())));
     if (!store.createInstance(instance)) {
-      throw new StartException("there is an instance " + id + " already");
+      throw new StartException("there is an instance " + id + " already; name another by --id");
     }
     return instance;
   }

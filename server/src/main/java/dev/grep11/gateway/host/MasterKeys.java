@@ -561,7 +561,8 @@ public final class MasterKeys {
   private static InstanceRecord require(Snapshot snapshot, UUID instance) {
     return snapshot
         .instance(instance)
-        .orElseThrow(() -> new StartException("there is no instance " + instance));
+        .orElseThrow(() ->
+            new StartException("there is no instance " + instance + "; see: grep11 instance list"));
   }
 
   /** The generation that is named, in full or by its beginning; else the only one in this state. */

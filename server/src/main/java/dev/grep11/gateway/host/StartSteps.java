@@ -37,7 +37,9 @@ public final class StartSteps {
       return IssuerKeys.look(issuer).keys();
     } catch (IOException e) {
       throw new StartException(
-          "issuer %s: %s: %s".formatted(issuer.issuer(), keys.path(), e.getMessage()), e);
+          "issuer %s: %s: %s; put the issuer's key set (RFC 7517) there"
+              .formatted(issuer.issuer(), keys.path(), e.getMessage()),
+          e);
     }
   }
 
@@ -93,7 +95,9 @@ public final class StartSteps {
     }
     only.filter(id -> instances.stream().noneMatch(instance -> instance.id().equals(id)))
         .ifPresent(id -> {
-          throw new StartException("there is no instance " + id + " in the store");
+          throw new StartException(
+              "there is no instance %s in the store; name one of it as instance, see: grep11 instance list, or make it by: grep11 instance create"
+                  .formatted(id));
         });
   }
 

@@ -104,7 +104,9 @@ public final class Hsm implements AutoCloseable {
       state = begin(1);
     } catch (RuntimeException e) {
       module.release(cryptoki, true);
-      throw e instanceof Slot.PinRefusedException ? new HsmOpenException("login", e) : e;
+      throw e instanceof Slot.PinRefusedException
+          ? new HsmOpenException(String.valueOf(e.getMessage()))
+          : e;
     }
     recovery = Thread.ofPlatform().daemon().name("hsm-recovery").start(this::recoverForEver);
     for (var lane : Lane.values()) {

@@ -130,13 +130,17 @@ public final class NativeCryptoki implements Cryptoki {
     try {
       library = SymbolLookup.libraryLookup(module, Arena.global());
     } catch (IllegalArgumentException e) {
-      throw new HsmOpenException("PKCS #11 module " + module + " cannot be loaded", e);
+      throw new HsmOpenException(
+          "hsm.module: %s cannot be loaded as a library; name the vendor's PKCS #11 library for this platform (ldd %s tells what it lacks)"
+              .formatted(module, module));
     }
     var getFunctionList =
         library
             .find("C_GetFunctionList")
             .orElseThrow(() ->
-                new HsmOpenException(module + " is no PKCS #11 module: no C_GetFunctionList"));
+                new HsmOpenException(
+                    "hsm.module: %s is no PKCS #11 module, it has no C_GetFunctionList; name the vendor's PKCS #11 library"
+                        .formatted(module)));
     try (var arena = Arena.ofConfined()) {
       var pointer = arena.allocate(ADDRESS);
       long returnValue;

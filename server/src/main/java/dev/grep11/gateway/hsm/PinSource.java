@@ -20,39 +20,61 @@ public interface PinSource {
    */
   byte[] read();
 
+  /** Where it is, for messages. */
+  default String place() {
+    return "that was given";
+  }
+
   /**
    * A file that only the gateway's user can read. A trailing line end does not belong to the PIN.
    */
   static PinSource file(Path file) {
-    return () -> {
-      checkPrivate(file);
-      byte[] content;
-      try {
-        content = Files.readAllBytes(file);
-      } catch (IOException e) {
-        throw new HsmOpenException("PIN file " + FileOwner.unreadable(file), e);
+    return new PinSource() {
+      @Override
+      public byte[] read() {
+        checkPrivate(file);
+        byte[] content;
+        try {
+          content = Files.readAllBytes(file);
+        } catch (IOException e) {
+          throw new HsmOpenException("PIN file " + FileOwner.unreadable(file), e);
+        }
+        int length = content.length;
+        while (length > 0 && (content[length - 1] == '\n' || content[length - 1] == '\r')) {
+          length--;
+        }
+        var pin = Arrays.copyOf(content, length);
+        Arrays.fill(content, (byte) 0);
+        if (length == 0) {
+          throw new HsmOpenException(
+              "PIN file " + file + " is empty; write the token's user PIN into it");
+        }
+        return pin;
       }
-      int length = content.length;
-      while (length > 0 && (content[length - 1] == '\n' || content[length - 1] == '\r')) {
-        length--;
+
+      @Override
+      public String place() {
+        return "in " + file;
       }
-      var pin = Arrays.copyOf(content, length);
-      Arrays.fill(content, (byte) 0);
-      if (length == 0) {
-        throw new HsmOpenException("PIN file " + file + " is empty");
-      }
-      return pin;
     };
   }
 
   /** A variable of the environment. It stays in the process; a file is better. */
   static PinSource environment(String variable) {
-    return () -> {
-      var pin = System.getenv(variable);
-      if (pin == null || pin.isEmpty()) {
-        throw new HsmOpenException("PIN variable " + variable + " is not set");
+    return new PinSource() {
+      @Override
+      public byte[] read() {
+        var pin = System.getenv(variable);
+        if (pin == null || pin.isEmpty()) {
+          throw new HsmOpenException("PIN variable " + variable + " is not set");
+        }
+        return pin.getBytes(StandardCharsets.UTF_8);
       }
-      return pin.getBytes(StandardCharsets.UTF_8);
+
+      @Override
+      public String place() {
+        return "in the variable " + variable;
+      }
     };
   }
 

@@ -79,13 +79,16 @@ final class Slot implements Session.Token {
     var all = all(cryptoki);
     var matches = all.stream().filter(slot -> slot.info.label().equals(label)).toList();
     if (matches.size() != 1) {
-      var labels = all.stream().map(slot -> slot.info.label()).toList();
+      var there =
+          all.stream()
+              .map(slot -> "\"%s\" (serial %s)".formatted(slot.info.label(), slot.info.serial()))
+              .toList();
       throw new HsmOpenException(
-          (matches.isEmpty() ? "no token" : matches.size() + " tokens")
-              + " with the label \""
-              + label
-              + "\"; there are: "
-              + (labels.isEmpty() ? "none" : String.join(", ", labels)));
+          "%s with the label \"%s\"; there are: %s; name by hsm.tokenLabel a label that exactly one of them has"
+              .formatted(
+                  matches.isEmpty() ? "no token" : matches.size() + " tokens",
+                  label,
+                  there.isEmpty() ? "none" : String.join(", ", there)));
     }
     return matches.getFirst();
   }
@@ -226,7 +229,8 @@ final class Slot implements Session.Token {
           || returnValue == CKR_PIN_INVALID
           || returnValue == CKR_PIN_LEN_RANGE) {
         throw new PinRefusedException(
-            "token \"" + this.info.label() + "\" refused the PIN: " + Ckr.name(returnValue));
+            "token \"%s\" refused the PIN %s: %s; correct it before another try, because tokens lock after a few"
+                .formatted(this.info.label(), source.place(), Ckr.name(returnValue)));
       }
       if (returnValue != CKR_USER_ALREADY_LOGGED_IN) {
         require("C_Login", returnValue);

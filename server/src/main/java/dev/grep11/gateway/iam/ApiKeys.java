@@ -60,7 +60,8 @@ public final class ApiKeys {
               .toList();
       store.change(change -> {
         if (!change.addApiKey(record)) {
-          throw new IllegalArgumentException("there is an API key \"" + name + "\" already");
+          throw new IllegalArgumentException(
+              "there is an API key \"" + name + "\" already; choose another --name");
         }
         return wanted.stream().filter(grant -> grants.add(change, grant)).count();
       });

@@ -48,7 +48,8 @@ public final class GrantRegister {
 
   boolean add(Store.Change change, Grant grant) {
     if (change.snapshot().instance(grant.instance()).isEmpty()) {
-      throw new IllegalArgumentException("no instance " + grant.instance());
+      throw new IllegalArgumentException(
+          "there is no instance " + grant.instance() + "; see: grep11 instance list");
     }
     Subject subject = grant.subject();
     Set<String> together = new TreeSet<>(roles.actions(grant.entitlement()));
@@ -71,7 +72,8 @@ public final class GrantRegister {
       case Entitlement.Actions actions -> {
         for (String action : actions.names()) {
           if (!Actions.known().contains(action)) {
-            throw new IllegalArgumentException("no action " + action);
+            throw new IllegalArgumentException(
+                "there is no action " + action + "; those there are: grep11 grant add --help");
           }
         }
       }

@@ -199,7 +199,9 @@ final class KeySetCache {
       return TrustedCas.of(file).context();
     } catch (IOException | GeneralSecurityException e) {
       throw new IllegalArgumentException(
-          "cannot read the certificates in " + file + ": " + e.getMessage(), e);
+          "caFile of an issuer, %s: %s; put the CA of the certificate at its jwksUrl there, in PEM"
+              .formatted(file, e.getMessage()),
+          e);
     }
   }
 }

@@ -199,7 +199,7 @@ public record SealingKeys(
     var found = objects(session, id);
     if (found.size() != 1) {
       throw new SealingKeyException(
-          "%s of %s (CKA_ID %s): %d objects in the token, expected exactly one"
+          "%s of %s (CKA_ID %s): %d objects in the token, expected exactly one; bring the token's own backup back"
               .formatted(role, owner, HexFormat.of().formatHex(id), found.size()));
     }
     long handle = found.getFirst();

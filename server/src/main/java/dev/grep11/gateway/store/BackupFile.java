@@ -67,7 +67,7 @@ public final class BackupFile implements AutoCloseable {
     } catch (StoreException e) {
       throw new StoreException(path + ": " + e.getMessage(), e);
     } catch (NoSuchFileException e) {
-      throw new StoreException("there is no backup " + path, e);
+      throw new StoreException("there is no backup " + path + "; name the file by --from", e);
     } catch (IOException e) {
       throw new StoreException("the backup " + path + " cannot be read: " + e.getMessage(), e);
     }
@@ -76,7 +76,8 @@ public final class BackupFile implements AutoCloseable {
   private static BackupFile read(Path path, FileChannel channel) throws IOException {
     var in = new DataInputStream(from(channel, 0));
     if (!Arrays.equals(in.readNBytes(UnpublishedBackup.MAGIC.length), UnpublishedBackup.MAGIC)) {
-      throw new StoreException("this is no backup of a gateway, or its beginning is damaged");
+      throw new StoreException(
+          "this is no backup of a gateway, or its beginning is damaged; name a file of: grep11 backup");
     }
     byte[] manifest = part(in, MOST_MANIFEST);
     byte[] sealedKey = part(in, MOST_SEALED);
@@ -138,7 +139,8 @@ public final class BackupFile implements AutoCloseable {
       byte[] expected = HexFormat.of().parseHex(manifest.bodySha256());
       if (!MessageDigest.isEqual(expected, body.getMessageDigest().digest())) {
         throw new StoreTamperedException(
-            path + " is refused whole: its body is cut short, damaged or was changed");
+            path
+                + " is refused whole: its body is cut short, damaged or was changed; use another copy of it, or an older backup");
       }
     } catch (IOException e) {
       throw new StoreException("the backup " + path + " cannot be read: " + e.getMessage(), e);

@@ -87,6 +87,9 @@ interface Database {
   /** A connection that reads and changes nothing, no file beside the database either. */
   Connection examiner() throws SQLException;
 
+  /** What to look at, and to do, where it cannot be used. */
+  String remedy();
+
   /** The place, for messages; without a secret. */
   @Override
   String toString();

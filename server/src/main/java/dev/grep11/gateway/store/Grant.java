@@ -19,7 +19,8 @@ public record Grant(
     resource.ifPresent(name -> {
       if (!RESOURCE.matcher(name).matches()) {
         throw new IllegalArgumentException(
-            "resource must be key, keystore or keystore:<UUID in lower case>");
+            "resource \"%s\" is none; it is key, keystore or keystore:UUID in lower case"
+                .formatted(name));
       }
     });
   }

@@ -26,7 +26,9 @@ final class OwnerOnly {
               + PosixFilePermissions.toString(permissions)
               + ", it must be "
               + PosixFilePermissions.toString(most)
-              + " and belong to the user of the gateway");
+              + " and belong to the user of the gateway; remedy: chmod "
+              + (most.contains(PosixFilePermission.OWNER_EXECUTE) ? "700 " : "600 ")
+              + path);
     }
   }
 }

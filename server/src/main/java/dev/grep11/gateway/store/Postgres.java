@@ -76,7 +76,7 @@ final class Postgres implements Database {
   @Override
   public void check() throws SQLException {
     if (!exists()) {
-      throw new StoreException("there is no store in " + this);
+      throw new StoreException("there is no store in " + this + Store.LOST);
     }
   }
 
@@ -230,6 +230,12 @@ final class Postgres implements Database {
 
   private static String seconds(Duration time) {
     return Long.toString(time.toSeconds());
+  }
+
+  @Override
+  public String remedy() {
+    return "see that it runs, and takes store.postgresql.user \"%s\" with the password in store.postgresql.passwordFile %s at this store.postgresql.url"
+        .formatted(location.user(), location.passwordFile());
   }
 
   @Override

@@ -215,7 +215,7 @@ public final class Restoration {
       if (database.exists()) {
         database.check();
         try (Connection connection = connections.apply(database.soleWriter())) {
-          Schema.migrate(connection);
+          Schema.migrate(connection, database);
           var present = requireReplaceable(connection, leave, now);
           clear(connection);
           generation[0] = fill(connection, backup, present, leave, now, work);
@@ -323,7 +323,7 @@ public final class Restoration {
   private long fillNew(
       Connection connection, BackupFile.Verified backup, Leave leave, Instant now, Work work)
       throws SQLException {
-    Schema.migrate(connection);
+    Schema.migrate(connection, database);
     return fill(connection, backup, Snapshot.EMPTY, leave, now, work);
   }
 

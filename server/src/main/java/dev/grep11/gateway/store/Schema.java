@@ -35,17 +35,15 @@ final class Schema {
   }
 
   /** Brings the database to the newest version; refuses one that is newer still. */
-  static void migrate(Connection connection) throws SQLException {
+  static void migrate(Connection connection, Database database) throws SQLException {
     try (var statement = connection.createStatement()) {
       statement.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)");
       int current = current(connection);
       List<String> versions = versions();
       if (current > versions.size()) {
         throw new StoreException(
-            "the store has schema version "
-                + current
-                + ", this program knows up to "
-                + versions.size());
+            "the store in %s has schema version %d, this program knows up to %d; run the newer grep11 that wrote it"
+                .formatted(database, current, versions.size()));
       }
       for (int version = current + 1; version <= versions.size(); version++) {
         for (String sql : STATEMENT_END.splitAsStream(versions.get(version - 1)).toList()) {

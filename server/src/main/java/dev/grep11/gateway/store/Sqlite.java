@@ -90,7 +90,10 @@ final class Sqlite implements Database {
   @Override
   public void check() throws IOException {
     if (!exists()) {
-      throw new StoreException("there is no store in " + directory);
+      throw new StoreException("there is no store in " + directory + Store.LOST);
+    }
+    if (Files.isDirectory(file())) {
+      throw new StoreException(file() + " is a directory; move it away" + Store.LOST);
     }
     OwnerOnly.require(directory, OwnerOnly.DIRECTORY);
     OwnerOnly.require(file(), OwnerOnly.FILE);
@@ -186,6 +189,12 @@ final class Sqlite implements Database {
     Connection connection = config.createConnection("jdbc:sqlite:" + file);
     connection.setAutoCommit(false);
     return connection;
+  }
+
+  @Override
+  public String remedy() {
+    return "the gateway's user needs %s, whole and with rights to write it and beside it%s"
+        .formatted(file(), Store.LOST);
   }
 
   @Override

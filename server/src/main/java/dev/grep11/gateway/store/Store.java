@@ -21,6 +21,7 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -44,6 +45,11 @@ public final class Store implements AutoCloseable {
 
   private boolean closed;
   private final ReentrantLock writing = new ReentrantLock();
+
+  /** What to do where there is none. */
+  static final String LOST =
+      "; a store that was lost comes back by: grep11 restore, and only a new gateway begins with:"
+          + " grep11 instance create";
 
   /** A database put back under a running gateway shows as a lower generation. */
   private final AtomicLong highestSeen = new AtomicLong();
@@ -82,9 +88,28 @@ public final class Store implements AutoCloseable {
     }
   }
 
+  /** Says where. */
+  private static StoreTamperedException tampered(Database database, StoreTamperedException cause) {
+    return new StoreTamperedException(
+        "the store in %s is not what a gateway left there: %s; put back its newest copy, or a backup by: grep11 restore"
+            .formatted(database, cause.getMessage()),
+        cause);
+  }
+
   private static StoreException unreachable(Database database, Exception cause) {
     return new StoreException(
-        "cannot open the store in " + database + ": " + cause.getMessage(), cause);
+        "cannot open the store in %s: %s; %s"
+            .formatted(database, inOneLine(cause), database.remedy()),
+        cause);
+  }
+
+  /** PostgreSQL adds details and hints in lines of their own. */
+  private static String inOneLine(Exception cause) {
+    return String.valueOf(cause.getMessage())
+        .lines()
+        .map(String::strip)
+        .collect(Collectors.joining(" "))
+        .replaceFirst("\\.$", "");
   }
 
   /**
@@ -107,7 +132,7 @@ public final class Store implements AutoCloseable {
       byte[] sealedDataKey = envelope.seal(dataKey, DATA_KEY_CONTEXT);
       RowSeal seal = new RowSeal(dataKey);
       database.create(connection -> {
-        Schema.migrate(connection);
+        Schema.migrate(connection, database);
         Sql.update(
             connection, "INSERT INTO data_key (id, sealed) VALUES (1, ?)", List.of(sealedDataKey));
         Sql.update(
@@ -142,10 +167,12 @@ public final class Store implements AutoCloseable {
     try {
       database.check();
       try (Connection writer = database.writer()) {
-        Schema.migrate(writer);
+        Schema.migrate(writer, database);
         sealedDataKey = readDataKey(writer);
         database.commit(writer);
       }
+    } catch (StoreTamperedException e) {
+      throw tampered(database, e);
     } catch (IOException | SQLException e) {
       throw unreachable(database, e);
     }
@@ -205,19 +232,30 @@ public final class Store implements AutoCloseable {
     try {
       return envelope.open(sealedDataKey, DATA_KEY_CONTEXT);
     } catch (RuntimeException e) {
-      throw new StoreException("the data key of the store in " + database + " does not open", e);
+      throw new StoreException(
+          "the data key of the store in %s does not open: %s; use database, token and token-keys of one gateway, or of one backup"
+              .formatted(database, e.getMessage()),
+          e);
     }
   }
 
   private void settleAnchor() {
     // Read before the database: what is committed meanwhile is in the database first.
     long kept = kept(anchor);
-    Verified now = read(this::readVerified);
+    Verified now = begin();
     requireAnchored(now, kept);
     if (now.anchored() > kept) {
       advanceAnchor(now.anchored());
     }
     anchored.accumulateAndGet(now.anchored(), Math::max);
+  }
+
+  private Verified begin() {
+    try {
+      return read(this::readVerified);
+    } catch (StoreTamperedException e) {
+      throw tampered(database, e);
+    }
   }
 
   static long kept(GenerationAnchor anchor) {
@@ -463,7 +501,7 @@ public final class Store implements AutoCloseable {
       throw new StoreException("cannot read the store: " + e.getMessage(), e);
     } catch (NoSuchFileException e) {
       throw new StoreException(
-          "cannot write the backup %s: there is no directory %s"
+          "cannot write the backup %s: there is no directory %s; make it, or name another file by --to"
               .formatted(target, target.toAbsolutePath().getParent()),
           e);
     } catch (AccessDeniedException e) {

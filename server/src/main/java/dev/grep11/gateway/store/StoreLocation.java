@@ -61,6 +61,12 @@ public sealed interface StoreLocation {
       Optional<String> mode = Optional.ofNullable(PGProperty.SSL_MODE.getOrDefault(parsed));
       boolean verified = mode.filter("verify-full"::equals).isPresent();
       String hosts = Optional.ofNullable(PGProperty.PG_HOST.getOrDefault(parsed)).orElse("");
+      // Before a host is quoted, and every message about the store names its URL.
+      if (hosts.contains("@")) {
+        throw new IllegalArgumentException(
+            "names a user before the host; remedy: store.postgresql.user, and passwordFile for the"
+                + " password");
+      }
       for (String host : hosts.split(",", -1)) {
         if (!verified && !isThisHost(host)) {
           throw new IllegalArgumentException(

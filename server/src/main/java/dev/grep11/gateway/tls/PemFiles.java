@@ -25,6 +25,9 @@ import org.bouncycastle.pkcs.PKCS8EncryptedPrivateKeyInfo;
 
 /** PEM as people have it: RFC 7468 certificates; keys in PKCS #1, SEC 1 or PKCS #8 form. */
 final class PemFiles {
+  static final String CHAIN =
+      "; it is to be PEM, the server's certificate first, and behind each the one that issued it";
+
   private PemFiles() {}
 
   static List<X509Certificate> certificates(Path file, byte[] pem) throws IdentityException {
@@ -36,11 +39,11 @@ final class PemFiles {
         found.add((X509Certificate) certificate);
       }
       if (found.isEmpty()) {
-        throw new IdentityException(file + " holds no certificate");
+        throw new IdentityException(file + " holds no certificate" + CHAIN);
       }
       return List.copyOf(found);
     } catch (GeneralSecurityException e) {
-      throw new IdentityException(file + " is not a chain of PEM certificates", e);
+      throw new IdentityException(file + " is not a chain of PEM certificates" + CHAIN, e);
     }
   }
 
@@ -60,15 +63,19 @@ final class PemFiles {
           }
           case PEMEncryptedKeyPair _, PKCS8EncryptedPrivateKeyInfo _ ->
               throw new IdentityException(
-                  file + " is encrypted; the gateway needs the key without a passphrase");
+                  "%s is encrypted; the gateway needs the key without a passphrase, as it is written by: openssl pkey -in %s"
+                      .formatted(file, file));
           default -> {}
         }
       }
     } catch (IOException | RuntimeException e) {
       // The cause may quote what it could not read, which is a private key.
-      throw new IdentityException(file + " cannot be read as PEM");
+      throw new IdentityException(
+          "%s cannot be read as PEM; put a whole copy there, which does not fail with: openssl pkey -in %s -noout"
+              .formatted(file, file));
     }
-    throw new IdentityException(file + " holds no private key");
+    throw new IdentityException(
+        file + " holds no private key; it is to be PEM, as it is written by: openssl genpkey");
   }
 
   private static PrivateKey jdkKey(Path file, PrivateKeyInfo info) throws IdentityException {

@@ -63,7 +63,8 @@ public record ServerIdentity(List<X509Certificate> chain, PrivateKey key) {
     checkValidity(chainFile, chain);
     if (!belongTogether(chain.getFirst(), key)) {
       throw new IdentityException(
-          keyFile + " is not the key of the first certificate in " + chainFile);
+          "%s is not the key of the first certificate in %s; name the pair that belongs together by tls.key and tls.certificate"
+              .formatted(keyFile, chainFile));
     }
     return new ServerIdentity(chain, key);
   }
@@ -82,8 +83,8 @@ public record ServerIdentity(List<X509Certificate> chain, PrivateKey key) {
         chain.get(i).verify(chain.get(i + 1).getPublicKey());
       } catch (GeneralSecurityException e) {
         throw new IdentityException(
-            "%s is out of order: certificate %d was not issued by certificate %d"
-                .formatted(file, i + 1, i + 2));
+            "%s is out of order: certificate %d was not issued by certificate %d%s"
+                .formatted(file, i + 1, i + 2, PemFiles.CHAIN));
       }
     }
   }
@@ -96,11 +97,11 @@ public record ServerIdentity(List<X509Certificate> chain, PrivateKey key) {
         certificate.checkValidity();
       } catch (CertificateExpiredException e) {
         throw new IdentityException(
-            "certificate \"%s\" in %s expired %s"
+            "certificate \"%s\" in %s expired %s; have it renewed"
                 .formatted(subject, file, certificate.getNotAfter().toInstant()));
       } catch (CertificateNotYetValidException e) {
         throw new IdentityException(
-            "certificate \"%s\" in %s is not valid before %s"
+            "certificate \"%s\" in %s is not valid before %s; if that is past, this host's clock is wrong"
                 .formatted(subject, file, certificate.getNotBefore().toInstant()));
       }
     }

@@ -44,6 +44,12 @@ import java.util.Set;
  */
 public record TokenKeys(byte[] storeKey, byte[] signingKey) {
   private static final String FILE = "token-keys";
+
+  /** What to do where it is not there as it was. */
+  private static final String ANOTHER =
+      "; a replica has a copy of the first gateway's, a store that was lost comes back by: grep11"
+          + " restore, and only a new gateway begins with: grep11 instance create";
+
   private static final int ID_LENGTH = 16;
 
   public static boolean exist(Path storeDirectory) {
@@ -96,14 +102,9 @@ public record TokenKeys(byte[] storeKey, byte[] signingKey) {
       written.load(in);
       return new TokenKeys(id(written, "storeKey"), id(written, "signingKey"));
     } catch (IOException e) {
-      throw new StartException(
-          file
-              + " cannot be read; a replica has a copy of the first gateway's, a store that was lost"
-              + " comes back by: grep11 restore, and only a new gateway begins with: grep11 instance"
-              + " create",
-          e);
+      throw new StartException(file + " cannot be read" + ANOTHER, e);
     } catch (IllegalArgumentException e) {
-      throw new StartException(file + " does not name the gateway's keys", e);
+      throw new StartException(file + " does not name the gateway's keys" + ANOTHER, e);
     }
   }
 
@@ -146,7 +147,7 @@ public record TokenKeys(byte[] storeKey, byte[] signingKey) {
                 .build());
     if (found.size() != 1) {
       throw new StartException(
-          "token-signing key (CKA_ID %s): %d objects in the token, expected exactly one"
+          "token-signing key (CKA_ID %s): %d objects in the token, expected exactly one; bring the token's own backup back"
               .formatted(HexFormat.of().formatHex(signingKey), found.size()));
     }
     return found.getFirst();

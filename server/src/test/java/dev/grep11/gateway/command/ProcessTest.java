@@ -32,7 +32,6 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.HexFormat;
@@ -271,7 +270,7 @@ class ProcessTest {
     var original = parent.resolve("original");
     var copy = parent.resolve("copy");
     DemoData.open(original);
-    copy(original, copy);
+    DemoCopy.plain(original, copy);
 
     assertThatThrownBy(() -> DemoData.open(copy))
         .isInstanceOf(StartException.class)
@@ -305,7 +304,7 @@ class ProcessTest {
     var original = parent.resolve("original");
     var copy = parent.resolve("copy");
     DemoData.open(original);
-    copy(original, copy);
+    DemoCopy.plain(original, copy);
     for (var file : List.of(copy.resolve("gateway.yaml"), copy.resolve("token/softhsm2.conf"))) {
       Files.writeString(
           file,
@@ -314,15 +313,6 @@ class ProcessTest {
     }
 
     assertThat(DemoData.open(copy).ca()).exists();
-  }
-
-  private static void copy(Path from, Path to) throws IOException {
-    try (var all = Files.walk(from)) {
-      for (var path : all.toList()) {
-        Files.copy(
-            path, to.resolve(from.relativize(path).toString()), StandardCopyOption.COPY_ATTRIBUTES);
-      }
-    }
   }
 
   @Test

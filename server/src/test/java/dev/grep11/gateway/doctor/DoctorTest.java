@@ -9,6 +9,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.grep11.findings.Finding;
 import dev.grep11.findings.Findings;
 import dev.grep11.gateway.Gateway;
+import dev.grep11.gateway.command.DemoCopy;
 import dev.grep11.gateway.command.DemoData;
 import dev.grep11.gateway.command.GatewayProcess;
 import dev.grep11.gateway.config.GatewayConfig;
@@ -39,7 +40,6 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.DriverManager;
@@ -257,19 +257,8 @@ class DoctorTest {
   /** A gateway of its own, which takes milliseconds. */
   private synchronized Patient patient() throws IOException {
     var copy = copies.resolve("patient-" + number++);
-    try (var all = Files.walk(template)) {
-      for (var each : all.toList()) {
-        Files.copy(
-            each,
-            copy.resolve(template.relativize(each).toString()),
-            StandardCopyOption.COPY_ATTRIBUTES);
-      }
-    }
-    var patient = new Patient(copy);
-    for (var named : List.of("token/softhsm2.conf", "gateway.yaml")) {
-      patient.edit(named, text -> text.replace(template.toString(), copy.toString()));
-    }
-    return patient;
+    DemoCopy.withItsToken(template, copy);
+    return new Patient(copy);
   }
 
   static Stream<Fault> faults() {
