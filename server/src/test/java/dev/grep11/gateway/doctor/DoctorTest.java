@@ -1184,6 +1184,35 @@ class DoctorTest {
             "INSERT on registry",
             "own the tables"),
         bad(
+            "a user who may write records and not what belongs to them",
+            patient -> {
+              var server = PostgresServer.shared();
+              var database = PostgresServer.nameOf(database(patient));
+              server.execute(
+                  database,
+                  "DO $$ BEGIN CREATE USER writer PASSWORD 'writer-pw'; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+                      + " GRANT ALL ON ALL TABLES IN SCHEMA public TO writer;"
+                      + " REVOKE UPDATE ON head FROM writer;"
+                      + " REVOKE DELETE ON data_key FROM writer;"
+                      + " REVOKE INSERT ON schema_version FROM writer;"
+                      + " REVOKE UPDATE ON keystore FROM writer;"
+                      + " REVOKE INSERT ON keystore_key FROM writer;"
+                      + " REVOKE DELETE ON keystore_transaction FROM writer");
+              patient.write("password", "writer-pw\n");
+              patient.mode("password", "rw-------");
+              patient.set("/store/postgresql/user", "writer");
+              patient.set("/store/postgresql/passwordFile", "password");
+            },
+            "database",
+            "UPDATE on head",
+            "DELETE on data_key",
+            "INSERT on schema_version",
+            "UPDATE on keystore,",
+            "INSERT on keystore_key",
+            "DELETE on keystore_transaction",
+            "CREATE on the schema",
+            "own the tables"),
+        bad(
             "an empty database",
             patient -> {
               var empty = PostgresServer.shared().createDatabase();
