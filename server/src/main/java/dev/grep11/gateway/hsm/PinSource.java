@@ -24,7 +24,13 @@ public interface PinSource {
    * A file that only the gateway's user can read. A trailing line end does not belong to the PIN.
    */
   static PinSource file(Path file) {
-    return () -> {
+    return new FromFile(file);
+  }
+
+  /** {@link #file}. */
+  record FromFile(Path file) implements PinSource {
+    @Override
+    public byte[] read() {
       checkPrivate(file);
       byte[] content;
       try {
@@ -42,7 +48,7 @@ public interface PinSource {
         throw new HsmOpenException("PIN file " + file + " is empty");
       }
       return pin;
-    };
+    }
   }
 
   /** A variable of the environment. It stays in the process; a file is better. */
