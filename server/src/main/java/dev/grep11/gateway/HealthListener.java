@@ -38,12 +38,15 @@ import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The port that supervisors ask: {@code /livez}, {@code /readyz}, {@code /startupz} and {@code
@@ -52,6 +55,7 @@ import org.jspecify.annotations.Nullable;
  * lock is closed.
  */
 final class HealthListener implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(HealthListener.class);
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final int LARGEST_BODY = 1024;
   private static final Duration LOOK = Duration.ofMillis(500);
@@ -65,11 +69,17 @@ final class HealthListener implements AutoCloseable {
   /** What the certificate manager needs of the rest: it is there to open locks. */
   private static final Set<String> OF_ADMINISTRATION = Set.of("start", "token", "store");
 
+  private static final String GRPC = "grpc.health.v1";
+
   private final BooleanSupplier started;
   private final Readiness ready;
   private final Metrics metrics;
   private final GrpcHealth grpc;
   private final Channel server;
+
+  /** What failed last and is in the log, by what it was: supervisors ask every few seconds. */
+  private final Map<String, String> told = new ConcurrentHashMap<>();
+
   private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
 
   /**
@@ -132,8 +142,21 @@ final class HealthListener implements AutoCloseable {
 
   /** Tells those who watch by gRPC; done twice a second anyway. */
   void show() {
-    var missing = ready.missing().keySet();
-    grpc.show(missing.isEmpty(), missing.stream().noneMatch(OF_ADMINISTRATION::contains));
+    try {
+      var missing = ready.missing().keySet();
+      grpc.show(missing.isEmpty(), missing.stream().noneMatch(OF_ADMINISTRATION::contains));
+      told.remove(GRPC);
+    } catch (RuntimeException | Error e) {
+      // Thrown on, it would be the last look, and what was shown before would stay.
+      grpc.show(false, false);
+      tell(GRPC, e);
+    }
+  }
+
+  private void tell(String what, Throwable cause) {
+    if (!cause.toString().equals(told.put(what, cause.toString()))) {
+      LOG.error("{} cannot be answered", what, cause);
+    }
   }
 
   int port() {
@@ -261,6 +284,17 @@ final class HealthListener implements AutoCloseable {
   }
 
   private Answer answer(HttpMethod method, String path, @Nullable String accept) {
+    try {
+      var page = page(method, path, accept);
+      told.remove(path);
+      return page;
+    } catch (RuntimeException | Error e) {
+      tell(path, e);
+      return json(500, Map.of("status", "failed"));
+    }
+  }
+
+  private Answer page(HttpMethod method, String path, @Nullable String accept) {
     if (!method.equals(HttpMethod.GET) && !method.equals(HttpMethod.HEAD)) {
       return json(405, Map.of("status", "method not allowed"));
     }

@@ -259,7 +259,7 @@ final class RestoreCommand implements Callable<Integer> {
               "Name another, empty database in the configuration; or, once it is certain whose it is"
                   + " and that nobody needs it, move it away by hand.");
       case InPlace.Present present -> {
-        if (present.empty()) {
+        if (present.servesNobody()) {
           yield List.of("To restore: " + command);
         }
         if (!replace) {
@@ -294,8 +294,8 @@ final class RestoreCommand implements Callable<Integer> {
       case InPlace.Nothing _ -> "no store";
       case InPlace.Unreadable(String why) -> "a store that does not open: " + why;
       case InPlace.Present present ->
-          present.empty()
-              ? "a store in which nothing is kept yet"
+          present.servesNobody()
+              ? "a store without instances, API keys and grants"
               : "a store of generation %d that opens%s"
                   .formatted(
                       present.snapshot().generation(),

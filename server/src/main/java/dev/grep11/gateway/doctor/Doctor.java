@@ -42,7 +42,7 @@ public final class Doctor {
 
   /** What every gateway on this machine needs. */
   public Findings examine() {
-    machine();
+    machine(Optional.empty());
     guarded("SoftHSM", () -> softHsm());
     return findings;
   }
@@ -54,19 +54,20 @@ public final class Doctor {
 
   /** As {@link #examine(Path)}, with settings replaced as {@link GatewayConfig#read} does. */
   public Findings examine(Path file, Map<String, Object> replaced) {
-    machine();
     GatewayConfig.Reading reading;
     try {
       reading = GatewayConfig.examine(file, replaced);
     } catch (ConfigException e) {
+      machine(Optional.empty());
       for (var problem : e.problems()) {
         findings.bad("configuration", file + ": " + problem, "docs/gateway.yaml is a whole one");
       }
       findings.warning("everything else", "not checked", "correct the configuration first");
       return findings;
     }
-    configuration(file, reading);
     var config = reading.config();
+    machine(Optional.of(config));
+    configuration(file, reading);
     var faulty = new Faulty(reading.problems());
     guarded("files", () -> FileRights.look(file, config, faulty, findings));
     guarded(
@@ -84,9 +85,9 @@ public final class Doctor {
     return findings;
   }
 
-  private void machine() {
+  private void machine(Optional<GatewayConfig> config) {
     guarded("Java", () -> JavaRuntime.look(surroundings, findings));
-    guarded("kernel limits", () -> KernelLimits.look(surroundings, findings));
+    guarded("kernel limits", () -> KernelLimits.look(surroundings, config, findings));
   }
 
   private void softHsm() {

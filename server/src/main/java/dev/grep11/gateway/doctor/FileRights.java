@@ -2,7 +2,10 @@ package dev.grep11.gateway.doctor;
 
 import dev.grep11.findings.Findings;
 import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.hsm.PinSource;
+import dev.grep11.gateway.iam.IssuerSettings.Jwks;
 import dev.grep11.gateway.store.StoreLocation;
+import dev.grep11.gateway.trace.TracingSettings;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -11,6 +14,7 @@ import java.nio.file.attribute.PosixFileAttributes;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.EnumSet;
+import java.util.HashSet;
 import java.util.Set;
 
 /**
@@ -29,6 +33,7 @@ final class FileRights {
 
   private final Findings findings;
   private final String self;
+  private final Set<Path> directories = new HashSet<>();
   private int right;
   private int wrong;
 
@@ -53,9 +58,12 @@ final class FileRights {
       findings.warning(CHECK, "it is not known whose process this is", "mount /proc");
       return;
     }
-    rights.file(file, NOT_TO_WRITE);
+    rights.trusted(file);
     if (!wrongSettings.concern("hsm.module")) {
-      rights.file(config.hsm().module(), NOT_TO_WRITE);
+      rights.trusted(config.hsm().module());
+    }
+    if (config.hsm().pin() instanceof PinSource.FromFile pin) {
+      rights.directory(pin.file());
     }
     if (!wrongSettings.concern("tls.certificate")) {
       rights.file(config.certificateChain(), NOT_TO_WRITE);
@@ -69,9 +77,24 @@ final class FileRights {
       switch (config.database()) {
         case StoreLocation.Directory directory ->
             rights.file(directory.path().resolve("store.db"), NOT_TO_OPEN);
-        case StoreLocation.Postgresql server -> rights.directory(server.passwordFile());
+        case StoreLocation.Postgresql server -> {
+          rights.directory(server.passwordFile());
+          server.rootCertificates().ifPresent(rights::trusted);
+        }
       }
     }
+    for (var issuer : config.issuers()) {
+      if (issuer.keys() instanceof Jwks.File keys) {
+        rights.trusted(keys.path());
+      }
+      issuer.caFile().ifPresent(rights::trusted);
+    }
+    config.revocations().denyFile().ifPresent(rights::trusted);
+    for (var list : config.revocations().crls()) {
+      rights.trusted(list.ca());
+      rights.trusted(list.crl());
+    }
+    config.tracing().flatMap(TracingSettings::caFile).ifPresent(rights::trusted);
     config
         .audit()
         .file()
@@ -86,10 +109,15 @@ final class FileRights {
     }
   }
 
-  /** The directory of a file, by whose entry it could be replaced. */
+  private void trusted(Path file) {
+    file(file, NOT_TO_WRITE);
+    directory(file);
+  }
+
+  /** The directory of a file, by whose entry it could be replaced; each is looked at once. */
   private void directory(Path file) {
-    var parent = file.toAbsolutePath().getParent();
-    if (parent != null) {
+    var parent = file.toAbsolutePath().normalize().getParent();
+    if (parent != null && directories.add(parent)) {
       try {
         int mode = (int) Files.getAttribute(parent, "unix:mode");
         // In one with the sticky bit others cannot replace what is not theirs.

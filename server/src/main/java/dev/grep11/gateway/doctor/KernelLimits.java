@@ -3,16 +3,24 @@ package dev.grep11.gateway.doctor;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import dev.grep11.findings.Findings;
+import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.iam.TokenService;
+import dev.grep11.gateway.tls.ConnectionLimits;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.regex.Pattern;
 
 /** What the kernel allows a gateway: proc(5), {@code /proc/self/limits}; listen(2). */
 final class KernelLimits {
   private static final long FEWEST_FILES = 1_024;
-  private static final long FEW_FILES = 4_096;
+
+  /** Besides connections: libraries, token, database, audit files, key sets. */
+  private static final long OTHER_FILES = 1_024;
+
+  private static final long ENOUGH_FILES = 65_536;
   private static final long LEAST_LOCKED = 64 * 1024;
   private static final long SHORT_QUEUE = 1_024;
 
@@ -24,18 +32,38 @@ final class KernelLimits {
     this.findings = findings;
   }
 
-  static void look(Surroundings surroundings, Findings findings) {
+  /**
+   * Looks.
+   *
+   * @param config by which connections are admitted; the standard ones where it is empty
+   */
+  static void look(Surroundings surroundings, Optional<GatewayConfig> config, Findings findings) {
     var limits = new KernelLimits(surroundings.proc(), findings);
-    limits.openFiles();
+    limits.openFiles(
+        config.map(KernelLimits::connections).orElse(connections(ConnectionLimits.DEFAULT, 1)));
     limits.coreFiles();
     limits.lockedMemory();
     limits.listenQueue();
   }
 
-  private void openFiles() {
+  private static long connections(GatewayConfig config) {
+    return connections(config.connections(), config.privateListen().isPresent() ? 2 : 1);
+  }
+
+  /**
+   * Of all ports: crypto and certificate manager listen on each address, with limits of its own.
+   */
+  private static long connections(ConnectionLimits crypto, int addresses) {
+    long small = ConnectionLimits.SMALL.open();
+    return addresses * (crypto.open() + small) + TokenService.MAX_CONNECTIONS + small;
+  }
+
+  private void openFiles(long connections) {
     var check = "open files";
+    long needed = connections + OTHER_FILES;
     var remedy =
-        "raise it: ulimit -n 65536, LimitNOFILE=65536 in the unit, or nofile of the container";
+        "raise it: ulimit -n %1$d, LimitNOFILE=%1$d in the unit, or nofile of the container; or lower limits.connections"
+            .formatted(Math.max(needed, ENOUGH_FILES));
     var limit = limit("Max open files");
     if (limit.isEmpty()) {
       unknown(check);
@@ -44,9 +72,12 @@ final class KernelLimits {
           check,
           "%d may be open: connections, token and database need more".formatted(limit.getAsLong()),
           remedy);
-    } else if (limit.getAsLong() < FEW_FILES) {
+    } else if (limit.getAsLong() < needed) {
       findings.warning(
-          check, "%d may be open, and each connection is one".formatted(limit.getAsLong()), remedy);
+          check,
+          "%d may be open, and with %d connections, which the ports admit, %d would be"
+              .formatted(limit.getAsLong(), connections, needed),
+          remedy);
     } else {
       findings.good(check, text(limit.getAsLong()) + " may be open");
     }

@@ -29,34 +29,37 @@ public interface PinSource {
    * A file that only the gateway's user can read. A trailing line end does not belong to the PIN.
    */
   static PinSource file(Path file) {
-    return new PinSource() {
-      @Override
-      public byte[] read() {
-        checkPrivate(file);
-        byte[] content;
-        try {
-          content = Files.readAllBytes(file);
-        } catch (IOException e) {
-          throw new HsmOpenException("PIN file " + FileOwner.unreadable(file), e);
-        }
-        int length = content.length;
-        while (length > 0 && (content[length - 1] == '\n' || content[length - 1] == '\r')) {
-          length--;
-        }
-        var pin = Arrays.copyOf(content, length);
-        Arrays.fill(content, (byte) 0);
-        if (length == 0) {
-          throw new HsmOpenException(
-              "PIN file " + file + " is empty; write the token's user PIN into it");
-        }
-        return pin;
-      }
+    return new FromFile(file);
+  }
 
-      @Override
-      public String place() {
-        return "in " + file;
+  /** The PIN in a file. */
+  record FromFile(Path file) implements PinSource {
+    @Override
+    public byte[] read() {
+      checkPrivate(file);
+      byte[] content;
+      try {
+        content = Files.readAllBytes(file);
+      } catch (IOException e) {
+        throw new HsmOpenException("PIN file " + FileOwner.unreadable(file), e);
       }
-    };
+      int length = content.length;
+      while (length > 0 && (content[length - 1] == '\n' || content[length - 1] == '\r')) {
+        length--;
+      }
+      var pin = Arrays.copyOf(content, length);
+      Arrays.fill(content, (byte) 0);
+      if (length == 0) {
+        throw new HsmOpenException(
+            "PIN file " + file + " is empty; write the token's user PIN into it");
+      }
+      return pin;
+    }
+
+    @Override
+    public String place() {
+      return "in " + file;
+    }
   }
 
   /** A variable of the environment. It stays in the process; a file is better. */

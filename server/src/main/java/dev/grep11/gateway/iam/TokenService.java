@@ -56,6 +56,9 @@ import org.slf4j.LoggerFactory;
  * limits on time and size.
  */
 public final class TokenService implements AutoCloseable {
+  /** That it takes at once. */
+  public static final int MAX_CONNECTIONS = 500;
+
   static final int COST_OF_REFUSAL = 40;
 
   private static final Logger log = LoggerFactory.getLogger(TokenService.class);
@@ -65,7 +68,6 @@ public final class TokenService implements AutoCloseable {
   private static final String ACTION = "iam-identity.serviceid-apikey.login";
   private static final String API_KEY_CLAIM = "apikey_id";
   private static final int MAX_BODY = 8 * 1024;
-  private static final int MAX_CONNECTIONS = 500;
   private static final ObjectMapper JSON = new ObjectMapper();
 
   static {

@@ -9,6 +9,7 @@ import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * A database as an examination finds it, without the key to what is in it.
@@ -48,6 +49,13 @@ public record DatabaseState(int schema, int newest, Optional<Server> server) {
     }
   }
 
+  /** All that there are: a change is of the head too, whatever else it changes. */
+  private static final List<String> TABLES =
+      Stream.concat(
+              BackedUp.TABLES.stream().map(BackedUp::name),
+              Stream.of("head", "data_key", "schema_version"))
+          .toList();
+
   private static final List<String> VERBS = List.of("SELECT", "INSERT", "UPDATE", "DELETE");
 
   /**
@@ -72,7 +80,7 @@ public record DatabaseState(int schema, int newest, Optional<Server> server) {
             schema,
             Schema.newest(),
             database instanceof Postgres
-                ? Optional.of(server(examiner, exists, schema, clock))
+                ? Optional.of(server(examiner, exists, clock))
                 : Optional.empty());
       }
     } catch (IOException | SQLException e) {
@@ -80,8 +88,8 @@ public record DatabaseState(int schema, int newest, Optional<Server> server) {
     }
   }
 
-  private static Server server(
-      Connection connection, boolean exists, int schema, InstantSource ours) throws SQLException {
+  private static Server server(Connection connection, boolean exists, InstantSource ours)
+      throws SQLException {
     long begin = System.nanoTime();
     Instant before = ours.instant();
     Instant clock =
@@ -111,7 +119,7 @@ public record DatabaseState(int schema, int newest, Optional<Server> server) {
                 "SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_read_only'")
             .filter("on"::equals)
             .isPresent(),
-        exists ? missingRights(connection, schema < Schema.newest()) : List.of(),
+        exists ? missingRights(connection) : List.of(),
         clock,
         before.plus(roundTrip.dividedBy(2)),
         roundTrip,
@@ -124,22 +132,23 @@ public record DatabaseState(int schema, int newest, Optional<Server> server) {
                 .orElse("0")));
   }
 
-  private static List<String> missingRights(Connection connection, boolean migrates)
-      throws SQLException {
+  private static List<String> missingRights(Connection connection) throws SQLException {
     var missing = new ArrayList<String>();
-    for (Table table : Table.values()) {
+    for (String table : TABLES) {
       for (String verb : VERBS) {
         // Of a table that an older schema has not yet, a migration makes one of our own.
         if (is(
             connection,
             "SELECT to_regclass('%1$s') IS NOT NULL AND NOT has_table_privilege('%1$s', '%2$s')"
-                .formatted(table.sqlName(), verb))) {
-          missing.add(verb + " on " + table.sqlName());
+                .formatted(table, verb))) {
+          missing.add(verb + " on " + table);
         }
       }
     }
-    if (migrates && !is(connection, "SELECT has_schema_privilege(current_schema(), 'CREATE')")) {
-      missing.add("CREATE on the schema, which the new version's tables need");
+    // Every opening asks for the table of versions to be made, and the server looks for this right
+    // before it finds that the table is there.
+    if (!is(connection, "SELECT has_schema_privilege(current_schema(), 'CREATE')")) {
+      missing.add("CREATE on the schema");
     }
     return missing;
   }

@@ -61,8 +61,11 @@ public final class Restoration {
      * @param granted the generation that last granted or revoked something
      */
     record Present(Snapshot snapshot, long granted) implements InPlace {
-      /** Whether nothing was ever kept in it. */
-      public boolean empty() {
+      /**
+       * Whether nobody is served by it: no instance, API key or grant is in it now. That there
+       * never was one is not known.
+       */
+      public boolean servesNobody() {
         return snapshot.instances().isEmpty()
             && snapshot.apiKeys().isEmpty()
             && snapshot.grants().isEmpty();
@@ -219,14 +222,15 @@ public final class Restoration {
           var present = requireReplaceable(connection, leave, now);
           clear(connection);
           generation[0] = fill(connection, backup, present, leave, now, work);
-          commit(connection);
+          database.commit(connection);
         }
       } else {
         database.create(connection ->
             generation[0] = fillNew(connections.apply(connection), backup, leave, now, work));
       }
     } catch (IOException | SQLException e) {
-      throw failed(e);
+      // Once everything is filled in, only the commit is left.
+      throw generation[0] == 0 ? failed(e) : uncertain(e);
     }
     try {
       anchor.advance(generation[0]);
@@ -246,15 +250,11 @@ public final class Restoration {
         cause);
   }
 
-  private void commit(Connection connection) {
-    try {
-      database.commit(connection);
-    } catch (SQLException e) {
-      throw new UncertainChangeException(
-          "it is not known whether the store was restored; look whether it opens before you repeat it: "
-              + e.getMessage(),
-          e);
-    }
+  private UncertainChangeException uncertain(Exception cause) {
+    return new UncertainChangeException(
+        "it is not known whether the store in %s was restored; look whether it opens before you repeat it: %s"
+            .formatted(database, cause.getMessage()),
+        cause);
   }
 
   /** Within the transaction, so that no gateway begins to serve by it meanwhile. */
@@ -279,7 +279,7 @@ public final class Restoration {
                               .map(each -> "%s until %s".formatted(each.name(), each.until()))
                               .toList())));
         }
-        if (!leave.replace() && !present.empty()) {
+        if (!leave.replace() && !present.servesNobody()) {
           throw new StoreException(
               "there is a store of generation %d that opens in %s: it is left as it is. Give --replace if it may be lost with all that came into it since the backup, or restore into another place"
                   .formatted(present.snapshot().generation(), database));

@@ -83,6 +83,13 @@ public sealed interface StoreLocation {
       }
     }
 
+    /** The certificates that vouch for the server, where the URL names a file of them. */
+    public Optional<Path> rootCertificates() {
+      return Optional.ofNullable(Driver.parseURL(url, null))
+          .flatMap(parsed -> Optional.ofNullable(PGProperty.SSL_ROOT_CERT.getOrDefault(parsed)))
+          .map(Path::of);
+    }
+
     private static List<String> parameters(String url) {
       int question = url.indexOf('?');
       return question < 0

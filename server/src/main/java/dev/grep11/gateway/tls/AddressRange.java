@@ -11,7 +11,7 @@ import java.util.regex.Pattern;
  * @param first of them: the bits after the prefix are 0
  */
 public record AddressRange(InetAddress first, int prefixBits) {
-  /** Nothing that a name server would be asked for. */
+  /** Four numbers, or hexadecimal ones with colons: no other form of a literal, and no name. */
   private static final Pattern LITERAL =
       Pattern.compile("(?:[0-9]{1,3}(?:\\.[0-9]{1,3}){3}|(?=.*:)[0-9A-Fa-f:.]+)");
 
@@ -46,8 +46,8 @@ public record AddressRange(InetAddress first, int prefixBits) {
     }
     InetAddress address;
     try {
-      address = InetAddress.getByName(parts[0]);
-    } catch (UnknownHostException e) {
+      address = InetAddress.ofLiteral(parts[0]);
+    } catch (IllegalArgumentException e) {
       throw new IllegalArgumentException("\"" + parts[0] + "\" is no address", e);
     }
     if (parts.length == 1) {

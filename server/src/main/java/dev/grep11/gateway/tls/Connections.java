@@ -39,6 +39,8 @@ import javax.net.ssl.SNIHostName;
 import javax.net.ssl.SSLPeerUnverifiedException;
 import javax.net.ssl.SSLSession;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The open connections of one server, which may listen on several addresses. grpc does not show the
@@ -48,6 +50,7 @@ public final class Connections extends ServerTransportFilter implements AutoClos
   /** Attribute of every call. */
   public static final Attributes.Key<Connection> CONNECTION = Attributes.Key.create("connection");
 
+  private static final Logger LOG = LoggerFactory.getLogger(Connections.class);
   private static final int QUIET_MILLIS = 200;
   private static final int LOOK_SECONDS = 1;
 
@@ -61,6 +64,9 @@ public final class Connections extends ServerTransportFilter implements AutoClos
   private final LongAdder accepted = new LongAdder();
   private final EventLoopGroup acceptors;
   private final EventLoopGroup eventLoops;
+
+  /** Why a connection was last not cut off, which is in the log; of one event loop. */
+  private @Nullable String notCutOff;
 
   public Connections(int threads) {
     this(threads, ConnectionLimits.DEFAULT, _ -> {}, _ -> {});
@@ -97,8 +103,16 @@ public final class Connections extends ServerTransportFilter implements AutoClos
 
   private void cutOffStuck(Duration longest) {
     for (var connection : live) {
-      if (connection.unread().stuck(longest)) {
-        cutOffUnread(connection);
+      try {
+        if (connection.unread().stuck(longest)) {
+          cutOffUnread(connection);
+        }
+      } catch (RuntimeException | Error e) {
+        // Thrown on, it would be the last look at all of them.
+        if (!e.toString().equals(notCutOff)) {
+          LOG.error("cutting off clients that leave their answers unread fails", e);
+        }
+        notCutOff = e.toString();
       }
     }
   }

@@ -297,6 +297,23 @@ class DoctorTest {
             "open files",
             "1024 may be open"),
         warning(
+            "fewer descriptors than connections",
+            patient -> patient.write("proc/self/limits", limits("0", "8192", "8388608")),
+            "open files",
+            "8192 may be open, and with 12500 connections",
+            "13524 would be",
+            "LimitNOFILE=65536"),
+        warning(
+            "more connections on two addresses than descriptors",
+            patient -> {
+              patient.set("/limits/connections", 40_000);
+              patient.set("/listen/private/host", "127.0.0.2");
+            },
+            "open files",
+            "65536 may be open, and with 83500 connections",
+            "LimitNOFILE=84524",
+            "limits.connections"),
+        warning(
             "core files",
             patient -> patient.write("proc/self/limits", limits("unlimited", "65536", "8388608")),
             "core files",
@@ -375,6 +392,62 @@ class DoctorTest {
             "files",
             "/tls: ",
             "chmod go-w"),
+        writableDirectory(
+            "a configuration's directory",
+            "",
+            patient -> {
+              // That of the audit file is looked at for its own sake.
+              Files.createDirectory(patient.file("audit"));
+              patient.set("/audit/file", "audit/audit.jsonl");
+            }),
+        writableDirectory(
+            "a module's directory",
+            "lib",
+            patient -> {
+              patient.write("lib/module.so", "no library");
+              patient.set("/hsm/module", "lib/module.so");
+            }),
+        writableDirectory("a PIN's directory", "token", _ -> {}),
+        writableFile(
+            "an issuer's key set",
+            "issuer/keys.json",
+            patient -> patient.set("/issuers", List.of(issuer("jwksFile", "issuer/keys.json")))),
+        writableDirectory(
+            "the directory of an issuer's key set",
+            "issuer",
+            patient -> {
+              patient.write("issuer/keys.json", "{}");
+              patient.set("/issuers", List.of(issuer("jwksFile", "issuer/keys.json")));
+            }),
+        writableFile(
+            "the CA of an issuer's URL",
+            "issuer-ca.pem",
+            patient -> {
+              var issuer = new HashMap<>(issuer("jwksUrl", "https://127.0.0.1:1/keys"));
+              issuer.put("caFile", "issuer-ca.pem");
+              patient.set("/issuers", List.of(issuer));
+            }),
+        writableFile(
+            "the CA of a collector",
+            "collector-ca.pem",
+            patient -> {
+              patient.set("/tracing/endpoint", "https://127.0.0.1:1");
+              patient.set("/tracing/caFile", "collector-ca.pem");
+            }),
+        writableFile(
+            "a deny file", "denied", patient -> patient.set("/clientCas/denyFile", "denied")),
+        writableFile(
+            "a revocation list",
+            "revoked.crl",
+            patient ->
+                patient.set(
+                    "/clientCas/crls", List.of(Map.of("ca", "ca.pem", "crl", "revoked.crl")))),
+        writableFile(
+            "the CA of a revocation list",
+            "ca.pem",
+            patient ->
+                patient.set(
+                    "/clientCas/crls", List.of(Map.of("ca", "ca.pem", "crl", "revoked.crl")))),
         bad(
             "a store that others enter",
             patient -> patient.mode("store", "rwxr-xr-x"),
@@ -388,6 +461,35 @@ class DoctorTest {
             "files",
             "store.db",
             "chmod go="));
+  }
+
+  private static Fault writableFile(String what, String name, Plant use) {
+    return bad(
+        what + " that a group writes",
+        patient -> {
+          Files.createDirectories(patient.file(name).resolveSibling("."));
+          patient.write(name, "");
+          patient.mode(name, "rw-rw-r--");
+          use.into(patient);
+        },
+        "files",
+        "/" + name + ": owner ",
+        "mode rw-rw-r--",
+        "chmod go-w");
+  }
+
+  private static Fault writableDirectory(String what, String name, Plant use) {
+    return bad(
+        what + " that a group writes",
+        patient -> {
+          Files.createDirectories(patient.file(name));
+          use.into(patient);
+          patient.mode(name, "rwxrwxr-x");
+        },
+        "files",
+        (name.isEmpty() ? "" : "/" + name) + ": owner ",
+        "mode rwxrwxr-x",
+        "chmod go-w");
   }
 
   private static TestCertificates.Draft server() {
@@ -1171,6 +1273,35 @@ class DoctorTest {
             },
             "database",
             "INSERT on registry",
+            "own the tables"),
+        bad(
+            "a user who may write records and not what belongs to them",
+            patient -> {
+              var server = PostgresServer.shared();
+              var database = PostgresServer.nameOf(database(patient));
+              server.execute(
+                  database,
+                  "DO $$ BEGIN CREATE USER writer PASSWORD 'writer-pw'; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+                      + " GRANT ALL ON ALL TABLES IN SCHEMA public TO writer;"
+                      + " REVOKE UPDATE ON head FROM writer;"
+                      + " REVOKE DELETE ON data_key FROM writer;"
+                      + " REVOKE INSERT ON schema_version FROM writer;"
+                      + " REVOKE UPDATE ON keystore FROM writer;"
+                      + " REVOKE INSERT ON keystore_key FROM writer;"
+                      + " REVOKE DELETE ON keystore_transaction FROM writer");
+              patient.write("password", "writer-pw\n");
+              patient.mode("password", "rw-------");
+              patient.set("/store/postgresql/user", "writer");
+              patient.set("/store/postgresql/passwordFile", "password");
+            },
+            "database",
+            "UPDATE on head",
+            "DELETE on data_key",
+            "INSERT on schema_version",
+            "UPDATE on keystore,",
+            "INSERT on keystore_key",
+            "DELETE on keystore_transaction",
+            "CREATE on the schema",
             "own the tables"),
         bad(
             "an empty database",

@@ -328,7 +328,7 @@ class RestorationTest {
   }
 
   @Test
-  void aStoreInWhichNothingWasKeptYetIsReplacedUnasked() throws Exception {
+  void aStoreThatServesNobodyIsReplacedUnasked() throws Exception {
     backUp();
     lose();
     Store.create(location, envelope, new SoftwareAnchor()).close();
@@ -771,6 +771,40 @@ class RestorationTest {
         }
       }
     }
+  }
+
+  @Test
+  void aNewStoreWhoseCommitFailsIsNotToldAsNothingChanged() throws Exception {
+    backUp();
+    lose();
+    assertThatThrownBy(() -> restore(restoration(this::withoutAnEnd), false))
+        .isInstanceOf(UncertainChangeException.class)
+        .hasMessageContaining("it is not known whether the store in " + location + " was restored")
+        .hasMessageNotContaining("nothing was changed");
+  }
+
+  /** Can be filled in, and then neither be committed nor get its name. */
+  private Connection withoutAnEnd(Connection connection) {
+    try {
+      switch (location) {
+        case StoreLocation.Directory directory -> {
+          try (var made = Files.newDirectoryStream(directory.path(), "store.db.creating-*")) {
+            for (var each : made) {
+              Files.delete(each);
+            }
+          }
+        }
+        case StoreLocation.Postgresql _ -> {
+          try (var statement = connection.createStatement()) {
+            statement.execute("CREATE TABLE late (n INTEGER UNIQUE DEFERRABLE INITIALLY DEFERRED)");
+            statement.execute("INSERT INTO late VALUES (1), (1)");
+          }
+        }
+      }
+    } catch (IOException | SQLException e) {
+      throw new AssertionError(e);
+    }
+    return connection;
   }
 
   enum Existing {

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.net.InetAddress;
+import java.net.UnknownHostException;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -50,5 +52,12 @@ class AddressRangeTest {
     assertThatThrownBy(() -> AddressRange.parse(text))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining(problem);
+  }
+
+  @Test
+  void asksNoResolverForWhatOnlyLooksLikeAnAddress() {
+    assertThatThrownBy(() -> AddressRange.parse("999.1.1.1"))
+        .satisfies(
+            refusal -> assertThat(refusal.getCause()).isNotInstanceOf(UnknownHostException.class));
   }
 }
