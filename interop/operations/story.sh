@@ -14,7 +14,11 @@ STORY=operations
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/grep11-operations.XXXXXX")
 ETC=$WORK/etc
 SYSTEM=$WORK/systemd
-mkdir "$ETC" "$SYSTEM" "$WORK/bin" "$WORK/home"
+STATE=$WORK/state/grep11
+LOGS=$WORK/logs/grep11
+# As docs/image.md has root make them.
+install -d -m 0700 "$ETC" "$STATE" "$LOGS"
+mkdir "$SYSTEM" "$WORK/bin" "$WORK/home"
 
 # The page's commands write to a file, and what goes wrong among them is to be seen.
 exec 3>&2
@@ -51,6 +55,7 @@ bad() {
 in_place() {
   local name=gateway.example
   sed -e "s|/opt/grep11/softhsm/|$ROOT/softhsm/|g" -e "s|/etc/grep11|$ETC|g" -e "s|/etc/systemd/system|$SYSTEM|g" \
+    -e "s|/var/lib/grep11|$STATE|g" -e "s|/var/log/grep11|$LOGS|g" \
     -e "s|${name/./\\.}|localhost|g" -e "s|0\.0\.0\.0|127.0.0.1|g" -e "s|/usr/lib/softhsm/libsofthsm2\.so|$MODULE|g" \
     -e "s|\b9876\b|$((PORT))|g" -e "s|\b9877\b|$((PORT + 1))|g" -e "s|\b9878\b|$((PORT + 2))|g" -e "s|\b9886\b|$((PORT + 10))|g"
 }
@@ -96,11 +101,24 @@ systemctl() {
     [[ $verb != stop ]] || continue
     command=$(sed -n 's|^ExecStart=/opt/grep11/grep11 ||p' "$SYSTEM/$name.service")
     : >"$WORK/$name.ready"
+    : >"$WORK/$name.started"
     # shellcheck disable=SC2086 # Words of a command.
     "$GREP11" $command >"$WORK/$name.ready" 2>>"$WORK/$name.err" &
     gateways[$name]=$!
     eventually "$name to start" grep -q '^ready ' "$WORK/$name.ready"
+    wrote_where_it_may "$name"
   done
+}
+
+# wrote_where_it_may UNIT: under ProtectSystem=strict a gateway writes into the directories that its unit names, nowhere else.
+wrote_where_it_may() {
+  local unit=$SYSTEM/$1.service allowed stray
+  grep -qx ProtectSystem=strict "$unit" || bad "$1 may write everywhere"
+  allowed=$(sed -n -e "s|^StateDirectory=|$WORK/state/|p" -e "s|^LogsDirectory=|$WORK/logs/|p" "$unit")
+  # shellcheck disable=SC2086 # One or more, without blanks.
+  [[ -n $(find $allowed -type f -newer "$WORK/$1.started" -print -quit) ]] || bad "$1 wrote nothing, not even its lease"
+  stray=$(find "$ETC" "$WORK/state" "$WORK/logs" -newer "$WORK/$1.started" | grep -vF "$allowed" || true)
+  [[ -z $stray ]] || bad "$1 wrote where its unit does not let it: $stray"
 }
 
 # ---- What is found afterwards
@@ -193,11 +211,15 @@ in_place <"$ROOT/docker/systemd/grep11-gateway.service" >"$SYSTEM/grep11-gateway
 mkdir "$WORK/java"
 "$JAVA_HOME/bin/javac" -d "$WORK/java" -cp "$GREP11_SDK_CLASSPATH" "$HERE/Application.java"
 "$JAVA_HOME/bin/jar" --create --file "$WORK/application.jar" -C "$WORK/java" .
-umask 077
+# That nobody else reads what the page's commands write is the page's own doing.
+umask 022
 cd "$ETC"
 
 in_place <"$(fences "First start" yaml)" >gateway.yaml
 follow "First start"
+readable=$(find "$ETC" "$STATE" "$LOGS" -perm /077 ! -name gateway.yaml)
+[[ -z $readable ]] || bad "others may read or write $readable"
+good "nobody else reads what was written, and the gateway writes where its unit lets it"
 setting GREP11_ADDRESS="localhost:$PORT" GREP11_IAMENDPOINT="https://localhost:$((PORT + 2))" GREP11_CA=ca.pem \
   GREP11_APIKEY="$(<app1.apikey)"
 application make payment >"$WORK/out" 2>&1 || bad "no key pair: $(cat "$WORK/out")"
@@ -276,18 +298,18 @@ follow "What is wrong"
 good "health, doctor and the audit file answer"
 
 section="The token is lost"
-mv token/tokens token/away
+mv "$STATE/token/tokens" "$STATE/token/away"
 eventually "the loss to be noticed" not_ready gateway.yaml token
 good "not ready: $(tail -n 1 "$WORK/health")"
-mv token/away token/tokens
+mv "$STATE/token/away" "$STATE/token/tokens"
 eventually "the token to be found again" ready gateway.yaml
 eventually "the token to be found again by the replica" ready gateway-2.yaml
 signs "after the token's return, without a restart" payment
-rm -rf token
+rm -rf "$STATE/token"
 follow "The token is lost"
 signs "after the token's own backup came back" payment
 
-rm store/store.db
+rm "$STATE/store/store.db"
 grep11 apikey list --config gateway.yaml >"$WORK/out" 2>&1 && bad "a command works without a database"
 follow "The database is lost"
 signs "after the store came back from the backup" payment

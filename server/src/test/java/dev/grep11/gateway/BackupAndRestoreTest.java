@@ -16,6 +16,7 @@ import dev.grep11.client.Template;
 import dev.grep11.client.Templates;
 import dev.grep11.gateway.command.DemoData;
 import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Backups;
 import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.host.Restore;
 import dev.grep11.gateway.iam.ApiKeys;
@@ -212,16 +213,19 @@ class BackupAndRestoreTest {
       long objects = tokenObjects(config);
       try (var host = Host.open(config)) {
         var blobFile = blob.toByteArray();
-        var done = host.backups().rehearse(file, Optional.of(blobFile));
+        var done = host.backups().rehearse(file, Optional.of(blobFile), Optional.empty());
         assertThat(done.findings().keys()).isEqualTo(1);
         assertThat(done.findings().worked())
             .singleElement()
             .satisfies(worked -> assertThat(worked.use()).isEqualTo("CKM_ECDSA"));
         assertThat(done.blob())
             .hasValueSatisfying(worked -> assertThat(worked.use()).isEqualTo("CKM_AES_CBC_PAD"));
-        assertThatThrownBy(() -> host.backups().rehearse(file, Optional.of(new byte[300])))
+        assertThatThrownBy(
+                () -> host.backups().rehearse(file, Optional.of(new byte[300]), Optional.empty()))
             .isInstanceOf(StartException.class)
             .hasMessageContaining("the blob does not work");
+        requireNoTrialWithoutRoom(host.backups(), file);
+        assertThat(scratchStores(config.store())).as("left behind").isEmpty();
       }
       assertThat(tokenObjects(config)).isEqualTo(objects);
       await()
@@ -507,10 +511,32 @@ class BackupAndRestoreTest {
     }
     try (var host = Host.open(config)) {
       assertThat(host.store().generation()).isGreaterThanOrEqualTo(generation);
-      assertThatThrownBy(() -> host.backups().rehearse(file, Optional.empty()))
+      assertThatThrownBy(() -> host.backups().rehearse(file, Optional.empty(), Optional.empty()))
           .isInstanceOf(StartException.class)
           .hasMessageContaining("does not open with this token");
       assertThat(host.store().snapshot().last(UpkeepRecord.Kind.REHEARSAL)).isEmpty();
+    }
+  }
+
+  /** Nor is it said of the backup that it is not good. */
+  private static void requireNoTrialWithoutRoom(Backups backups, Path file) throws IOException {
+    var missing = file.resolveSibling("missing");
+    // SQLite opens no file whose name has more than 512 characters.
+    var deep = file.resolveSibling("deep").resolve("d".repeat(250)).resolve("d".repeat(250));
+    Files.createDirectories(deep);
+
+    for (var place : List.of(missing, deep)) {
+      assertThatThrownBy(() -> backups.rehearse(file, Optional.empty(), Optional.of(place)))
+          .isInstanceOf(StartException.class)
+          .hasMessageStartingWith("no backup can be restored on trial in " + place + ": ")
+          .hasMessageEndingWith("or name another directory by --scratch");
+    }
+    assertThat(scratchStores(deep)).isEmpty();
+  }
+
+  private static List<Path> scratchStores(Path directory) throws IOException {
+    try (var found = Files.list(directory)) {
+      return found.filter(path -> path.getFileName().toString().startsWith("rehearsal-")).toList();
     }
   }
 

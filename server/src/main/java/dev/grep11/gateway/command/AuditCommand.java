@@ -37,7 +37,7 @@ final class AuditCommand {
       footer = {
         "",
         "Example: grep11 audit verify audit.jsonl --config gateway.yaml",
-        "Exit codes: 0 intact, 1 not intact or not readable, 2 wrong use."
+        "Exit codes: 0 intact, 1 not intact or not readable" + Commands.OR_PIN_REFUSED
       },
       description = {
         "Tells whether an audit file is as gateways wrote it.",

@@ -2,6 +2,7 @@ package dev.grep11.gateway.command;
 
 import dev.grep11.gateway.config.ConfigException;
 import dev.grep11.gateway.hsm.HsmOpenException;
+import dev.grep11.gateway.hsm.PinRefusedException;
 import dev.grep11.gateway.key.SealingKeyException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.store.StoreException;
@@ -16,7 +17,10 @@ import org.slf4j.LoggerFactory;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 
-/** The program: {@code grep11 COMMAND}. Exit code 0 done, 1 refused or failed, 2 wrong use. */
+/**
+ * The program: {@code grep11 COMMAND}. Exit code 0 done, 1 refused or failed, 2 wrong use, 3 the
+ * token refuses the PIN.
+ */
 @Command(
     name = "grep11",
     description = "A mutual-TLS gRPC gateway in front of any PKCS #11 HSM.",
@@ -136,7 +140,9 @@ public final class Main {
 
   private static int explain(Exception thrown, CommandLine command) {
     command.getErr().println("grep11: " + reason(thrown));
-    return CommandLine.ExitCode.SOFTWARE;
+    return thrown instanceof PinRefusedException
+        ? Commands.PIN_REFUSED
+        : CommandLine.ExitCode.SOFTWARE;
   }
 
   /**
@@ -144,6 +150,7 @@ public final class Main {
    */
   private static String reason(Exception thrown) {
     return switch (thrown) {
+      case PinRefusedException refused -> refused.getMessage() + "; " + refused.remedy();
       case ConfigException _,
           StartException _,
           StoreException _,

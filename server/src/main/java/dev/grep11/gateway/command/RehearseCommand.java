@@ -28,7 +28,7 @@ import picocli.CommandLine.Spec;
     footer = {
       "",
       "Example: grep11 rehearse --config gateway.yaml --from /backup/grep11-2026-11-22",
-      "Exit codes: 0 good, 1 not good, 2 wrong use."
+      "Exit codes: 0 good, 1 not good" + Commands.OR_PIN_REFUSED
     },
     description = {
       "Restores a backup on trial, into a store that is removed again, and uses what it holds: every",
@@ -53,13 +53,23 @@ final class RehearseCommand implements Callable<Integer> {
               + " clients keep are in no backup of the store")
   private @Nullable Path blob;
 
+  @Option(
+      names = "--scratch",
+      paramLabel = "DIR",
+      description =
+          "a directory with room for a store, which is removed again; default: that of the store, or"
+              + " with PostgreSQL the one for temporary files")
+  private @Nullable Path scratch;
+
   @Spec private @Nullable CommandSpec spec;
 
   @Override
   public Integer call() {
     var given = Optional.ofNullable(blob).map(RehearseCommand::read);
     try (var host = Host.open(gateway.read())) {
-      var done = host.backups().rehearse(Objects.requireNonNull(from), given);
+      var done =
+          host.backups()
+              .rehearse(Objects.requireNonNull(from), given, Optional.ofNullable(scratch));
       var findings = done.findings();
       var fields = new LinkedHashMap<String, Object>();
       fields.put("result", "good");

@@ -9,6 +9,7 @@ import dev.grep11.gateway.store.Envelope;
 import dev.grep11.gateway.store.GenerationAnchor;
 import dev.grep11.gateway.store.Restoration;
 import dev.grep11.gateway.store.Store;
+import dev.grep11.gateway.store.StoreException;
 import dev.grep11.gateway.store.StoreLocation;
 import dev.grep11.gateway.store.UncertainChangeException;
 import dev.grep11.gateway.store.UpkeepRecord;
@@ -18,6 +19,7 @@ import dev.grep11.gateway.token.TokenKeys;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.sql.SQLException;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.Comparator;
@@ -25,6 +27,7 @@ import java.util.HexFormat;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /** Backups of the store and their trial, beside gateways that serve. */
 public final class Backups {
@@ -143,14 +146,16 @@ public final class Backups {
    * object of the token is made or changed, its anchor neither.
    *
    * @param blob a client's key blob that is to work besides
+   * @param scratch where there is room for the store that is removed again; without it beside the
+   *     gateway's own on SQLite, else the directory for temporary files
    * @throws StartException naming what does not work
    */
-  public Rehearsed rehearse(Path from, Optional<byte[]> blob) {
+  public Rehearsed rehearse(Path from, Optional<byte[]> blob, Optional<Path> scratch) {
     var what = "a backup was restored on trial";
     try (var backup = BackupFile.open(from)) {
       Restore.requireToken(hsm, backup, keys);
       var verified = backup.verify(envelope);
-      var findings = tried(verified, blob);
+      var findings = tried(verified, blob, scratch.orElseGet(this::roomiest));
       var time = clock.instant();
       var generation = backup.manifest().generation();
       audit.change(
@@ -171,22 +176,20 @@ public final class Backups {
 
   private record Tried(RestoredKeys.Findings findings, Optional<RestoredKeys.Worked> blob) {}
 
-  private Tried tried(BackupFile.Verified backup, Optional<byte[]> blob) {
+  /** A directory for temporary files is often in memory, and small: 64 MiB in our image. */
+  private Path roomiest() {
+    return switch (config.database()) {
+      case StoreLocation.Directory(var directory) -> directory;
+      case StoreLocation.Postgresql _ -> Path.of(System.getProperty("java.io.tmpdir"));
+    };
+  }
+
+  private Tried tried(BackupFile.Verified backup, Optional<byte[]> blob, Path place) {
     Path scratch = null;
     try {
       // Mode 0700; what is in it is sealed as the store is.
-      scratch = Files.createTempDirectory("grep11-rehearsal-");
-      var location = new StoreLocation.Directory(scratch.resolve("store"));
-      var anchor = new ScratchAnchor();
-      var _ =
-          new Restoration(location, envelope, anchor)
-              .restore(
-                  backup,
-                  backup.manifest().generation(),
-                  Restoration.Leave.NONE,
-                  clock.instant(),
-                  _ -> {});
-      try (var restored = Store.open(location, envelope, anchor)) {
+      scratch = Files.createTempDirectory(place, "rehearsal-");
+      try (var restored = restored(backup, scratch.resolve("store"), place)) {
         var proof =
             new RestoredKeys(
                 hsm,
@@ -196,13 +199,41 @@ public final class Backups {
         return new Tried(proof.prove(), blob.map(proof::prove));
       }
     } catch (IOException e) {
-      throw new StartException(
-          "no scratch store can be made in the directory for temporary files: " + IoCause.of(e), e);
+      throw noScratch(place, IoCause.of(e), e);
     } finally {
       if (scratch != null) {
         delete(scratch);
       }
     }
+  }
+
+  private Store restored(BackupFile.Verified backup, Path directory, Path place) {
+    var location = new StoreLocation.Directory(directory);
+    var anchor = new ScratchAnchor();
+    try {
+      var _ =
+          new Restoration(location, envelope, anchor)
+              .restore(
+                  backup,
+                  backup.manifest().generation(),
+                  Restoration.Leave.NONE,
+                  clock.instant(),
+                  _ -> {});
+      return Store.open(location, envelope, anchor);
+    } catch (StoreException e) {
+      // The backup itself was verified: what SQLite or the file system says is of the place.
+      if (e.getCause() instanceof SQLException || e.getCause() instanceof IOException) {
+        throw noScratch(place, e.getCause().getMessage(), e);
+      }
+      throw e;
+    }
+  }
+
+  private static StartException noScratch(Path place, @Nullable String why, Exception cause) {
+    return new StartException(
+        "no backup can be restored on trial in %s: %s; it takes as much room there as the store: make some, or name another directory by --scratch"
+            .formatted(place, why),
+        cause);
   }
 
   private static void delete(Path directory) {

@@ -104,9 +104,7 @@ public final class Hsm implements AutoCloseable {
       state = begin(1);
     } catch (RuntimeException e) {
       module.release(cryptoki, true);
-      throw e instanceof Slot.PinRefusedException
-          ? new HsmOpenException(String.valueOf(e.getMessage()))
-          : e;
+      throw e;
     }
     recovery = Thread.ofPlatform().daemon().name("hsm-recovery").start(this::recoverForEver);
     for (var lane : Lane.values()) {
@@ -126,6 +124,8 @@ public final class Hsm implements AutoCloseable {
   /**
    * Loads the module, finds the token by its label, logs in and opens all sessions.
    *
+   * @throws PinRefusedException if the token does not take the PIN, or it was not offered because a
+   *     wrong one would lock it
    * @throws HsmOpenException if any of that fails; the message is for the operator
    */
   public static Hsm open(HsmSettings settings) {
@@ -462,7 +462,7 @@ public final class Hsm implements AutoCloseable {
               state.epoch());
         }
         return;
-      } catch (Slot.PinRefusedException e) {
+      } catch (PinRefusedException e) {
         LOG.error("{}; next attempt in {}", e.getMessage(), BACKOFF_AFTER_REFUSED_PIN);
         backoff = BACKOFF_AFTER_REFUSED_PIN;
       } catch (RuntimeException e) {

@@ -1,7 +1,7 @@
 package dev.grep11.gateway.hsm;
 
 /** The HSM cannot be opened as it is configured. The message is for the operator. */
-public final class HsmOpenException extends RuntimeException {
+public sealed class HsmOpenException extends RuntimeException permits PinRefusedException {
   public HsmOpenException(String message) {
     super(message);
   }

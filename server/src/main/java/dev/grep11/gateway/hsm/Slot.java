@@ -209,10 +209,7 @@ final class Slot implements Session.Token {
     try (var arena = Arena.ofConfined()) {
       var info = arena.allocate(TOKEN_INFO, Long.BYTES);
       require("C_GetTokenInfo", cryptoki.C_GetTokenInfo(number, info.address()));
-      if ((info.get(JAVA_LONG, FLAGS_OFFSET) & CKF_USER_PIN_LOCKED) != 0) {
-        throw new PinRefusedException(
-            "the user PIN of token \"" + this.info.label() + "\" is locked");
-      }
+      requireTries(pin(info.get(JAVA_LONG, FLAGS_OFFSET)));
       var pin = source.read();
       var copy = arena.allocate(Math.max(1, pin.length));
       long returnValue;
@@ -229,12 +226,33 @@ final class Slot implements Session.Token {
           || returnValue == CKR_PIN_INVALID
           || returnValue == CKR_PIN_LEN_RANGE) {
         throw new PinRefusedException(
-            "token \"%s\" refused the PIN %s: %s; correct it before another try, because tokens lock after a few"
-                .formatted(this.info.label(), source.place(), Ckr.name(returnValue)));
+            "token \"%s\" refused the PIN %s: %s"
+                .formatted(this.info.label(), source.place(), Ckr.name(returnValue)),
+            "correct it before anything is started again: each start offers it once, and a few wrong"
+                + " ones lock the token");
       }
       if (returnValue != CKR_USER_ALREADY_LOGGED_IN) {
         require("C_Login", returnValue);
       }
+    }
+  }
+
+  /** A PIN that may be wrong never gets the token's last try: who knows the right one needs it. */
+  private void requireTries(PresentToken.Pin pin) {
+    switch (pin) {
+      case LOCKED ->
+          throw new PinRefusedException(
+              "the user PIN of token \"%s\" is locked (CKF_USER_PIN_LOCKED)"
+                  .formatted(info.label()),
+              "set a new one as security officer with the vendor's tool, and put it into what"
+                  + " hsm.pinFile or hsm.pinEnv names");
+      case FINAL_TRY ->
+          throw new PinRefusedException(
+              "one more wrong PIN locks token \"%s\" (CKF_USER_PIN_FINAL_TRY); ours was not offered"
+                  .formatted(info.label()),
+              "log in once with the right PIN by the vendor's tool, see that it is the one that"
+                  + " hsm.pinFile or hsm.pinEnv gives, then start again");
+      case NOT_SET, COUNT_LOW, FRESH -> {}
     }
   }
 
@@ -318,13 +336,6 @@ final class Slot implements Session.Token {
   private static void require(String function, long returnValue) {
     if (returnValue != CKR_OK) {
       throw new HsmOpenException(function + " answered " + Ckr.name(returnValue));
-    }
-  }
-
-  /** The token wants another PIN; trying the same one again would only lock it. */
-  static final class PinRefusedException extends RuntimeException {
-    PinRefusedException(String message) {
-      super(message);
     }
   }
 }

@@ -14,6 +14,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
@@ -549,6 +550,31 @@ class CommandsTest {
     assertThat(ended.code()).isZero();
     assertThat(ended.out()).contains("Usage: grep11");
     assertThat(ended.err()).isEmpty();
+  }
+
+  /** By its own exit code, so that no supervisor offers it until the token is locked. */
+  @Test
+  void aPinThatTheTokenRefusesEndsWithThree(@TempDir Path output) throws Exception {
+    var wrong = data.resolve("wrong-pin");
+    Files.writeString(wrong, "not-the-pin");
+    Files.setPosixFilePermissions(wrong, PosixFilePermissions.fromString("rw-------"));
+    var config = data.resolve("wrong-pin.yaml");
+    Files.writeString(
+        config,
+        Files.readString(DemoData.config(data))
+            .replace("host: 127.0.0.1", "host: 127.0.0.1\n  portBase: 0")
+            .replaceFirst("pinFile: .*", "pinFile: wrong-pin"));
+
+    var listed = run("instance", "list", "--config", config.toString());
+    listed.refused(3);
+    assertThat(listed.err()).contains("CKR_PIN_INCORRECT", "correct hsm.pinFile");
+    try (var serve = GatewayProcess.start(output, "serve", "--config", config.toString())) {
+      assertThat(serve.awaitExit()).as(serve.stderr()).isEqualTo(3);
+    }
+    assertThat(Files.readString(Path.of("../docker/systemd/grep11-gateway.service")))
+        .contains("\nRestartPreventExitStatus=3\n");
+    // With the right one again, which also takes the failures off the token's count.
+    assertThat(at("instance", "list").code()).isZero();
   }
 
   @Test

@@ -32,6 +32,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The token fails in every way we know, and comes back, without a restart of the process. */
@@ -242,6 +243,21 @@ class RecoveryTest {
 
     assertThat(pinAsked).hasValue(2);
     assertThat(old.live()).isFalse();
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "0x20000, CKF_USER_PIN_FINAL_TRY, log in once with the right PIN",
+    "0x40000, CKF_USER_PIN_LOCKED, set a new one as security officer"
+  })
+  void offersNoPinWhereAWrongOneWouldLockTheToken(long flags, String why, String remedy) {
+    var refusal =
+        catchThrowableOfType(
+            PinRefusedException.class,
+            () -> Hsm.open(Faults.flagged(flags), Tokens.settings(SOFTHSM.token())));
+
+    assertThat(refusal).hasMessageContaining(why).hasMessageContaining(SOFTHSM.token().label());
+    assertThat(refusal.remedy()).startsWith(remedy);
   }
 
   @Test
