@@ -39,8 +39,8 @@ class ImportsTest {
           Map.entry(
               "doctor",
               Set.of(
-                  "host", "config", "token", "certmgr", "trust", "iam", "tls", "key", "hsm",
-                  "pkcs11", "store", "audit")),
+                  "host", "config", "token", "trace", "certmgr", "trust", "iam", "tls", "key",
+                  "hsm", "pkcs11", "store", "audit")),
           Map.entry(
               "host",
               Set.of(

@@ -567,7 +567,8 @@ class CommandsTest {
 
     var listed = run("instance", "list", "--config", config.toString());
     listed.refused(3);
-    assertThat(listed.err()).contains("CKR_PIN_INCORRECT", "correct hsm.pinFile");
+    assertThat(listed.err())
+        .contains("CKR_PIN_INCORRECT", "wrong-pin: CKR_PIN_INCORRECT; correct it");
     try (var serve = GatewayProcess.start(output, "serve", "--config", config.toString())) {
       assertThat(serve.awaitExit()).as(serve.stderr()).isEqualTo(3);
     }
@@ -588,7 +589,8 @@ class CommandsTest {
       assertThat(listed.awaitExit()).as(listed.stderr()).isZero();
       assertThat(new ObjectMapper().readTree(listed.stdout()).isArray()).isTrue();
       assertThat(refused.awaitExit()).isEqualTo(1);
-      assertThat(refused.stderr()).isEqualTo("grep11: there is no API key \"none\"\n");
+      assertThat(refused.stderr())
+          .isEqualTo("grep11: there is no API key \"none\"; see: grep11 apikey list\n");
       assertThat(wrong.awaitExit()).isEqualTo(2);
       assertThat(wrong.stderr().lines()).hasSize(1);
     }

@@ -544,12 +544,14 @@ class FailureMessagesTest {
             "PIN file {}/token/pin",
             "is empty",
             "write the token's user PIN into it"),
-        start(
+        new Failure(
             "a wrong PIN",
+            "serve @",
+            3,
             site -> site.write("token/pin", SECRET),
             "the PIN in {}/token/pin",
             "token \"grep11-demo\" refused the PIN",
-            "CKR_PIN_INCORRECT; correct it before another try"),
+            "CKR_PIN_INCORRECT; correct it before anything is started again"),
         start(
             "a variable for the PIN that is not set",
             site -> {

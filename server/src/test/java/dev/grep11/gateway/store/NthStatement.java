@@ -178,6 +178,11 @@ public final class NthStatement {
       this.real = real;
     }
 
+    @Override
+    public String remedy() {
+      return real.remedy();
+    }
+
     private Connection opened(String what, Opening opening) throws SQLException {
       var fault = next(what);
       if (fault != null) {
