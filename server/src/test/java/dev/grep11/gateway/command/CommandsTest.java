@@ -562,7 +562,8 @@ class CommandsTest {
       assertThat(listed.awaitExit()).as(listed.stderr()).isZero();
       assertThat(new ObjectMapper().readTree(listed.stdout()).isArray()).isTrue();
       assertThat(refused.awaitExit()).isEqualTo(1);
-      assertThat(refused.stderr()).isEqualTo("grep11: there is no API key \"none\"\n");
+      assertThat(refused.stderr())
+          .isEqualTo("grep11: there is no API key \"none\"; see: grep11 apikey list\n");
       assertThat(wrong.awaitExit()).isEqualTo(2);
       assertThat(wrong.stderr().lines()).hasSize(1);
     }
