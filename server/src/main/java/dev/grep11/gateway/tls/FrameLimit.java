@@ -37,10 +37,11 @@ final class FrameLimit extends ChannelDuplexHandler {
 
   /**
    * Frames that do no work beyond what its address may send, of which everybody has a few: the
-   * settings at the beginning, a ping, a call that is not wanted any more. Who shares an address
-   * with a flood, by a proxy perhaps, is not cut off for it.
+   * settings at the beginning, a ping, the calls that begin at once before one of them is admitted.
+   * Who shares an address with a flood, by a proxy perhaps, is not cut off for it; nor is a fleet
+   * that starts anew behind one.
    */
-  private static final int HONEST = 32;
+  private static final int HONEST = 64;
 
   /** Bytes of longer pieces that allow for a small one. */
   private static final int LONG_OF_SMALL = 8192;
