@@ -36,12 +36,14 @@ final class FrameLimit extends ChannelDuplexHandler {
   private static final int SMALL = 256;
 
   /**
-   * Frames that do no work beyond what its address may send, of which everybody has a few: the
-   * settings at the beginning, a ping, the calls that begin at once before one of them is admitted.
-   * Who shares an address with a flood, by a proxy perhaps, is not cut off for it; nor is a fleet
-   * that starts anew behind one.
+   * Frames of a connection beyond what its address may send, of which everybody has a few: the
+   * settings at the beginning, a ping, a call that is not wanted any more. Who shares an address
+   * with a flood, by a proxy perhaps, is not cut off for it.
    */
-  private static final int HONEST = 64;
+  private static final int HONEST = 8;
+
+  /** The same of calls that begin before one is admitted: all at once, when a fleet starts anew. */
+  private static final int HONEST_CALLS = 64;
 
   /** Bytes of longer pieces that allow for a small one. */
   private static final int LONG_OF_SMALL = 8192;
@@ -80,6 +82,8 @@ final class FrameLimit extends ChannelDuplexHandler {
     WORK,
     /** Of use in itself, and a flood where nothing else comes. */
     NO_WORK,
+    /** A call of a stranger. */
+    UNKNOWN_CALL,
     NONE
   }
 
@@ -92,6 +96,7 @@ final class FrameLimit extends ChannelDuplexHandler {
   private int smallLeft;
   private int longBytes;
   private int wasted;
+  private int unknownCalls;
   private boolean mayBeStranger = true;
   private int updatesLeft = UPDATES_OF_A_CALL;
   private int writtenBytes;
@@ -160,7 +165,7 @@ final class FrameLimit extends ChannelDuplexHandler {
           if (use == Use.NONE && !rate.take(System.nanoTime())) {
             return Optional.of(Reason.FRAMES);
           }
-          if (use != Use.WORK && !ConnectionGate.mayWaste(channel) && ++wasted > HONEST) {
+          if (use != Use.WORK && !ConnectionGate.mayWaste(channel) && !isHonest(use)) {
             return Optional.of(Reason.FRAMES_OF_ADDRESS);
           }
         }
@@ -177,6 +182,10 @@ final class FrameLimit extends ChannelDuplexHandler {
     return (header[4] & flag) != 0;
   }
 
+  private boolean isHonest(Use use) {
+    return use == Use.UNKNOWN_CALL ? ++unknownCalls <= HONEST_CALLS : ++wasted <= HONEST;
+  }
+
   /** Asks no more once it is known, since that takes a lock that all connections share. */
   private boolean isStranger(Channel channel) {
     mayBeStranger = mayBeStranger && ConnectionGate.isStranger(channel);
@@ -190,7 +199,7 @@ final class FrameLimit extends ChannelDuplexHandler {
       case HEADERS -> {
         allowSmall(SMALL_OF_A_CALL);
         allowUpdates(UPDATES_OF_A_CALL);
-        yield isStranger(channel) ? Use.NO_WORK : Use.WORK;
+        yield isStranger(channel) ? Use.UNKNOWN_CALL : Use.WORK;
       }
       case RST_STREAM, CONTINUATION -> Use.NO_WORK;
       case PING -> has(ACK) ? Use.WORK : Use.NO_WORK;
