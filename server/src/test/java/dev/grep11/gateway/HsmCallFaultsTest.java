@@ -764,7 +764,7 @@ class HsmCallFaultsTest {
             operation.preparation().work().ask().run();
             return true;
           } catch (StatusRuntimeException e) {
-            assertThat(e.getStatus().getCode()).as("%s", e).isEqualTo(Status.Code.UNAVAILABLE);
+            assertThat(mayPass(e.getStatus())).as("%s", e).isTrue();
             return false;
           }
         });
