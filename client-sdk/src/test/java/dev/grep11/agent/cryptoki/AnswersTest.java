@@ -6,8 +6,8 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import dev.grep11.agent.rpc.MessageReader.AttributeRoom;
 import dev.grep11.agent.store.Attributes;
 import dev.grep11.client.Cka;
-import dev.grep11.client.Ckr;
 import dev.grep11.client.Cko;
+import dev.grep11.client.Ckr;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
@@ -41,8 +41,7 @@ class AnswersTest {
 
     assertThat(Answers.to(times(256, asked), data)).hasSize(256);
 
-    var refused =
-        catchThrowableOfType(Refusal.class, () -> Answers.to(times(257, asked), data));
+    var refused = catchThrowableOfType(Refusal.class, () -> Answers.to(times(257, asked), data));
     assertThat(refused.returnValue()).isEqualTo(Ckr.CKR_DEVICE_MEMORY);
     assertThat(refused).hasMessageContaining("an answer of " + 257 * 64 * KIB + " bytes");
   }
