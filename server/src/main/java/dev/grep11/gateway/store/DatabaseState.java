@@ -80,7 +80,7 @@ public record DatabaseState(int schema, int newest, Optional<Server> server) {
             schema,
             Schema.newest(),
             database instanceof Postgres
-                ? Optional.of(server(examiner, exists, clock))
+                ? Optional.of(server(examiner, exists, schema, clock))
                 : Optional.empty());
       }
     } catch (IOException | SQLException e) {
@@ -88,8 +88,8 @@ public record DatabaseState(int schema, int newest, Optional<Server> server) {
     }
   }
 
-  private static Server server(Connection connection, boolean exists, InstantSource ours)
-      throws SQLException {
+  private static Server server(
+      Connection connection, boolean exists, int schema, InstantSource ours) throws SQLException {
     long begin = System.nanoTime();
     Instant before = ours.instant();
     Instant clock =
@@ -119,7 +119,7 @@ public record DatabaseState(int schema, int newest, Optional<Server> server) {
                 "SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_read_only'")
             .filter("on"::equals)
             .isPresent(),
-        exists ? missingRights(connection) : List.of(),
+        exists ? missingRights(connection, schema < Schema.newest()) : List.of(),
         clock,
         before.plus(roundTrip.dividedBy(2)),
         roundTrip,
@@ -132,7 +132,8 @@ public record DatabaseState(int schema, int newest, Optional<Server> server) {
                 .orElse("0")));
   }
 
-  private static List<String> missingRights(Connection connection) throws SQLException {
+  private static List<String> missingRights(Connection connection, boolean migrates)
+      throws SQLException {
     var missing = new ArrayList<String>();
     for (String table : TABLES) {
       for (String verb : VERBS) {
@@ -145,10 +146,8 @@ public record DatabaseState(int schema, int newest, Optional<Server> server) {
         }
       }
     }
-    // Every opening asks for the table of versions to be made, and the server looks for this right
-    // before it finds that the table is there.
-    if (!is(connection, "SELECT has_schema_privilege(current_schema(), 'CREATE')")) {
-      missing.add("CREATE on the schema");
+    if (migrates && !is(connection, "SELECT has_schema_privilege(current_schema(), 'CREATE')")) {
+      missing.add("CREATE on the schema, which the new version's tables need");
     }
     return missing;
   }

@@ -37,7 +37,9 @@ final class Schema {
   /** Brings the database to the newest version; refuses one that is newer still. */
   static void migrate(Connection connection, Database database) throws SQLException {
     try (var statement = connection.createStatement()) {
-      statement.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)");
+      if (!hasVersions(connection)) {
+        statement.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)");
+      }
       int current = current(connection);
       List<String> versions = versions();
       if (current > versions.size()) {
@@ -53,6 +55,16 @@ final class Schema {
         }
         statement.executeUpdate("INSERT INTO schema_version (version) VALUES (" + version + ")");
       }
+    }
+  }
+
+  /** PostgreSQL asks for the right to make a table before it sees that the table is there. */
+  private static boolean hasVersions(Connection connection) throws SQLException {
+    try (var tables =
+        connection
+            .getMetaData()
+            .getTables(null, connection.getSchema(), "schema_version", new String[] {"TABLE"})) {
+      return tables.next();
     }
   }
 

@@ -83,6 +83,30 @@ class PostgresTest {
   }
 
   @Test
+  void aUserWhoMayNotMakeTablesOpensAStoreThatHasThem(@TempDir Path directory) throws Exception {
+    var server = PostgresServer.shared();
+    var database = server.createDatabase();
+    try (var store = Store.create(database, envelope, anchor)) {
+      store.addGrant(GRANT);
+    }
+    server.execute(
+        PostgresServer.nameOf(database),
+        "DO $$ BEGIN CREATE USER tenant PASSWORD 'tenant-pw'; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+            + " REVOKE CREATE ON SCHEMA public FROM PUBLIC;"
+            + " GRANT ALL ON ALL TABLES IN SCHEMA public TO tenant;"
+            + " GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO tenant");
+    var password = Files.writeString(directory.resolve("password"), "tenant-pw\n");
+    Files.setPosixFilePermissions(password, PosixFilePermissions.fromString("rw-------"));
+
+    try (var store =
+        Store.open(
+            new StoreLocation.Postgresql(database.url(), "tenant", password), envelope, anchor)) {
+      assertThat(store.grants()).containsExactly(GRANT);
+      assertThat(store.removeGrant(GRANT)).isTrue();
+    }
+  }
+
+  @Test
   void undoesTheChangeOfAProcessThatIsCutOffInTheMiddle() throws SQLException {
     var server = PostgresServer.shared();
     try (var store = Store.create(server.createDatabase(), envelope, anchor)) {
