@@ -62,7 +62,6 @@ import dev.grep11.proto.VerifyInitRequest;
 import dev.grep11.proto.VerifySingleRequest;
 import dev.grep11.proto.VerifyUpdateRequest;
 import dev.grep11.proto.WrapKeyRequest;
-import dev.grep11.proto.certmgr.SignedCommand;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
@@ -91,11 +90,11 @@ import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
-import java.util.TreeSet;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -843,7 +842,7 @@ class HsmCallFaultsTest {
             administrator.sign(
                 adds ? administrator.set("two", CA.der()) : administrator.delete("two"));
         token.arm(n, fault, EnumSet.of(Origin.GATEWAY));
-        boolean acknowledged = acknowledges(administrator, command);
+        boolean acknowledged = administrator.acknowledged(command);
         var hit = token.disarm();
         count(hit);
         more |= hit.isPresent();
@@ -866,29 +865,13 @@ class HsmCallFaultsTest {
     assertThat(registeredNow(administrator.through(running))).isEqualTo(registered);
   }
 
-  private static boolean acknowledges(TestAdministrator administrator, SignedCommand command) {
-    try {
-      var _ = administrator.client.execute(command);
-      return true;
-    } catch (StatusRuntimeException e) {
-      assertThat(e.getStatus().getCode()).as("%s", e).isEqualTo(Status.Code.UNAVAILABLE);
-      assertThat(e.getStatus().getDescription()).contains("look before you repeat");
-      return false;
-    }
-  }
-
+  /** Of a registry that can be reached again. */
   private static Set<String> registeredNow(TestAdministrator administrator) {
-    var ids = new TreeSet<String>();
-    await()
+    return await()
         .atMost(PATIENCE)
         .pollInterval(Duration.ofMillis(5))
         .ignoreExceptions()
-        .until(() -> {
-          ids.clear();
-          administrator.list().getCertificatesList().forEach(each -> ids.add(each.getId()));
-          return true;
-        });
-    return ids;
+        .until(administrator::registered, Objects::nonNull);
   }
 
   @Test

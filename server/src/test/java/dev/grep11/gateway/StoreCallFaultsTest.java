@@ -43,8 +43,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
-import java.util.Set;
-import java.util.TreeSet;
 import java.util.UUID;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Predicate;
@@ -126,11 +124,11 @@ class StoreCallFaultsTest {
     enrolments(bare, everyFault);
     tell("for administrators");
 
-    var registered = registered(administrator);
+    var registered = awaited(administrator::registered);
     running.close();
     running = RunningGateway.start(parent.resolve("demo"), SETTINGS);
     var again = administrator.through(running);
-    assertThat(registered(again)).isEqualTo(registered);
+    assertThat(awaited(again::registered)).isEqualTo(registered);
     assertThat(again.execute(again.delete("one")).getLocked()).isEqualTo(registered.size() > 1);
   }
 
@@ -141,7 +139,7 @@ class StoreCallFaultsTest {
       for (var fault : faults(everyFault)) {
         // First added, then deleted: each step of both.
         for (int turn = 0; turn < 2; turn++) {
-          boolean adds = !registered(administrator).contains("two");
+          boolean adds = !awaited(administrator::registered).contains("two");
           var command =
               administrator.sign(
                   adds ? administrator.set("two", CA.der()) : administrator.delete("two"));
@@ -152,9 +150,9 @@ class StoreCallFaultsTest {
                   administrator,
                   command,
                   bare,
-                  () -> registered(administrator).contains("two") == adds);
+                  () -> awaited(administrator::registered).contains("two") == adds);
           more |= hit.isPresent();
-          assertThat(registered(administrator)).as("after %s", hit).contains("one");
+          assertThat(awaited(administrator::registered)).as("after %s", hit).contains("one");
         }
       }
     }
@@ -220,7 +218,7 @@ class StoreCallFaultsTest {
       Bare bare,
       Supplier<Boolean> happened) {
     database.arm(n, fault, Origin.CALLER);
-    boolean acknowledged = acknowledges(administrator, command);
+    boolean acknowledged = administrator.acknowledged(command);
     var hit = database.disarm();
     count(hit, acknowledged);
     bare.assertShut(hit);
@@ -238,26 +236,6 @@ class StoreCallFaultsTest {
       faulted++;
       refused += acknowledged ? 0 : 1;
     }
-  }
-
-  /** What is refused for a fault is always said to be unknown. */
-  private static boolean acknowledges(TestAdministrator administrator, SignedCommand command) {
-    try {
-      var _ = administrator.client.execute(command);
-      return true;
-    } catch (StatusRuntimeException e) {
-      assertThat(e.getStatus().getCode()).as("%s", e).isEqualTo(Status.Code.UNAVAILABLE);
-      assertThat(e.getStatus().getDescription()).contains("look before you repeat");
-      return false;
-    }
-  }
-
-  private static Set<String> registered(TestAdministrator administrator) {
-    return awaited(() -> {
-      var ids = new TreeSet<String>();
-      administrator.list().getCertificatesList().forEach(each -> ids.add(each.getId()));
-      return ids;
-    });
   }
 
   /** An answer to a question, which changes nothing, of a registry that can be reached again. */
@@ -329,7 +307,7 @@ class StoreCallFaultsTest {
       var fault = faults(false).getFirst();
       database.arm(n, fault, Origin.BACKGROUND);
       // A change, so that there is something to follow.
-      boolean adds = !registered(administrator).contains("two");
+      boolean adds = !awaited(administrator::registered).contains("two");
       var _ =
           administrator.execute(
               adds ? administrator.set("two", CA.der()) : administrator.delete("two"));

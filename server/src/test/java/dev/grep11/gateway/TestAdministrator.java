@@ -21,6 +21,8 @@ import dev.grep11.proto.certmgr.SetAdminKey;
 import dev.grep11.proto.certmgr.SetCertificate;
 import dev.grep11.proto.certmgr.SignedCommand;
 import dev.grep11.proto.certmgr.UpdateAdminKey;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import java.security.GeneralSecurityException;
 import java.security.KeyPair;
 import java.security.KeyPairGenerator;
@@ -28,6 +30,8 @@ import java.security.MessageDigest;
 import java.security.Signature;
 import java.security.spec.ECGenParameterSpec;
 import java.time.Duration;
+import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * A certificate administrator by the wire alone: a subject with the role, a key, and what the
@@ -48,6 +52,25 @@ final class TestAdministrator {
     this.pair = pair;
     this.client =
         running.certificateManager(through, "authorization", "Bearer " + running.token(subject));
+  }
+
+  /** Whether it is carried out; what is refused for a fault is always said to be unknown. */
+  boolean acknowledged(SignedCommand command) {
+    try {
+      var _ = client.execute(command);
+      return true;
+    } catch (StatusRuntimeException e) {
+      assertThat(e.getStatus().getCode()).as("%s", e).isEqualTo(Status.Code.UNAVAILABLE);
+      assertThat(e.getStatus().getDescription()).contains("look before you repeat");
+      return false;
+    }
+  }
+
+  /** The names of the client CAs. */
+  Set<String> registered() {
+    var ids = new TreeSet<String>();
+    list().getCertificatesList().forEach(each -> ids.add(each.getId()));
+    return ids;
   }
 
   /** One with the role, by now known to the gateway, and without a registered key. */

@@ -602,7 +602,7 @@ class FailureMessagesTest {
             "hsm.tokenLabel"),
         start(
             "two tokens of one label",
-            FailureMessagesTest::addToken,
+            Site::addToken,
             "2 tokens with the label \"grep11-demo\"",
             "there are: \"grep11-demo\" (serial ",
             "hsm.tokenLabel"),
@@ -640,26 +640,6 @@ class FailureMessagesTest {
 
   private static String library() {
     return Path.of(System.getProperty("java.home"), "lib", "libzip.so").toString();
-  }
-
-  private static void addToken(Site site) throws Exception {
-    var made =
-        new ProcessBuilder(
-            "softhsm2-util",
-            "--init-token",
-            "--free",
-            "--label",
-            "grep11-demo",
-            "--pin",
-            "12345678",
-            "--so-pin",
-            "12345678",
-            "--module",
-            site.config().hsm().module().toString());
-    made.environment().putAll(site.config().hsm().environment());
-    made.redirectErrorStream(true);
-    made.redirectOutput(ProcessBuilder.Redirect.DISCARD);
-    assertThat(made.start().waitFor()).isZero();
   }
 
   private static List<Failure> store() {

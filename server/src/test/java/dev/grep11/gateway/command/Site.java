@@ -8,57 +8,39 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import dev.grep11.gateway.Gateway;
 import dev.grep11.gateway.config.GatewayConfig;
-import dev.grep11.gateway.host.Host;
-import dev.grep11.gateway.hsm.Session;
-import dev.grep11.gateway.pkcs11.Cka;
-import dev.grep11.gateway.pkcs11.Template;
-import dev.grep11.gateway.store.SealingKeyGeneration;
-import dev.grep11.gateway.token.HsmCalls;
-import dev.grep11.gateway.trust.TestCertificates;
-import dev.grep11.gateway.trust.TestCertificates.Identity;
 import java.io.Closeable;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.PosixFilePermissions;
-import java.sql.DriverManager;
-import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.BiConsumer;
-import java.util.function.Consumer;
-import java.util.function.Function;
 import java.util.stream.Stream;
 
 /** A gateway in a directory of its own, for something to be broken in it. */
-final class Site implements AutoCloseable {
+final class Site extends GatewayCopy implements AutoCloseable {
   private static final YAMLMapper YAML = new YAMLMapper();
 
   /** The shortest line of a file that is looked for as a secret: an end of base64 is none. */
   private static final int SECRET_LENGTH = 8;
 
-  final Path directory;
   private final List<Closeable> held = new ArrayList<>();
 
   Site(Path template, Path directory) throws IOException {
-    this.directory = directory;
+    super(directory);
     DemoCopy.withItsToken(template, directory);
     set("/listen/portBase", 0);
-  }
-
-  Path file(String name) {
-    return directory.resolve(name);
   }
 
   Path configuration() {
     return DemoData.config(directory);
   }
 
-  GatewayConfig config() {
+  @Override
+  public GatewayConfig config() {
     return GatewayConfig.read(configuration());
   }
 
@@ -67,7 +49,8 @@ final class Site implements AutoCloseable {
     return text.replace("{}", directory.toString());
   }
 
-  void set(String pointer, Object value) throws IOException {
+  @Override
+  public void set(String pointer, Object value) throws IOException {
     change(pointer, (mapping, name) -> mapping.set(name, YAML.valueToTree(value)));
   }
 
@@ -83,21 +66,10 @@ final class Site implements AutoCloseable {
     YAML.writeValue(configuration().toFile(), tree);
   }
 
-  void write(String name, String content) throws IOException {
-    Files.writeString(file(name), content);
-  }
-
   /** A file that nobody else may read. */
   void writeSecret(String name, String content) throws IOException {
     write(name, content);
     mode(name, "rw-------");
-  }
-
-  void edit(String name, Function<String, String> change) throws IOException {
-    var before = Files.readString(file(name));
-    var after = change.apply(before);
-    assertThat(after).isNotEqualTo(before);
-    write(name, after);
   }
 
   void delete(String name) throws IOException {
@@ -111,60 +83,15 @@ final class Site implements AutoCloseable {
     mode(name, "rwx------");
   }
 
-  void mode(String name, String permissions) throws IOException {
-    Files.setPosixFilePermissions(file(name), PosixFilePermissions.fromString(permissions));
-  }
-
   /** Only root can give a file away. */
   void owner(String name, int user, int group) throws IOException {
     Files.setAttribute(file(name), "unix:uid", user);
     Files.setAttribute(file(name), "unix:gid", group);
   }
 
-  /** A server certificate in the place of the demo's. */
-  void show(Identity server, Identity... behind) throws Exception {
-    server.write(directory, "shown");
-    mode("shown.key", "rw-------");
-    for (var each : behind) {
-      Files.writeString(
-          file("shown.pem"),
-          TestCertificates.pem("CERTIFICATE", each.der()),
-          StandardOpenOption.APPEND);
-    }
-    set("/tls/certificate", "shown.pem");
-    set("/tls/key", "shown.key");
-  }
-
   /** Takes a key out of the token. */
   void destroy(byte[] id) {
-    inToken(session -> {
-      var found = session.findObjects(Template.builder().put(Cka.CKA_ID, id).build());
-      assertThat(found).isNotEmpty();
-      found.forEach(session::destroyObject);
-    });
-  }
-
-  private void inToken(Consumer<Session> work) {
-    try (var hsm = Host.openToken(config())) {
-      new HsmCalls(hsm)
-          .call(session -> {
-            work.accept(session);
-            return true;
-          });
-    }
-  }
-
-  SealingKeyGeneration masterKey() {
-    try (var host = Host.open(config())) {
-      return host.store().instances().getFirst().generations().getFirst();
-    }
-  }
-
-  void sql(String statement) throws SQLException {
-    try (var connection = DriverManager.getConnection("jdbc:sqlite:" + file("store/store.db"));
-        var made = connection.createStatement()) {
-      made.execute(statement);
-    }
+    inToken(session -> destroy(session, id));
   }
 
   /** A command that does what it is told. */

@@ -11,6 +11,7 @@ import dev.grep11.findings.Findings;
 import dev.grep11.gateway.Gateway;
 import dev.grep11.gateway.command.DemoCopy;
 import dev.grep11.gateway.command.DemoData;
+import dev.grep11.gateway.command.GatewayCopy;
 import dev.grep11.gateway.command.GatewayProcess;
 import dev.grep11.gateway.config.GatewayConfig;
 import dev.grep11.gateway.host.Host;
@@ -27,11 +28,9 @@ import dev.grep11.gateway.pkcs11.Template;
 import dev.grep11.gateway.store.PostgresServer;
 import dev.grep11.gateway.store.RegistryRecord;
 import dev.grep11.gateway.store.ReplicaRecord;
-import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreLocation;
 import dev.grep11.gateway.store.Subject;
-import dev.grep11.gateway.token.HsmCalls;
 import dev.grep11.gateway.token.TokenKeys;
 import dev.grep11.gateway.trust.TestCertificates;
 import dev.grep11.gateway.trust.TestCertificates.Identity;
@@ -40,10 +39,6 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.PosixFilePermissions;
-import java.sql.DriverManager;
-import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
@@ -87,8 +82,7 @@ class DoctorTest {
   private int number;
 
   /** What is examined: a copy of a sound gateway, and where it runs. */
-  private static final class Patient {
-    final Path directory;
+  private static final class Patient extends GatewayCopy {
     final Map<String, Object> settings = new HashMap<>(Map.of("/listen/portBase", 0));
     final Map<String, String> flags = new HashMap<>(FLAGS);
     final List<AutoCloseable> held = new ArrayList<>();
@@ -101,15 +95,12 @@ class DoctorTest {
     boolean tryPin;
 
     Patient(Path directory) {
-      this.directory = directory;
+      super(directory);
       proc = directory.resolve("proc");
     }
 
-    Path file(String name) {
-      return directory.resolve(name);
-    }
-
-    GatewayConfig config() {
+    @Override
+    public GatewayConfig config() {
       return GatewayConfig.read(file("gateway.yaml"), settings);
     }
 
@@ -126,48 +117,9 @@ class DoctorTest {
       return new Doctor(surroundings, tryPin).examine(file("gateway.yaml"), settings);
     }
 
-    void set(String pointer, Object value) {
+    @Override
+    public void set(String pointer, Object value) {
       settings.put(pointer, value);
-    }
-
-    void write(String name, String content) throws IOException {
-      Files.writeString(file(name), content);
-    }
-
-    void edit(String name, Function<String, String> change) throws IOException {
-      var before = Files.readString(file(name));
-      var after = change.apply(before);
-      assertThat(after).isNotEqualTo(before);
-      Files.writeString(file(name), after);
-    }
-
-    void mode(String name, String permissions) throws IOException {
-      Files.setPosixFilePermissions(file(name), PosixFilePermissions.fromString(permissions));
-    }
-
-    /** A server certificate in the place of the demo's. */
-    void show(Identity server, Identity... behind) throws Exception {
-      server.write(directory, "shown");
-      mode("shown.key", "rw-------");
-      for (var each : behind) {
-        Files.writeString(
-            file("shown.pem"),
-            TestCertificates.pem("CERTIFICATE", each.der()),
-            StandardOpenOption.APPEND);
-      }
-      set("/tls/certificate", "shown.pem");
-      set("/tls/key", "shown.key");
-    }
-
-    void inToken(Consumer<Session> work) {
-      var config = config();
-      try (var hsm = Host.openToken(config)) {
-        new HsmCalls(hsm)
-            .call(session -> {
-              work.accept(session);
-              return true;
-            });
-      }
     }
 
     void inStore(Function<Store.Change, Boolean> change) {
@@ -178,19 +130,6 @@ class DoctorTest {
 
     UUID instance() {
       return config().instance().orElseThrow();
-    }
-
-    SealingKeyGeneration generation() {
-      try (var host = Host.open(config())) {
-        return host.store().instances().getFirst().generations().getFirst();
-      }
-    }
-
-    void sql(String statement) throws SQLException {
-      try (var connection = DriverManager.getConnection("jdbc:sqlite:" + file("store/store.db"));
-          var made = connection.createStatement()) {
-        made.execute(statement);
-      }
     }
 
     void register(Identity ca) {
@@ -627,23 +566,7 @@ class DoctorTest {
             "\"grep11-demo\""),
         bad(
             "two tokens of one label",
-            patient -> {
-              var made =
-                  new ProcessBuilder(
-                      "softhsm2-util",
-                      "--init-token",
-                      "--free",
-                      "--label",
-                      "grep11-demo",
-                      "--pin",
-                      "12345678",
-                      "--so-pin",
-                      "12345678",
-                      "--module",
-                      patient.config().hsm().module().toString());
-              made.environment().putAll(patient.config().hsm().environment());
-              assertThat(made.start().waitFor()).isZero();
-            },
+            Patient::addToken,
             "token",
             "2 tokens have the label",
             "serial numbers"),
@@ -686,12 +609,6 @@ class DoctorTest {
             "behind the token's"));
   }
 
-  private static void destroy(Session session, byte[] id) {
-    var found = session.findObjects(Template.builder().put(Cka.CKA_ID, id).build());
-    assertThat(found).isNotEmpty();
-    found.forEach(session::destroyObject);
-  }
-
   private static void make(Session session, byte[] id, Consumer<Template.Builder> uses) {
     var template = SealingKeys.aes("planted").put(Cka.CKA_ID, id);
     uses.accept(template);
@@ -703,8 +620,8 @@ class DoctorTest {
         bad(
             "a sealing key that is gone",
             patient -> {
-              var id = patient.generation().macKey();
-              patient.inToken(session -> destroy(session, id));
+              var id = patient.masterKey().macKey();
+              patient.inToken(session -> Patient.destroy(session, id));
             },
             "sealing keys",
             "MAC key",
@@ -712,7 +629,7 @@ class DoctorTest {
         bad(
             "a sealing key that is there twice",
             patient -> {
-              var id = patient.generation().valueKey();
+              var id = patient.masterKey().valueKey();
               patient.inToken(session -> make(session, id, _ -> {}));
             },
             "sealing keys",
@@ -721,9 +638,9 @@ class DoctorTest {
         bad(
             "a KEK that decrypts",
             patient -> {
-              var id = patient.generation().kekX();
+              var id = patient.masterKey().kekX();
               patient.inToken(session -> {
-                destroy(session, id);
+                Patient.destroy(session, id);
                 make(
                     session,
                     id,
@@ -739,9 +656,9 @@ class DoctorTest {
         bad(
             "a key that no blob was sealed with",
             patient -> {
-              var id = patient.generation().kekN();
+              var id = patient.masterKey().kekN();
               patient.inToken(session -> {
-                destroy(session, id);
+                Patient.destroy(session, id);
                 make(
                     session,
                     id,
@@ -755,7 +672,7 @@ class DoctorTest {
             "a token-signing key that is gone",
             patient -> {
               var id = TokenKeys.read(patient.config().store()).signingKey();
-              patient.inToken(session -> destroy(session, id));
+              patient.inToken(session -> Patient.destroy(session, id));
             },
             "token-signing key",
             "0 objects in the token"),
@@ -768,7 +685,7 @@ class DoctorTest {
             "a store key that is gone",
             patient -> {
               var id = TokenKeys.read(patient.config().store()).storeKey();
-              patient.inToken(session -> destroy(session, id));
+              patient.inToken(session -> Patient.destroy(session, id));
             },
             "store",
             "store key",
@@ -1301,7 +1218,6 @@ class DoctorTest {
             "UPDATE on keystore,",
             "INSERT on keystore_key",
             "DELETE on keystore_transaction",
-            "CREATE on the schema",
             "own the tables"),
         bad(
             "an empty database",
