@@ -217,9 +217,11 @@ public final class AsyncGrep11Client {
         outcome.completeExceptionally(failure);
         return;
       }
-      connection.tryAgain();
       CompletableFuture.delayedExecutor(pause.getAsLong(), TimeUnit.MILLISECONDS)
-          .execute(this::next);
+          .execute(() -> {
+            connection.tryAgain();
+            next();
+          });
     }
 
     private final class Answer implements StreamObserver<A> {

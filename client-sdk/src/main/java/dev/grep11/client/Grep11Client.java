@@ -47,15 +47,15 @@ import org.jspecify.annotations.Nullable;
  * <p><b>Deadline.</b> Every call, with all its retries, ends within the deadline of the builder (30
  * s).
  *
- * <p><b>Retry.</b> A call is repeated, up to four times in all and with growing pauses, when the
- * gateway or the token service cannot be reached ({@code UNAVAILABLE}) or says that repeating may
- * help ({@link Grep11Exception#retry()}). That holds for calls whose repetition has no effect:
- * random, digest, encrypt, decrypt, reencrypt, sign, verify, wrap, rewrap, attributes and
- * mechanisms, and each part of {@link Streams}. Generating, unwrapping, deriving and changing
- * attributes are not repeated, since they may be costly and the first attempt may have been
- * counted, except where a gateway that goes away did not take the call, or refused it as not begun
- * ({@link Grep11Exception#isNotBegun()}); neither is anything called through {@link #stub()}, nor a
- * failed TLS handshake.
+ * <p><b>Retry.</b> A call is repeated with growing pauses when the gateway or the token service
+ * cannot be reached ({@code UNAVAILABLE}: up to ten attempts, over some 5 s) or says that repeating
+ * may help ({@link Grep11Exception#retry()}: up to four, within 0.7 s). That holds for calls whose
+ * repetition has no effect: random, digest, encrypt, decrypt, reencrypt, sign, verify, wrap,
+ * rewrap, attributes and mechanisms, and each part of {@link Streams}. Generating, unwrapping,
+ * deriving and changing attributes are not repeated, since they may be costly and the first attempt
+ * may have been counted, except where a gateway that goes away did not take the call, or refused it
+ * as not begun ({@link Grep11Exception#isNotBegun()}); neither is anything called through {@link
+ * #stub()}, nor a failed TLS handshake.
  *
  * <p>Every method throws {@link Grep11Exception} when it does not succeed.
  */
@@ -297,10 +297,10 @@ public final class Grep11Client implements AutoCloseable {
         if (pause.isEmpty()) {
           throw failure;
         }
-        connection.tryAgain();
         if (!slept(pause.getAsLong())) {
           throw failure;
         }
+        connection.tryAgain();
       }
     }
   }

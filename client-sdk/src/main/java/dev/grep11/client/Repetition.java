@@ -1,6 +1,7 @@
 package dev.grep11.client;
 
 import io.grpc.Deadline;
+import io.grpc.Status;
 import java.util.OptionalLong;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
@@ -9,7 +10,12 @@ import javax.net.ssl.SSLException;
 /** When a call that failed is made again. */
 final class Repetition {
   private static final int ATTEMPTS = 4;
+
+  /** Some 5 s: a gateway that is started again is back within them. */
+  private static final int ATTEMPTS_TO_REACH = 10;
+
   private static final long FIRST_PAUSE_MILLIS = 100;
+  private static final long LONGEST_PAUSE_MILLIS = 1000;
 
   private Repetition() {}
 
@@ -23,16 +29,22 @@ final class Repetition {
       Call<?, ?, ?> call, Grep11Exception failure, int attempt, Deadline end) {
     if (!(call.isRepeatable() || failure.isNotBegun())
         || !failure.retry()
-        || attempt >= ATTEMPTS
+        || attempt >= (isUnreachable(failure) ? ATTEMPTS_TO_REACH : ATTEMPTS)
         || brokeInTheHandshake(failure)) {
       return OptionalLong.empty();
     }
-    long most = FIRST_PAUSE_MILLIS << (attempt - 1);
+    long most = Math.min(FIRST_PAUSE_MILLIS << (attempt - 1), LONGEST_PAUSE_MILLIS);
     // Half fixed, half drawn, so that clients of one gateway do not come back in step.
     long millis = most / 2 + ThreadLocalRandom.current().nextLong(most / 2 + 1);
     return end.timeRemaining(TimeUnit.MILLISECONDS) <= millis
         ? OptionalLong.empty()
         : OptionalLong.of(millis);
+  }
+
+  /** Who answers that he has too much to do would have more of it with more attempts. */
+  private static boolean isUnreachable(Grep11Exception failure) {
+    return failure.status() == Status.Code.UNAVAILABLE
+        && !TokenServiceUnavailableException.answered(failure);
   }
 
   /** Trust does not come back within a retry's pause. */

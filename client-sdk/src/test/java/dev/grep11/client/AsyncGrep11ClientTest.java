@@ -71,18 +71,19 @@ class AsyncGrep11ClientTest extends AgainstFakeGateway {
   }
 
   @Test
-  void repeatsWhileTheGatewayIsUnavailableAndGivesUpAfterFourAttempts() throws Exception {
+  void repeatsWhileTheGatewayIsOverloadedAndGivesUpAfterFourAttempts() throws Exception {
     try (var client = builder().build()) {
-      var unavailable = Status.UNAVAILABLE.asRuntimeException();
-      gateway.failNext(unavailable, unavailable, unavailable);
+      var busy =
+          FakeGateway.refusal(Status.Code.RESOURCE_EXHAUSTED, Ckr.CKR_DEVICE_ERROR, "busy", true);
+      gateway.failNext(busy, busy, busy);
       assertThat(soon(client.async().generateRandom(4))).hasSize(4);
 
-      gateway.failNext(unavailable, unavailable, unavailable, unavailable);
+      gateway.failNext(busy, busy, busy, busy);
       var failed = client.async().generateRandom(4);
       assertThatThrownBy(() -> soon(failed))
           .isInstanceOf(ExecutionException.class)
           .hasCauseInstanceOf(Grep11Exception.class)
-          .hasMessageContaining("UNAVAILABLE");
+          .hasMessageContaining("RESOURCE_EXHAUSTED");
     }
     assertThat(gateway.calls()).hasSize(8);
   }

@@ -92,6 +92,11 @@ final class FakeGateway implements AutoCloseable {
   private record Held(String method, CountDownLatch until) {}
 
   FakeGateway(TestAuthority.Identity identity, @Nullable Path clientCa) throws Exception {
+    this(identity, clientCa, 0);
+  }
+
+  /** One on this port, in the place of one that is gone. */
+  FakeGateway(TestAuthority.Identity identity, @Nullable Path clientCa, int port) throws Exception {
     var tls =
         TlsServerCredentials.newBuilder()
             .keyManager(identity.certificate().toFile(), identity.key().toFile());
@@ -99,7 +104,7 @@ final class FakeGateway implements AutoCloseable {
       tls.trustManager(clientCa.toFile()).clientAuth(TlsServerCredentials.ClientAuth.REQUIRE);
     }
     server =
-        Grpc.newServerBuilderForPort(0, tls.build())
+        Grpc.newServerBuilderForPort(port, tls.build())
             .addService(service)
             .intercept(new Recorder())
             .addTransportFilter(new Connections())
@@ -109,7 +114,11 @@ final class FakeGateway implements AutoCloseable {
   }
 
   String address() {
-    return "localhost:" + server.getPort();
+    return "localhost:" + port();
+  }
+
+  int port() {
+    return server.getPort();
   }
 
   List<Call> calls() {
