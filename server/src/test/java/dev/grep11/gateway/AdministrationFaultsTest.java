@@ -8,9 +8,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 
-import dev.grep11.gateway.command.DemoData;
-import dev.grep11.gateway.config.GatewayConfig;
-import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.store.PostgresServer;
 import dev.grep11.gateway.trust.TestCertificates;
 import dev.grep11.gateway.trust.TestCertificates.Identity;
@@ -137,21 +134,9 @@ class AdministrationFaultsTest {
   @Test
   void aDatabaseThatIsAwayRefusesCommandsAtOnceAndClientsWhenTheLeaseEnds() throws Exception {
     var directory = parent.resolve("demo");
-    var demo = DemoData.open(directory);
     try (var server = PostgresServer.start()) {
-      var database = server.createDatabase();
       var settings = new HashMap<>(SETTINGS);
-      settings.put("/store/directory", "replica");
-      settings.put(
-          "/store/postgresql",
-          Map.of(
-              "url", database.url(),
-              "user", database.user(),
-              "passwordFile", database.passwordFile().toString()));
-      var config = GatewayConfig.read(demo.config(), settings);
-      try (var host = Host.openOrBegin(config)) {
-        host.createInstance(config.instance().orElseThrow(), "demo", "demo", "local");
-      }
+      settings.putAll(DemoOnPostgres.begin(directory, server.createDatabase()));
       var running = start(settings);
       var administrator = locked(running);
       var app = client(running, APP);
@@ -196,6 +181,7 @@ class AdministrationFaultsTest {
   void aDatabaseFileThatIsAwayRefusesAndComesBackWithWhatWasAnswered() throws Exception {
     var running = start(SETTINGS);
     var administrator = locked(running);
+    awaitAnswer(administrator);
     var delete = administrator.sign(administrator.delete("one"));
     var file = database(running);
     var away = parent.resolve("away");

@@ -100,18 +100,8 @@ final class ThreeReplicas implements AutoCloseable {
 
   private static Map<String, Object> settings(int number, StoreLocation.Postgresql database)
       throws Exception {
-    var settings = new HashMap<String, Object>();
+    var settings = new HashMap<>(DemoOnPostgres.settings("host-" + number, database));
     settings.put("/listen/portBase", GatewayProcess.freePorts());
-    settings.put("/store/directory", "host-" + number);
-    settings.put(
-        "/store/postgresql",
-        Map.of(
-            "url",
-            database.url(),
-            "user",
-            database.user(),
-            "passwordFile",
-            database.passwordFile().toString()));
     settings.put("/store/pollMillis", 250);
     settings.put("/store/leaseSeconds", Math.toIntExact(LEASE.toSeconds()));
     settings.put("/audit/file", "audit-" + number + ".jsonl");

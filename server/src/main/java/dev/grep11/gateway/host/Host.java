@@ -12,7 +12,6 @@ import dev.grep11.gateway.hsm.LaneSettings;
 import dev.grep11.gateway.hsm.NativeCryptoki;
 import dev.grep11.gateway.iam.IssuerSettings;
 import dev.grep11.gateway.iam.Roles;
-import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.KeystoreRecord;
 import dev.grep11.gateway.store.SealingKeyGeneration;
@@ -33,6 +32,7 @@ import java.time.InstantSource;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.function.Function;
 import java.util.function.LongConsumer;
 
 /**
@@ -177,31 +177,24 @@ public final class Host implements AutoCloseable {
    * @throws StartException when there is such an instance already
    */
   public InstanceRecord createInstance(UUID id, String name, String account, String location) {
+    var taken = "there is an instance " + id + " already; name another by --id";
     if (store.findInstance(id).isPresent()) {
-      throw new StartException("there is an instance " + id + " already; name another by --id");
+      throw new StartException(taken);
     }
-    SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
-    var made = new HsmCalls(hsm).call(session -> SealingKeys.create(session, id));
-    var instance =
-        new InstanceRecord(
+    Function<SealingKeyGeneration, InstanceRecord> instance =
+        first -> new InstanceRecord(id, name, account, location, List.of(first));
+    return instance.apply(
+        NewGeneration.make(
+            hsm,
+            store,
             id,
-            name,
-            account,
-            location,
-            List.of(
-                new SealingKeyGeneration(
-                    made.masterKeyId(),
-                    SealingKeyGeneration.State.ACTIVE,
-                    made.kekN(),
-                    made.kekX(),
-                    made.macKey(),
-                    made.valueKey(),
-                    made.root(),
-                    Instant.now())));
-    if (!store.createInstance(instance)) {
-      throw new StartException("there is an instance " + id + " already; name another by --id");
-    }
-    return instance;
+            SealingKeyGeneration.State.ACTIVE,
+            Instant.now(),
+            first -> {
+              if (!store.createInstance(instance.apply(first))) {
+                throw new StartException(taken);
+              }
+            }));
   }
 
   /**

@@ -168,29 +168,25 @@ public final class MasterKeys {
     if (existing.isPresent()) {
       return settled(instance, existing.get().id(), false);
     }
-    SealingKeys.requireMechanisms(hsm.mechanisms().keySet());
-    var made = new HsmCalls(hsm).call(session -> SealingKeys.create(session, instance));
     var next =
-        new SealingKeyGeneration(
-            made.masterKeyId(),
+        NewGeneration.make(
+            hsm,
+            store,
+            instance,
             State.NEXT,
-            made.kekN(),
-            made.kekX(),
-            made.macKey(),
-            made.valueKey(),
-            made.root(),
-            now());
-    change(
-        "create-next",
-        request,
-        instance,
-        next.id(),
-        at -> {
-          if (at.instance().first(State.NEXT).isPresent()) {
-            throw new StartException("another command has just made a next generation");
-          }
-          at.put(next);
-        });
+            now(),
+            made ->
+                change(
+                    "create-next",
+                    request,
+                    instance,
+                    made.id(),
+                    at -> {
+                      if (at.instance().first(State.NEXT).isPresent()) {
+                        throw new StartException("another command has just made a next generation");
+                      }
+                      at.put(made);
+                    }));
     return settled(instance, next.id(), true);
   }
 

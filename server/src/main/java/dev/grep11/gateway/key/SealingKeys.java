@@ -61,13 +61,24 @@ public record SealingKeys(
             .put(CKA_UNWRAP_TEMPLATE, Template.builder().put(CKA_SENSITIVE, true).build());
     var kekX = aes(name + " kek-x").put(CKA_WRAP, true).put(CKA_UNWRAP, true);
     var valueKey = aes(name + " value").put(CKA_ENCRYPT, true).put(CKA_DECRYPT, true);
+    var made = new ArrayList<byte[]>();
+    try {
+      made.add(generate(session, Ckm.CKM_AES_KEY_GEN, kekN));
+      made.add(generate(session, Ckm.CKM_AES_KEY_GEN, kekX));
+      made.add(generate(session, Ckm.CKM_GENERIC_SECRET_KEY_GEN, hmac(name + " mac")));
+      made.add(generate(session, Ckm.CKM_AES_KEY_GEN, valueKey));
+      made.add(generate(session, Ckm.CKM_GENERIC_SECRET_KEY_GEN, hmac(name + " root")));
+    } catch (RuntimeException e) {
+      // Nobody knows the ids of these, so that nobody could delete them later.
+      try {
+        made.forEach(id -> destroy(session, id));
+      } catch (RuntimeException also) {
+        e.addSuppressed(also);
+      }
+      throw e;
+    }
     return new SealingKeyIds(
-        masterKeyId,
-        generate(session, Ckm.CKM_AES_KEY_GEN, kekN),
-        generate(session, Ckm.CKM_AES_KEY_GEN, kekX),
-        generate(session, Ckm.CKM_GENERIC_SECRET_KEY_GEN, hmac(name + " mac")),
-        generate(session, Ckm.CKM_AES_KEY_GEN, valueKey),
-        generate(session, Ckm.CKM_GENERIC_SECRET_KEY_GEN, hmac(name + " root")));
+        masterKeyId, made.get(0), made.get(1), made.get(2), made.get(3), made.get(4));
   }
 
   /**
@@ -94,11 +105,15 @@ public record SealingKeys(
    */
   public static void destroy(Session session, SealingKeyIds ids, boolean keepRoot) {
     for (var id : List.of(ids.kekN(), ids.kekX(), ids.macKey(), ids.valueKey())) {
-      objects(session, id).forEach(session::destroyObject);
+      destroy(session, id);
     }
     if (!keepRoot) {
-      objects(session, ids.root()).forEach(session::destroyObject);
+      destroy(session, ids.root());
     }
+  }
+
+  private static void destroy(Session session, byte[] id) {
+    objects(session, id).forEach(session::destroyObject);
   }
 
   /**
