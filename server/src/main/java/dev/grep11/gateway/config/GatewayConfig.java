@@ -695,6 +695,7 @@ public record GatewayConfig(
     return new ConnectionLimits(
         limits.number("connections", 1, 1_000_000, standard.open()),
         limits.number("connectionsPerAddress", 1, 1_000_000, standard.openPerAddress()),
+        limits.number("connectionsPerCaller", 1, 1_000_000, standard.openPerCaller()),
         limits.number("handshakes", 1, 1_000_000, standard.handshakes()),
         limits.number("handshakesPerAddress", 1, 1_000_000, standard.handshakesPerAddress()),
         limits.number("connectionsPerSecond", 1, 1_000_000, standard.perSecond()),

@@ -100,7 +100,7 @@ final class Admission {
         .thenApply(principal -> {
           known.accept(principal);
           authorize(principal, instance, actions, connection);
-          connection.welcome();
+          connection.welcome(principal.subject());
           var admitted = Admitted.to(instance, principal, connection);
           rates.spend(admitted.requester());
           return admitted;

@@ -109,11 +109,16 @@ public final class Connection {
     }
   }
 
-  /** Says that a call was admitted: the connection makes room for no other from now on. */
-  public void welcome() {
+  /**
+   * Says that a call was admitted: the connection makes room for no other from now on, unless its
+   * caller has very many.
+   *
+   * @param caller of the call
+   */
+  public void welcome(Object caller) {
     var open = channel;
     if (open != null && !welcome.get() && welcome.compareAndSet(false, true)) {
-      ConnectionGate.welcome(open);
+      ConnectionGate.welcome(open, caller);
     }
   }
 

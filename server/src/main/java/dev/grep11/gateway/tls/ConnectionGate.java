@@ -30,10 +30,11 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>A client is a <em>stranger</em> until a call of it was admitted. Where a port is full, the
  * stranger that has been there the longest makes room, so that connections which do nothing keep
- * nobody out; where all that are open are known, the new one is refused. In the same way the oldest
- * of too many handshakes ends: an honest one takes milliseconds. New ones come at a rate, for each
- * address, and for all addresses from which nobody was admitted of late: a flood from many hosts
- * does not keep those away that are served. Safe for use by several threads.
+ * nobody out; where all that are open are known, the new one is refused. Of a caller who has very
+ * many, the further ones stay strangers: a token alone does not fill a port. In the same way the
+ * oldest of too many handshakes ends: an honest one takes milliseconds. New ones come at a rate,
+ * for each address, and for all addresses from which nobody was admitted of late: a flood from many
+ * hosts does not keep those away that are served. Safe for use by several threads.
  */
 @Sharable
 final class ConnectionGate extends ChannelInboundHandlerAdapter {
@@ -59,6 +60,10 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
   private final Map<ByteBuffer, Address> goneStrangers = new Remembered();
 
   private final Crowd all = new Crowd();
+
+  /** By caller, how many connections are there that are no strangers because of him. */
+  private final Map<Object, Integer> known = new HashMap<>();
+
   private final RateLimit strangers;
 
   /**
@@ -127,21 +132,20 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
   }
 
   /** An open connection. */
-  private record Guest(ConnectionGate gate, Channel channel, ByteBuffer key, Address address) {
-    // Each is itself only: comparing what they hold would be wrong, and slow.
-    @Override
-    public boolean equals(@Nullable Object other) {
-      return this == other;
-    }
+  private static final class Guest {
+    private final ConnectionGate gate;
+    private final Channel channel;
+    private final ByteBuffer key;
+    private final Address address;
 
-    @Override
-    public int hashCode() {
-      return System.identityHashCode(this);
-    }
+    /** Who made it known; absent of a stranger. */
+    private @Nullable Object caller;
 
-    @Override
-    public String toString() {
-      return "Guest[" + channel + "]";
+    private Guest(ConnectionGate gate, Channel channel, ByteBuffer key, Address address) {
+      this.gate = gate;
+      this.channel = channel;
+      this.key = key;
+      this.address = address;
     }
   }
 
@@ -244,8 +248,9 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
     if (guest.channel.attr(GUEST).getAndSet(null) == null) {
       return;
     }
-    if (!guest.address.crowd.strangers.contains(guest)) {
+    if (guest.caller != null) {
       guest.address.known = Optional.of(nanoClock.getAsLong());
+      known.computeIfPresent(guest.caller, (_, open) -> open == 1 ? null : open - 1);
     }
     guest.address.crowd.remove(guest);
     all.remove(guest);
@@ -293,7 +298,7 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
   }
 
   private synchronized boolean isStranger(Guest guest) {
-    return guest.address.crowd.strangers.contains(guest);
+    return guest.caller == null;
   }
 
   private boolean mayWaste(Guest guest) {
@@ -314,15 +319,25 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
     all.handshakes.remove(guest);
   }
 
-  /** Says that a call of a connection was admitted: from now on it makes room for nobody. */
-  static void welcome(Channel channel) {
+  /**
+   * Says that a call of a connection was admitted: from now on it makes room for nobody, unless its
+   * caller has so many of these already.
+   */
+  static void welcome(Channel channel, Object caller) {
     var guest = channel.attr(GUEST).get();
     if (guest != null) {
-      guest.gate.endStrangeness(guest);
+      guest.gate.endStrangeness(guest, caller);
     }
   }
 
-  private synchronized void endStrangeness(Guest guest) {
+  private synchronized void endStrangeness(Guest guest, Object caller) {
+    boolean gone = guest.channel.attr(GUEST).get() == null;
+    int others = known.getOrDefault(caller, 0);
+    if (gone || guest.caller != null || others >= limits.openPerCaller()) {
+      return;
+    }
+    guest.caller = caller;
+    known.put(caller, others + 1);
     guest.address.crowd.strangers.remove(guest);
     all.strangers.remove(guest);
   }

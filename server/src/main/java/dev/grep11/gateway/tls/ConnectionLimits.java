@@ -8,6 +8,7 @@ import java.time.Duration;
  *
  * @param open at once
  * @param openPerAddress at once, of one address
+ * @param openPerCaller at once, of one caller, that make room for nobody; further ones do
  * @param handshakes begun and not done, at once
  * @param handshakesPerAddress the same of one address
  * @param perSecond new ones, of addresses from which nobody was admitted of late
@@ -18,6 +19,7 @@ import java.time.Duration;
 public record ConnectionLimits(
     int open,
     int openPerAddress,
+    int openPerCaller,
     int handshakes,
     int handshakesPerAddress,
     int perSecond,
@@ -28,15 +30,16 @@ public record ConnectionLimits(
 
   /** Of the crypto port. */
   public static final ConnectionLimits DEFAULT =
-      new ConnectionLimits(10_000, 5_000, 1024, 512, 1000, 200, Duration.ofMinutes(1));
+      new ConnectionLimits(10_000, 5_000, 5_000, 1024, 512, 1000, 200, Duration.ofMinutes(1));
 
   /** Of a port that few people need at a time. */
   public static final ConnectionLimits SMALL =
-      new ConnectionLimits(1000, 500, 256, 128, 200, 50, Duration.ofMinutes(1));
+      new ConnectionLimits(1000, 500, 500, 256, 128, 200, 50, Duration.ofMinutes(1));
 
   public ConnectionLimits {
     if (open < 1
         || openPerAddress < 1
+        || openPerCaller < 1
         || handshakes < 1
         || handshakesPerAddress < 1
         || perSecond < 1

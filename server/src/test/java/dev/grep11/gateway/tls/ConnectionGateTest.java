@@ -60,14 +60,18 @@ class ConnectionGateTest {
   }
 
   private static Channel admitted(Channel channel) {
+    return admitted(channel, "somebody");
+  }
+
+  private static Channel admitted(Channel channel, String caller) {
     ConnectionGate.shookHands(channel);
-    ConnectionGate.welcome(channel);
+    ConnectionGate.welcome(channel, caller);
     return channel;
   }
 
   @Test
   void refusesANewOneWhereAllThatAreOpenAreKnown() throws Exception {
-    limits(new ConnectionLimits(2, MANY, MANY, MANY, MANY, MANY, Duration.ofMinutes(1)));
+    limits(new ConnectionLimits(2, MANY, MANY, MANY, MANY, MANY, MANY, Duration.ofMinutes(1)));
     var first = admitted(arrive("192.0.2.1"));
     var second = admitted(arrive("192.0.2.2"));
 
@@ -82,7 +86,7 @@ class ConnectionGateTest {
 
   @Test
   void theStrangerThatWasThereTheLongestMakesRoom() throws Exception {
-    limits(new ConnectionLimits(3, MANY, MANY, MANY, MANY, MANY, Duration.ofMinutes(1)));
+    limits(new ConnectionLimits(3, MANY, MANY, MANY, MANY, MANY, MANY, Duration.ofMinutes(1)));
     var known = admitted(arrive("192.0.2.1"));
     var idle = arrive("192.0.2.2");
     ConnectionGate.shookHands(idle);
@@ -97,6 +101,28 @@ class ConnectionGateTest {
     assertThat(refusals).containsExactly(Reason.CONNECTIONS);
   }
 
+  @Test
+  void ofACallerWhoHasVeryManyTheFurtherOnesMakeRoom() throws Exception {
+    limits(new ConnectionLimits(4, MANY, 2, MANY, MANY, MANY, MANY, Duration.ofMinutes(1)));
+    var first = admitted(arrive("192.0.2.1"), "many");
+    var second = admitted(arrive("192.0.2.2"), "many");
+    var third = admitted(arrive("192.0.2.3"), "many");
+    var other = admitted(arrive("192.0.2.4"), "few");
+
+    var next = admitted(arrive("192.0.2.5"), "few");
+
+    assertThat(isOpen(third)).isFalse();
+    assertThat(List.of(isOpen(first), isOpen(second), isOpen(other), isOpen(next)))
+        .containsOnly(true);
+    leave(first);
+    // Whatever else was said of one that has left, its place is free.
+    ConnectionGate.welcome(first, "many");
+    var again = admitted(arrive("192.0.2.1"), "many");
+    assertThat(isOpen(arrive("192.0.2.6"))).as("all that are open are known").isFalse();
+    assertThat(isOpen(again)).isTrue();
+    assertThat(refusals).containsExactly(Reason.CONNECTIONS, Reason.CONNECTIONS);
+  }
+
   @ParameterizedTest
   @CsvSource({
     "192.0.2.1,     192.0.2.1,     true",
@@ -107,7 +133,7 @@ class ConnectionGateTest {
   })
   void countsAnIpv4AddressAndAnIpv6Subnet(String first, String second, boolean same)
       throws Exception {
-    limits(new ConnectionLimits(MANY, 1, MANY, MANY, MANY, MANY, Duration.ofMinutes(1)));
+    limits(new ConnectionLimits(MANY, 1, MANY, MANY, MANY, MANY, MANY, Duration.ofMinutes(1)));
     admitted(arrive(first));
 
     assertThat(isOpen(arrive(second))).isEqualTo(!same);
@@ -116,7 +142,7 @@ class ConnectionGateTest {
 
   @Test
   void theOldestOfTooManyHandshakesEndsAndThoseThatAreDoneDoNot() throws Exception {
-    limits(new ConnectionLimits(MANY, MANY, 3, 2, MANY, MANY, Duration.ofMinutes(1)));
+    limits(new ConnectionLimits(MANY, MANY, MANY, 3, 2, MANY, MANY, Duration.ofMinutes(1)));
     var done = arrive("192.0.2.1");
     ConnectionGate.shookHands(done);
     var oldest = arrive("192.0.2.1");
@@ -136,7 +162,7 @@ class ConnectionGateTest {
 
   @Test
   void whoIsRecognizedComesBackDuringAFloodOfStrangersAndMakesRoom() throws Exception {
-    limits(new ConnectionLimits(2, MANY, MANY, MANY, 1, MANY, Duration.ofMinutes(1)));
+    limits(new ConnectionLimits(2, MANY, MANY, MANY, MANY, 1, MANY, Duration.ofMinutes(1)));
     var probe = arrive("192.0.2.1");
     ConnectionGate.shookHands(probe);
     ConnectionGate.recognize(probe);
@@ -152,7 +178,7 @@ class ConnectionGateTest {
 
   @Test
   void anAddressComesAtARateAndAsABurstAfterAPause() throws Exception {
-    limits(new ConnectionLimits(MANY, MANY, MANY, MANY, MANY, 2, Duration.ofMinutes(1)));
+    limits(new ConnectionLimits(MANY, MANY, MANY, MANY, MANY, MANY, 2, Duration.ofMinutes(1)));
     int burst = 2 * ConnectionLimits.BURST_SECONDS;
     for (int i = 0; i < burst; i++) {
       assertThat(isOpen(arrive("192.0.2.1"))).isTrue();
@@ -168,7 +194,7 @@ class ConnectionGateTest {
 
   @Test
   void aFloodFromManyAddressesKeepsThoseAwayWhereNobodyIsServed() throws Exception {
-    limits(new ConnectionLimits(MANY, MANY, MANY, MANY, 1, MANY, Duration.ofMinutes(1)));
+    limits(new ConnectionLimits(MANY, MANY, MANY, MANY, MANY, 1, MANY, Duration.ofMinutes(1)));
     var served = admitted(arrive("192.0.2.1"));
     var left = admitted(arrive("192.0.2.2"));
     leave(left);
@@ -190,7 +216,7 @@ class ConnectionGateTest {
 
   @Test
   void whatHasGoneCountsNoMore() throws Exception {
-    limits(new ConnectionLimits(2, 2, 2, 2, MANY, MANY, Duration.ofMinutes(1)));
+    limits(new ConnectionLimits(2, 2, MANY, 2, 2, MANY, MANY, Duration.ofMinutes(1)));
     for (int i = 0; i < 1000; i++) {
       leave(arrive("192.0.2.1"));
       leave(admitted(arrive("192.0.2.1")));
@@ -218,7 +244,7 @@ class ConnectionGateTest {
 
   @Test
   void strangersMayBeginSoManyCallsOfAnAddressAndThoseWhoAreKnownAnyNumber() throws Exception {
-    limits(new ConnectionLimits(MANY, MANY, MANY, MANY, MANY, MANY, Duration.ofMinutes(1)));
+    limits(new ConnectionLimits(MANY, MANY, MANY, MANY, MANY, MANY, MANY, Duration.ofMinutes(1)));
     var stranger = arrive("192.0.2.1");
     var known = admitted(arrive("192.0.2.1"));
 

@@ -16,7 +16,7 @@ import org.junit.jupiter.api.Test;
 /** What is looked at from time to time. */
 class ConnectionsTest {
   private static final ConnectionLimits IMPATIENT =
-      new ConnectionLimits(10, 10, 10, 10, 10, 10, Duration.ofMillis(1));
+      new ConnectionLimits(10, 10, 10, 10, 10, 10, 10, Duration.ofMillis(1));
 
   @Test
   void aCutOffThatFailsIsNotTheLastOne() throws Exception {
