@@ -444,8 +444,9 @@ class AgentTest {
     }
   }
 
+  /** At the first, one in the middle and the last: each has all of those before it. */
   @ParameterizedTest
-  @EnumSource(LogLevel.class)
+  @EnumSource(names = {"PANIC", "WARNING", "TRACE"})
   void logsNoPinAtAnyLevelAndNothingAboveItsOwn(LogLevel level) throws IOException {
     agent.close();
     log.reset();
