@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # The alert rules and the dashboard of docker/monitoring, by Prometheus' own tools, and by a Prometheus that scrapes real
 # gateways: each condition below is caused, and its alert has to fire. Needs
-#   GREP11          the launcher of this checkout
+#   GREP11                   the launcher of this checkout
+#   GREP11_BENCH_CLASSPATH   the load generator with what it needs
+#   JAVA_HOME
 # and promtool, prometheus, openssl, curl and python3. It starts gateways of its own.
 set -euo pipefail
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -10,12 +12,13 @@ STORY=monitoring
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/grep11-monitoring.XXXXXX")
 # shellcheck source-path=SCRIPTDIR source=../story.sh
 source "$HERE/../story.sh"
-first='' second='' prometheus=''
+first='' second='' third='' prometheus=''
 immutable=''
 # shellcheck disable=SC2329 # By the trap.
 end() {
   [[ -z $immutable ]] || chattr -i "$immutable" 2>/dev/null || true
   stop "$prometheus"
+  stop "$third"
   stop "$second"
   stop "$first"
   rm -rf "$WORK"
@@ -51,8 +54,17 @@ source "$WORK/gateway/env-$one"
 tls=$WORK/gateway/tls
 
 listen=127.0.0.1:$(ports 1)
-# What takes minutes to be sure of may be sure at once here, and days are seconds.
-sed -e 's/^\( *\)for: .*/\1for: 0s/' -e '/_age_seconds > [28] \* 86400/s/ \* 86400//' "$MONITORING/alerts.yaml" >"$WORK/alerts.yaml"
+# What takes minutes to be sure of may be sure at once here, and days are seconds, as is a tenth of a lease.
+sed -e 's/^\( *\)for: .*/\1for: 0s/' -e 's/\[5m\]/[30s]/' -e '/_age_seconds > [28] \* 86400/s/ \* 86400//' \
+  -e '/lease_left_seconds < 60$/s/60/6/' "$MONITORING/alerts.yaml" >"$WORK/alerts.yaml"
+# targets HEALTH-PORT...: what is scraped from now on.
+targets() {
+  local list
+  list=$(printf ', "localhost:%s"' "$@")
+  printf '[{"targets": [%s]}]\n' "${list#, }" >"$WORK/targets.new"
+  mv "$WORK/targets.new" "$WORK/targets.json"
+}
+targets "$((one + 3))" "$((two + 3))"
 cat >"$WORK/prometheus.yml" <<YAML
 global: { scrape_interval: 1s, evaluation_interval: 1s }
 rule_files: [alerts.yaml]
@@ -60,7 +72,7 @@ scrape_configs:
   - job_name: grep11
     scheme: https
     tls_config: { ca_file: $tls/ca.pem }
-    static_configs: [ { targets: ["localhost:$((one + 3))", "localhost:$((two + 3))"] } ]
+    file_sd_configs: [ { files: [targets.json] } ]
 YAML
 prometheus --config.file="$WORK/prometheus.yml" --storage.tsdb.path="$WORK/tsdb" --web.listen-address="$listen" \
   >"$WORK/prometheus.out" 2>"$WORK/prometheus.err" &
@@ -157,32 +169,32 @@ certmgr cert delete --admin-priv-key "$key" --cert-id soon
 certmgr cert delete --admin-priv-key "$key" --cert-id ends
 fires Grep11SecondLockOpened
 good "the last client CA is deleted: the second lock is open"
-# Without a body: curl 7.88 waits for ever for trailers that come while it still sends one.
+# calls NUMBER PORT TOKEN. Without a body: curl 7.88 waits for ever for trailers that come while it still sends one.
 calls() {
-  for _ in $(seq 400); do printf 'url = "https://localhost:%s/grep11.Crypto/GetMechanismList"\noutput = "/dev/null"\n' "$one"; done
+  for _ in $(seq "$1"); do printf 'url = "https://localhost:%s/grep11.Crypto/GetMechanismList"\noutput = "/dev/null"\n' "$2"; done |
+    curl -s --http2 --cacert "$tls/ca.pem" -H 'content-type: application/grpc' -H 'te: trailers' -H "authorization: Bearer $3" \
+      --data '' -K - || true
 }
 for _ in 1 2; do
-  calls | curl -s --http2 --cacert "$tls/ca.pem" -H 'content-type: application/grpc' -H 'te: trailers' -H 'authorization: Bearer none' \
-    --data '' -K - || true
+  calls 400 "$one" none
   sleep 2
 done
 fires Grep11CallsUnauthenticated
 good "calls with a token that is none"
 
 say "the audit file"
-audit=$WORK/gateway/audit-$one.jsonl
-if chattr +i "$audit" 2>/dev/null; then
-  immutable=$audit
-  calls | head -n 20 | curl -s --http2 --cacert "$tls/ca.pem" -H 'content-type: application/grpc' -H 'te: trailers' \
-    --data '' -K - || true
-  fires Grep11AuditStopped
-  chattr -i "$audit"
+# without_audit FILE PORT ALERT: of the gateway that writes it and listens there.
+without_audit() {
+  chattr +i "$1" 2>/dev/null || { printf '   left out: no file can be made immutable here\n'; return; }
+  immutable=$1
+  calls 10 "$2" none
+  fires "$3"
+  chattr -i "$1"
   immutable=''
-  silent Grep11AuditStopped
-  good "it cannot be written, and can again"
-else
-  printf '   left out: no file can be made immutable here\n'
-fi
+  silent "$3"
+  good "it cannot be written, and can again: $3"
+}
+without_audit "$WORK/gateway/audit-$one.jsonl" "$one" Grep11AuditStopped
 
 say "the token"
 tokens=$WORK/gateway/token/tokens
@@ -191,6 +203,65 @@ fires Grep11TokenAway Grep11TokenDoesNotSign
 mv "$tokens.away" "$tokens"
 silent Grep11TokenAway Grep11TokenDoesNotSign
 good "it is away, and comes back"
+
+# begin_third STORE SETTING...: a gateway of the same directory with another way to the store, and with settings of its own,
+# each as SECTION KEY: VALUE.
+three=$(ports 4)
+begin_third() {
+  local setting store=$1 edits=()
+  shift
+  stop "$third" TERM
+  for setting in "listen portBase: $three" "audit file: audit-third.jsonl" "$@"; do
+    edits+=(-e "/^${setting%% *}:/a\\  ${setting#* }")
+  done
+  { sed -e '/^  file: audit.jsonl$/d' -e "s/^  directory: store\$/  directory: $store/" "$WORK/gateway/gateway.yaml"; printf 'limits:\n'; } | sed "${edits[@]}" >"$WORK/gateway/third.yaml"
+  begin third env -u GREP11_AGENT_SOCKET "$GREP11" serve --config "$WORK/gateway/third.yaml"
+  third=$begun
+  await_ready third "$third"
+  targets "$((one + 3))" "$((two + 3))" "$((three + 3))"
+}
+
+say "a gateway that keeps few keys, goes on without a record, and is on a copy of the store"
+mkdir -m 700 "$WORK/gateway/copy"
+python3 -c 'import sqlite3, sys; sqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))' \
+  "$WORK/gateway/store/store.db" "$WORK/gateway/copy/store.db"
+chmod 600 "$WORK/gateway/copy/store.db"
+cp -p "$WORK/gateway/store/token-keys" "$WORK/gateway/copy"
+begin_third copy "hsm cachedKeys: 16" "audit whenUnavailable: drop" "limits callsPerSecondPerCaller: 0"
+# Goes on until its input ends.
+exec {orders}> >(
+  GREP11_ADDRESS=localhost:$three exec "$JAVA_HOME/bin/java" -Xmx256m --enable-native-access=ALL-UNNAMED \
+    --sun-misc-unsafe-memory-access=allow -cp "$GREP11_BENCH_CLASSPATH" dev.grep11.bench.Flooder BLOBS 64 4 >/dev/null 2>"$WORK/flooder.err"
+)
+printf 'start\n' >&"$orders"
+fires Grep11KeyCacheTooSmall
+exec {orders}>&-
+good "calls with 64 keys, of which it keeps 16"
+without_audit "$WORK/gateway/audit-third.jsonl" "$three" Grep11AuditLost
+silent Grep11ReplicasDiffer
+certmgr cert set --admin-priv-key "$key" --cert-id soon --cert "$WORK/soon.pem"
+fires Grep11ReplicasDiffer
+certmgr cert delete --admin-priv-key "$key" --cert-id soon
+good "a client CA of which its copy does not know"
+
+say "a gateway with a short lease, and few calls a second"
+way=$WORK/gateway/way
+ln -s store "$way"
+begin_third way "store leaseSeconds: 12" "limits callsPerSecondPerCaller: 5"
+token=$(curl -sf --cacert "$tls/ca.pem" -d grant_type=urn:ibm:params:oauth:grant-type:apikey --data-urlencode "apikey=$GREP11_APIKEY" \
+  "$GREP11_IAMENDPOINT/identity/token" | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
+calls 200 "$three" "$token"
+fires Grep11Overloaded
+good "200 calls at once, where it takes 5 a second"
+silent Grep11LeaseEnds Grep11StoreNotBelieved
+rm "$way"
+fires Grep11LeaseEnds Grep11StoreNotBelieved
+ln -s store "$way"
+silent Grep11LeaseEnds Grep11StoreNotBelieved
+good "its store cannot be read until its lease is over, and can again"
+targets "$((one + 3))" "$((two + 3))"
+stop "$third" TERM
+third=''
 
 say "backups"
 "$GREP11" backup --data "$WORK/gateway" --to "$WORK/backup" >"$WORK/out" 2>&1 || bad "$(cat "$WORK/out")"
