@@ -165,13 +165,14 @@ public final class AsyncGrep11Client {
   private final class Attempts<Q, A, T> {
     private final Call<Q, A, T> call;
     private final Deadline end;
+    private final Repetition repetition;
     private final CompletableFuture<T> outcome = new CompletableFuture<>();
     private volatile @Nullable ClientCall<Q, A> running;
-    private int attempt;
 
     Attempts(Call<Q, A, T> call, Deadline end) {
       this.call = call;
       this.end = end;
+      this.repetition = new Repetition(call, end);
       var unused =
           outcome.whenComplete((result, failure) -> {
             if (failure instanceof CancellationException) {
@@ -184,7 +185,6 @@ public final class AsyncGrep11Client {
       if (outcome.isDone()) {
         return;
       }
-      attempt++;
       try {
         var rpc = connection.channel().newCall(call.method(), options.withDeadline(end));
         running = rpc;
@@ -212,7 +212,7 @@ public final class AsyncGrep11Client {
         outcome.complete(result.get());
         return;
       }
-      var pause = Repetition.pauseMillis(call, failure, attempt, end);
+      var pause = repetition.pauseMillis(failure);
       if (pause.isEmpty() || outcome.isDone()) {
         outcome.completeExceptionally(failure);
         return;

@@ -48,14 +48,14 @@ import org.jspecify.annotations.Nullable;
  * s).
  *
  * <p><b>Retry.</b> A call is repeated with growing pauses when the gateway or the token service
- * cannot be reached ({@code UNAVAILABLE}: up to ten attempts, over some 5 s) or says that repeating
- * may help ({@link Grep11Exception#retry()}: up to four, within 0.7 s). That holds for calls whose
- * repetition has no effect: random, digest, encrypt, decrypt, reencrypt, sign, verify, wrap,
- * rewrap, attributes and mechanisms, and each part of {@link Streams}. Generating, unwrapping,
- * deriving and changing attributes are not repeated, since they may be costly and the first attempt
- * may have been counted, except where a gateway that goes away did not take the call, or refused it
- * as not begun ({@link Grep11Exception#isNotBegun()}); neither is anything called through {@link
- * #stub()}, nor a failed TLS handshake.
+ * cannot be reached (up to nine times, over some 5 s) or answers that repeating may help ({@link
+ * Grep11Exception#retry()}: up to three times, within 0.7 s). That holds for calls whose repetition
+ * has no effect: random, digest, encrypt, decrypt, reencrypt, sign, verify, wrap, rewrap,
+ * attributes and mechanisms, and each part of {@link Streams}. Generating, unwrapping, deriving and
+ * changing attributes are not repeated, since they may be costly and the first attempt may have
+ * been counted, except where a gateway that goes away did not take the call, or refused it as not
+ * begun ({@link Grep11Exception#isNotBegun()}); neither is anything called through {@link #stub()},
+ * nor a failed TLS handshake.
  *
  * <p>Every method throws {@link Grep11Exception} when it does not succeed.
  */
@@ -282,7 +282,8 @@ public final class Grep11Client implements AutoCloseable {
   /** Makes a call, and makes it again as {@link Repetition} says. */
   <Q, A, T> T run(Call<Q, A, T> call) {
     var end = callEnd();
-    for (int attempt = 1; ; attempt++) {
+    var repetition = new Repetition(call, end);
+    while (true) {
       try {
         var options = CallOptions.DEFAULT.withDeadline(end);
         return call.result()
@@ -293,7 +294,7 @@ public final class Grep11Client implements AutoCloseable {
         if (result.isPresent()) {
           return result.get();
         }
-        var pause = Repetition.pauseMillis(call, failure, attempt, end);
+        var pause = repetition.pauseMillis(failure);
         if (pause.isEmpty()) {
           throw failure;
         }
