@@ -692,10 +692,11 @@ public record GatewayConfig(
 
   private static ConnectionLimits connectionLimits(SettingsReader limits) {
     var standard = ConnectionLimits.DEFAULT;
+    int open = limits.number("connections", 1, 1_000_000, standard.open());
     return new ConnectionLimits(
-        limits.number("connections", 1, 1_000_000, standard.open()),
+        open,
         limits.number("connectionsPerAddress", 1, 1_000_000, standard.openPerAddress()),
-        limits.number("connectionsPerCaller", 1, 1_000_000, standard.openPerCaller()),
+        limits.number("connectionsPerCaller", 1, 1_000_000, Math.max(1, open / 2)),
         limits.number("handshakes", 1, 1_000_000, standard.handshakes()),
         limits.number("handshakesPerAddress", 1, 1_000_000, standard.handshakesPerAddress()),
         limits.number("connectionsPerSecond", 1, 1_000_000, standard.perSecond()),

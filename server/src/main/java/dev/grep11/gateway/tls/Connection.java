@@ -27,9 +27,12 @@ public final class Connection {
   private final Optional<String> thumbprint;
   private final boolean wasAsked;
   private final ClientChain judged;
+  private static final long WELCOME_AGAIN = TimeUnit.SECONDS.toNanos(1);
+
   private final Unread unread = new Unread();
   private final AtomicBoolean closing = new AtomicBoolean();
   private final AtomicBoolean welcome = new AtomicBoolean();
+  private volatile long welcomedAt = System.nanoTime() - WELCOME_AGAIN;
 
   /** Replaced and never changed; one entry for each locked instance that it was used for. */
   private volatile Map<UUID, Judgement> judgements = Map.of();
@@ -111,14 +114,20 @@ public final class Connection {
 
   /**
    * Says that a call was admitted: the connection makes room for no other from now on, unless its
-   * caller has very many.
+   * caller has very many; then the question is put again with later calls, for others of his may
+   * have gone.
    *
    * @param caller of the call
    */
   public void welcome(Object caller) {
     var open = channel;
-    if (open != null && !welcome.get() && welcome.compareAndSet(false, true)) {
-      ConnectionGate.welcome(open, caller);
+    if (open == null || welcome.get()) {
+      return;
+    }
+    long now = System.nanoTime();
+    if (now - welcomedAt >= WELCOME_AGAIN) {
+      welcomedAt = now;
+      welcome.set(ConnectionGate.welcome(open, caller));
     }
   }
 

@@ -31,10 +31,10 @@ import org.jspecify.annotations.Nullable;
  * <p>A client is a <em>stranger</em> until a call of it was admitted. Where a port is full, the
  * stranger that has been there the longest makes room, so that connections which do nothing keep
  * nobody out; where all that are open are known, the new one is refused. Of a caller who has very
- * many, the further ones stay strangers: a token alone does not fill a port. In the same way the
- * oldest of too many handshakes ends: an honest one takes milliseconds. New ones come at a rate,
- * for each address, and for all addresses from which nobody was admitted of late: a flood from many
- * hosts does not keep those away that are served. Safe for use by several threads.
+ * many, the further ones make room like strangers: a token alone does not fill a port. In the same
+ * way the oldest of too many handshakes ends: an honest one takes milliseconds. New ones come at a
+ * rate, for each address, and for all addresses from which nobody was admitted of late: a flood
+ * from many hosts does not keep those away that are served. Safe for use by several threads.
  */
 @Sharable
 final class ConnectionGate extends ChannelInboundHandlerAdapter {
@@ -138,7 +138,10 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
     private final ByteBuffer key;
     private final Address address;
 
-    /** Who made it known; absent of a stranger. */
+    /** Whether a call was admitted. */
+    private volatile boolean admitted;
+
+    /** For whom it makes room for nobody; absent where it would. */
     private @Nullable Object caller;
 
     private Guest(ConnectionGate gate, Channel channel, ByteBuffer key, Address address) {
@@ -248,8 +251,10 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
     if (guest.channel.attr(GUEST).getAndSet(null) == null) {
       return;
     }
-    if (guest.caller != null) {
+    if (guest.admitted) {
       guest.address.known = Optional.of(nanoClock.getAsLong());
+    }
+    if (guest.caller != null) {
       known.computeIfPresent(guest.caller, (_, open) -> open == 1 ? null : open - 1);
     }
     guest.address.crowd.remove(guest);
@@ -294,15 +299,11 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
   /** Whether no call of a connection was admitted yet. */
   static boolean isStranger(Channel channel) {
     var guest = channel.attr(GUEST).get();
-    return guest != null && guest.gate.isStranger(guest);
-  }
-
-  private synchronized boolean isStranger(Guest guest) {
-    return guest.caller == null;
+    return guest != null && !guest.admitted;
   }
 
   private boolean mayWaste(Guest guest) {
-    var frames = isStranger(guest) ? guest.address.framesOfStrangers : guest.address.framesOfKnown;
+    var frames = !guest.admitted ? guest.address.framesOfStrangers : guest.address.framesOfKnown;
     return frames.take(nanoClock.getAsLong());
   }
 
@@ -320,26 +321,31 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
   }
 
   /**
-   * Says that a call of a connection was admitted: from now on it makes room for nobody, unless its
-   * caller has so many of these already.
+   * Says that a call of a connection was admitted.
+   *
+   * @return whether it makes room for nobody from now on; false where its caller has so many of
+   *     these already
    */
-  static void welcome(Channel channel, Object caller) {
+  static boolean welcome(Channel channel, Object caller) {
     var guest = channel.attr(GUEST).get();
-    if (guest != null) {
-      guest.gate.endStrangeness(guest, caller);
-    }
+    return guest == null || guest.gate.endStrangeness(guest, caller);
   }
 
-  private synchronized void endStrangeness(Guest guest, Object caller) {
-    boolean gone = guest.channel.attr(GUEST).get() == null;
+  private synchronized boolean endStrangeness(Guest guest, Object caller) {
+    guest.admitted = true;
+    guest.address.known = Optional.of(nanoClock.getAsLong());
+    if (guest.caller != null || guest.channel.attr(GUEST).get() == null) {
+      return true;
+    }
     int others = known.getOrDefault(caller, 0);
-    if (gone || guest.caller != null || others >= limits.openPerCaller()) {
-      return;
+    if (others >= limits.openPerCaller()) {
+      return false;
     }
     guest.caller = caller;
     known.put(caller, others + 1);
     guest.address.crowd.strangers.remove(guest);
     all.strangers.remove(guest);
+    return true;
   }
 
   /**

@@ -65,7 +65,7 @@ class ConnectionGateTest {
 
   private static Channel admitted(Channel channel, String caller) {
     ConnectionGate.shookHands(channel);
-    ConnectionGate.welcome(channel, caller);
+    var _ = ConnectionGate.welcome(channel, caller);
     return channel;
   }
 
@@ -107,16 +107,19 @@ class ConnectionGateTest {
     var first = admitted(arrive("192.0.2.1"), "many");
     var second = admitted(arrive("192.0.2.2"), "many");
     var third = admitted(arrive("192.0.2.3"), "many");
+    assertThat(ConnectionGate.welcome(third, "many")).as("asked again").isFalse();
+    assertThat(ConnectionGate.isStranger(third)).as("in what it may send").isFalse();
     var other = admitted(arrive("192.0.2.4"), "few");
 
     var next = admitted(arrive("192.0.2.5"), "few");
 
     assertThat(isOpen(third)).isFalse();
+    assertThat(ConnectionGate.welcome(second, "many")).isTrue();
     assertThat(List.of(isOpen(first), isOpen(second), isOpen(other), isOpen(next)))
         .containsOnly(true);
     leave(first);
     // Whatever else was said of one that has left, its place is free.
-    ConnectionGate.welcome(first, "many");
+    assertThat(ConnectionGate.welcome(first, "many")).isTrue();
     var again = admitted(arrive("192.0.2.1"), "many");
     assertThat(isOpen(arrive("192.0.2.6"))).as("all that are open are known").isFalse();
     assertThat(isOpen(again)).isTrue();
