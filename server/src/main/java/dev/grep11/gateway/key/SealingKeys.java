@@ -61,24 +61,30 @@ public record SealingKeys(
             .put(CKA_UNWRAP_TEMPLATE, Template.builder().put(CKA_SENSITIVE, true).build());
     var kekX = aes(name + " kek-x").put(CKA_WRAP, true).put(CKA_UNWRAP, true);
     var valueKey = aes(name + " value").put(CKA_ENCRYPT, true).put(CKA_DECRYPT, true);
-    var made = new ArrayList<byte[]>();
+    var ids =
+        new SealingKeyIds(
+            masterKeyId,
+            session.random(SealedKey.ID_LENGTH),
+            session.random(SealedKey.ID_LENGTH),
+            session.random(SealedKey.ID_LENGTH),
+            session.random(SealedKey.ID_LENGTH),
+            session.random(SealedKey.ID_LENGTH));
     try {
-      made.add(generate(session, Ckm.CKM_AES_KEY_GEN, kekN));
-      made.add(generate(session, Ckm.CKM_AES_KEY_GEN, kekX));
-      made.add(generate(session, Ckm.CKM_GENERIC_SECRET_KEY_GEN, hmac(name + " mac")));
-      made.add(generate(session, Ckm.CKM_AES_KEY_GEN, valueKey));
-      made.add(generate(session, Ckm.CKM_GENERIC_SECRET_KEY_GEN, hmac(name + " root")));
+      generate(session, Ckm.CKM_AES_KEY_GEN, kekN, ids.kekN());
+      generate(session, Ckm.CKM_AES_KEY_GEN, kekX, ids.kekX());
+      generate(session, Ckm.CKM_GENERIC_SECRET_KEY_GEN, hmac(name + " mac"), ids.macKey());
+      generate(session, Ckm.CKM_AES_KEY_GEN, valueKey, ids.valueKey());
+      generate(session, Ckm.CKM_GENERIC_SECRET_KEY_GEN, hmac(name + " root"), ids.root());
     } catch (RuntimeException e) {
-      // Nobody knows the ids of these, so that nobody could delete them later.
+      // Nobody knows these ids, so that nobody could delete what they name later.
       try {
-        made.forEach(id -> destroy(session, id));
+        destroy(session, ids, false);
       } catch (RuntimeException also) {
         e.addSuppressed(also);
       }
       throw e;
     }
-    return new SealingKeyIds(
-        masterKeyId, made.get(0), made.get(1), made.get(2), made.get(3), made.get(4));
+    return ids;
   }
 
   /**
@@ -205,8 +211,13 @@ public record SealingKeys(
   /** Generates a token key under a fresh random CKA_ID and gives that. */
   public static byte[] generate(Session session, long mechanism, Template.Builder template) {
     var id = session.random(SealedKey.ID_LENGTH);
-    session.generateKey(Mechanism.of(mechanism), template.put(CKA_ID, id).build());
+    generate(session, mechanism, template, id);
     return id;
+  }
+
+  private static void generate(
+      Session session, long mechanism, Template.Builder template, byte[] id) {
+    session.generateKey(Mechanism.of(mechanism), template.put(CKA_ID, id).build());
   }
 
   /** The one object under an id, with its provenance checked; {@code role} is for the message. */

@@ -8,6 +8,7 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.regex.Pattern;
 
 /**
@@ -60,11 +61,16 @@ final class Schema {
 
   /** PostgreSQL asks for the right to make a table before it sees that the table is there. */
   private static boolean hasVersions(Connection connection) throws SQLException {
-    try (var tables =
-        connection
-            .getMetaData()
-            .getTables(null, connection.getSchema(), "schema_version", new String[] {"TABLE"})) {
-      return tables.next();
+    var metadata = connection.getMetaData();
+    // Names are patterns there.
+    var name = "schema_version".replace("_", metadata.getSearchStringEscape() + "_");
+    try (var tables = metadata.getTables(null, null, name, new String[] {"TABLE"})) {
+      while (tables.next()) {
+        if (Objects.equals(tables.getString("TABLE_SCHEM"), connection.getSchema())) {
+          return true;
+        }
+      }
+      return false;
     }
   }
 

@@ -319,6 +319,7 @@ public final class Store implements AutoCloseable {
     requireUntampered();
     Change change;
     T result;
+    boolean committed = false;
     writing.lock();
     try (Connection writer = database.writer()) {
       Verified before = readVerified(writer);
@@ -326,11 +327,15 @@ public final class Store implements AutoCloseable {
       result = work.apply(change);
       if (change.changed()) {
         commit(writer, before, change);
+        committed = true;
       }
     } catch (StoreTamperedException e) {
       throw latched(e);
     } catch (SQLException e) {
-      throw new StoreException("cannot change the store: " + e.getMessage(), e);
+      throw committed
+          ? new UncertainChangeException(
+              "the change is made, but its connection could not be closed: " + e.getMessage(), e)
+          : new StoreException("cannot change the store: " + e.getMessage(), e);
     } finally {
       writing.unlock();
     }
@@ -396,7 +401,7 @@ public final class Store implements AutoCloseable {
     try {
       advanceAnchor(change.anchored());
     } catch (RuntimeException e) {
-      throw new StoreException(
+      throw new UncertainChangeException(
           "the change is made, but the token does not remember it (%s): until it does, an older database put back would not be noticed. Look at what the store says, and repeat the change when the token is well"
               .formatted(e.getMessage()),
           e);

@@ -223,6 +223,7 @@ class RotationFaultsTest {
           more |= rotation(n, fault, inToken);
         }
       }
+      assertThat(faulted).isPositive();
       System.out.printf("faulted steps of rotations %d, refused %d%n", faulted, refused);
     }
 

@@ -115,7 +115,15 @@ public final class NthStatement {
                 case "createStatement" -> statement(Statement.class, "", call);
                 case "prepareStatement" ->
                     statement(PreparedStatement.class, String.valueOf(arguments[0]), call);
-                case "close" -> call.take();
+                case "close" -> {
+                  // It is closed in any case.
+                  var fault = next("close");
+                  var nothing = call.take();
+                  if (fault != null) {
+                    throw new SQLException("a fault that the test made");
+                  }
+                  yield nothing;
+                }
                 default -> {
                   requireWhole();
                   yield call.take();
