@@ -11,6 +11,11 @@ authority() {
   mkdir "$folder"
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$folder/ca.key" -days 90 -subj "/CN=$1 CA" \
     -addext keyUsage=critical,keyCertSign,cRLSign -out "$folder/ca.pem" 2>/dev/null
+  leaf "$1"
+}
+# leaf NAME: another leaf of that CA, with another key, in the place of the one before.
+leaf() {
+  local folder=$WORK/$1
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$folder/client.key" -subj "/CN=$1 agent" \
     -out "$folder/client.csr" 2>/dev/null
   openssl x509 -req -in "$folder/client.csr" -CA "$folder/ca.pem" -CAkey "$folder/ca.key" -CAcreateserial -days 90 \

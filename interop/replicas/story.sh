@@ -148,10 +148,17 @@ start_gateway() {
 host() { "$GREP11" "$@" --config "$WORK/one.yaml"; }
 apikey() { host apikey create --name "$1" --role "$2" --output json | sed -n 's/.*"apikey" *: *"\([^"]*\)".*/\1/p'; }
 
-# shows PORT AUTHORITY: whether what listens there shows a certificate of that authority.
+# shows PORT AUTHORITY: whether what listens there shows the newest leaf of that authority.
 shows() {
-  openssl s_client -connect "localhost:$1" -CAfile "$WORK/$2/ca.pem" -verify_return_error </dev/null 2>&1 |
-    grep 'Verify return code: 0'
+  openssl s_client -connect "localhost:$1" </dev/null 2>/dev/null | openssl x509 |
+    cmp - <(openssl x509 -in "$WORK/$2/server.pem")
+}
+# all_show AUTHORITY: waits until every listener of both gateways does.
+all_show() {
+  local name listener
+  for name in one two; do
+    for listener in 0 1 2 3; do until_it shows "$((port[$name] + listener))" "$1"; done
+  done
 }
 # admits PORT AUTHORITY: whether it lets clients of that authority in. TLS 1.2 tells in the handshake.
 admits() {
@@ -225,16 +232,26 @@ postgresql_is_away() {
 
 # Clients trust both CAs before the first gateway shows the new one, and the new one alone when all do.
 replace_the_server_ca() {
-  local old=server-$(($1 - 1)) new=server-$1 name listener
+  local old=server-$(($1 - 1)) new=server-$1
   authority "$new"
   cat "$WORK/$old/ca.pem" "$WORK/$new/ca.pem" >"$WORK/both.pem"
   swap "$WORK/both.pem" trust.pem
   ask connect
   server_leaf "$new"
-  for name in one two; do
-    for listener in 0 1 2 3; do until_it shows "$((port[$name] + listener))" "$new"; done
-  done
+  all_show "$new"
   swap "$WORK/$new/ca.pem" trust.pem
+  ask connect
+}
+
+# Leaves alone, of CAs that stay: nobody else need know.
+renew_the_server_leaf() {
+  server_leaf "server-$1"
+  all_show "server-$1"
+  ask connect
+}
+renew_the_client_leaf() {
+  leaf "clients-$1"
+  present "clients-$1"
   ask connect
 }
 
@@ -270,8 +287,10 @@ rotate_the_master_key() {
 round() {
   during "postgresql-away-${2}s" postgresql_is_away "$2"
   during "server-ca-replaced" replace_the_server_ca "$1"
+  during "server-leaf-renewed" renew_the_server_leaf "$1"
   during "administrator-key-updated" update_the_administrator_key
   during "client-ca-rolled-over" roll_the_client_ca_over "$1"
+  during "client-leaf-renewed" renew_the_client_leaf "$1"
   during "master-key-rotated" rotate_the_master_key
 }
 
