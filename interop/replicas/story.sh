@@ -140,8 +140,9 @@ audit: {file: audit-$1.jsonl}
 TEXT
 }
 start_gateway() {
-  # A heap of one size, so that growth of the process is growth of something else.
-  begin "$1" env GREP11_JAVA_OPTS='-Xms256m -Xmx256m -XX:+AlwaysPreTouch' "$GREP11" serve --config "$WORK/$1.yaml"
+  # A heap of one size, so that growth of the process is growth of something else; the load asks how much of it is code.
+  begin "$1" env "GREP11_JAVA_OPTS=-Xms256m -Xmx256m -XX:+AlwaysPreTouch -XX:NativeMemoryTracking=summary \
+    -XX:-DisableAttachMechanism" "$GREP11" serve --config "$WORK/$1.yaml"
   gateway[$1]=$begun
 }
 # host COMMAND...: a host command.

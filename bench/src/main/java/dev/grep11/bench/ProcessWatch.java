@@ -82,19 +82,13 @@ final class ProcessWatch implements AutoCloseable {
    * @throws BenchException with fewer than 10 readings, which would pass any bound
    */
   double slope(long from) {
-    synchronized (readings) {
-      return slope(readings.stream().filter(reading -> reading.nanos() >= from).toList());
-    }
+    return slope(readings(from));
   }
 
-  /**
-   * The line through what was read from this time of {@link System#nanoTime} on.
-   *
-   * @throws BenchException when that is too little
-   */
-  Trend trend(long from) {
+  /** What was read from this time of {@link System#nanoTime} on. */
+  List<Reading> readings(long from) {
     synchronized (readings) {
-      return Trend.of(readings.stream().filter(reading -> reading.nanos() >= from).toList());
+      return readings.stream().filter(reading -> reading.nanos() >= from).toList();
     }
   }
 

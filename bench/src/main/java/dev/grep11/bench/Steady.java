@@ -39,12 +39,14 @@ import picocli.CommandLine.Parameters;
     mixinStandardHelpOptions = true,
     description = {
       "A steady load on replicas while a story changes things around it; exit 0 only if no call",
-      "failed, and descriptors and token objects stayed what they were. The API key is in",
+      "failed, and descriptors and token objects stayed what they were. What the compilers of the",
+      "Java machine made is counted apart from its memory. The API key is in",
       "GREP11_APIKEY. Commands, a line each, on standard input:",
       "  begin EVENT, end    calls that begin meanwhile are counted for it",
       "  connect             clients read their certificates again and connect anew",
       "  rewrap              clients replace their key blobs by such under the newest master key",
-      "  watch NAME PID      the process of a gateway, from its start or restart on",
+      "  watch NAME PID      the process of a gateway, from its start or restart on; it runs with",
+      "                      -XX:NativeMemoryTracking=summary -XX:-DisableAttachMechanism",
       "  settled             from now on nothing may grow",
       "  finish              tells the figures"
     })
@@ -115,7 +117,7 @@ public final class Steady implements Callable<Integer> {
   private final List<SteadyEvent> events = new ArrayList<>();
 
   private final List<Worker> workers = new ArrayList<>();
-  private final Map<String, ProcessWatch> gateways = new LinkedHashMap<>();
+  private final Map<String, Watched> gateways = new LinkedHashMap<>();
   private final List<Line> growth = new ArrayList<>();
   private final Map<String, Standing> standing = new LinkedHashMap<>();
   private volatile SteadyEvent current = new SteadyEvent(BETWEEN);
@@ -124,8 +126,30 @@ public final class Steady implements Callable<Integer> {
   private long objectsThen;
   private boolean grew;
 
-  /** What a gateway had open when things were settled. */
-  private record Standing(long files, long mebibytes) {}
+  /** What a gateway had when things were settled. */
+  private record Standing(long files, long resident, long code) {}
+
+  private record Watched(ProcessWatch process, CompiledCode code) {
+    Standing standing() {
+      code.read();
+      return new Standing(
+          process.openFiles(), process.resident() >> 20, code.at(System.nanoTime()) >> 20);
+    }
+
+    /** Of its memory without the code. */
+    Trend trend(long from) {
+      return Trend.of(
+          process.readings(from).stream()
+              .map(each ->
+                  new ProcessWatch.Reading(each.nanos(), each.bytes() - code.at(each.nanos())))
+              .toList());
+    }
+
+    void close() {
+      code.close();
+      process.close();
+    }
+  }
 
   public static void main(String... arguments) {
     Commands.run(new Steady(), arguments);
@@ -160,7 +184,7 @@ public final class Steady implements Callable<Integer> {
         worker.get();
       }
     } finally {
-      gateways.values().forEach(ProcessWatch::close);
+      gateways.values().forEach(Watched::close);
     }
     current.end();
     return report() ? 0 : 1;
@@ -174,7 +198,9 @@ public final class Steady implements Callable<Integer> {
         case "connect" -> everybody(worker -> worker.client.connect(worker.connection()));
         case "rewrap" -> everybody(worker -> worker.client.rewrap());
         case "watch" -> {
-          var before = gateways.put(words[1], new ProcessWatch(Long.parseLong(words[2])));
+          long pid = Long.parseLong(words[2]);
+          var before =
+              gateways.put(words[1], new Watched(new ProcessWatch(pid), new CompiledCode(pid)));
           if (before != null) {
             before.close();
           }
@@ -228,20 +254,19 @@ public final class Steady implements Callable<Integer> {
   private void settle() {
     settled = System.nanoTime();
     objectsThen = tokenObjects();
-    gateways.forEach((name, process) ->
-        standing.put(name, new Standing(process.openFiles(), process.resident() >> 20)));
+    gateways.forEach((name, watched) -> standing.put(name, watched.standing()));
   }
 
   private void measureGrowth() {
     standing.forEach((name, then) -> {
-      var process = gateways.get(name);
-      if (process == null) {
+      var watched = gateways.get(name);
+      if (watched == null) {
         throw new IllegalStateException(name);
       }
-      var trend = process.trend(settled);
-      long files = process.openFiles();
-      if (files > then.files() + KEPT) {
-        grew(name + " has " + files + " open files, where it had " + then.files());
+      var now = watched.standing();
+      var trend = watched.trend(settled);
+      if (now.files() > then.files() + KEPT) {
+        grew(name + " has " + now.files() + " open files, where it had " + then.files());
       }
       if (trend.exceeds(steepest)) {
         System.err.printf(
@@ -253,12 +278,14 @@ public final class Steady implements Callable<Integer> {
           new Line()
               .with("gateway", name)
               .with("minutes", (System.nanoTime() - settled) / 60e9, 1)
-              .with("rss_mib_before", then.mebibytes())
-              .with("rss_mib_after", process.resident() >> 20)
+              .with("rss_mib_before", then.resident())
+              .with("rss_mib_after", now.resident())
+              .with("code_mib_before", then.code())
+              .with("code_mib_after", now.code())
               .with("slope_mib_min", trend.slope(), 2)
               .with("slope_error", trend.error(), 2)
               .with("files_before", then.files())
-              .with("files_after", files));
+              .with("files_after", now.files()));
     });
     if (settled != 0 && tokenObjects() > objectsThen) {
       grew("there are " + tokenObjects() + " token objects, where there were " + objectsThen);
@@ -307,6 +334,8 @@ public final class Steady implements Callable<Integer> {
             "minutes",
             "rss_mib_before",
             "rss_mib_after",
+            "code_mib_before",
+            "code_mib_after",
             "slope_mib_min",
             "slope_error",
             "files_before",

@@ -11,6 +11,19 @@ import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 
 class SteadyTest {
+  @Test
+  void readsTheCodeOfAProcessOutOfItsSummary() {
+    assertThat(
+            CompiledCode.committed(
+                "-                      Code (reserved=264333KB, committed=46377KB)\n"
+                    + "       (malloc=15444KB #59565)"))
+        .isEqualTo(46_377L * 1024);
+    assertThatThrownBy(() -> CompiledCode.committed("Native memory tracking is not enabled\n"))
+        .isInstanceOf(BenchException.class)
+        .hasMessageContaining("NativeMemoryTracking=summary")
+        .hasMessageEndingWith("is not enabled");
+  }
+
   private static final long SECOND = 1_000_000_000L;
   private static final double MIB = 1 << 20;
 
