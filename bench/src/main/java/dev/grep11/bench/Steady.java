@@ -1,13 +1,13 @@
 package dev.grep11.bench;
 
 import dev.grep11.client.Grep11Client;
+import dev.grep11.softhsm.SoftHsmToken;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -297,13 +297,9 @@ public final class Steady implements Callable<Integer> {
     grew = true;
   }
 
-  /** SoftHSM keeps each in a file of its own. */
   private long tokenObjects() {
-    try (var files = Files.walk(tokens)) {
-      return files
-          .filter(file -> file.toString().endsWith(".object"))
-          .filter(file -> !file.endsWith("token.object"))
-          .count();
+    try {
+      return SoftHsmToken.objectsBelow(tokens);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

@@ -327,18 +327,7 @@ class BackupAndRestoreTest {
     var demo = DemoData.open(parent.resolve("demo"));
     var server = PostgresServer.shared();
     var database = server.createDatabase();
-    var settings =
-        Map.<String, Object>of(
-            "/store/directory",
-            "first",
-            "/store/postgresql",
-            Map.of(
-                "url",
-                database.url(),
-                "user",
-                database.user(),
-                "passwordFile",
-                database.passwordFile().toString()));
+    var settings = DemoOnPostgres.settings("first", database);
     begin(demo, settings);
     var config = GatewayConfig.read(demo.config(), settings);
     var file = parent.resolve("backup");

@@ -181,6 +181,16 @@ public final class SoftHsmToken implements AutoCloseable {
     }
   }
 
+  /** How many objects the tokens below a directory have. Each is a file of its own. */
+  public static long objectsBelow(Path directory) throws IOException {
+    try (var files = Files.walk(directory)) {
+      return files
+          .filter(file -> file.toString().endsWith(".object"))
+          .filter(file -> !file.endsWith(TOKEN_OBJECT))
+          .count();
+    }
+  }
+
   /** Makes the settings of a directory that was moved name the objects that are in it. */
   public static void settle(Path directory) throws IOException {
     replaceSettings(directory, directory.toAbsolutePath().resolve(TOKENS));

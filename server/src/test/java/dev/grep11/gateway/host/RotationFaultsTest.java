@@ -25,9 +25,9 @@ import dev.grep11.gateway.token.KeyringFollower;
 import dev.grep11.gateway.token.StartException;
 import dev.grep11.gateway.token.TokenAnchor;
 import dev.grep11.gateway.token.TokenKeys;
+import dev.grep11.softhsm.SoftHsmToken;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.InstantSource;
@@ -332,13 +332,9 @@ class RotationFaultsTest {
           .orElseThrow();
     }
 
-    /** SoftHSM keeps each in a file of its own. */
     private long tokenObjects() {
-      try (var files = Files.walk(parent.resolve("demo/token"))) {
-        return files
-            .filter(file -> file.toString().endsWith(".object"))
-            .filter(file -> !file.endsWith("token.object"))
-            .count();
+      try {
+        return SoftHsmToken.objectsBelow(parent.resolve("demo/token"));
       } catch (IOException e) {
         throw new UncheckedIOException(e);
       }
