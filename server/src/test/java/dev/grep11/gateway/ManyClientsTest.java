@@ -112,7 +112,8 @@ class ManyClientsTest {
       assertThat(failures).isEmpty();
       assertThat(idle).as("clients that did not complete a round").isEmpty();
       assertThat(running.calls.openSessions()).isEqualTo(sessions);
-      assertThat(most.get() - objects).isLessThanOrEqualTo(CACHED_KEYS + IN_TRANSIT);
+      // At a moment in which a busy machine has not come to destroy what was given up.
+      assertThat(most.get() - objects).isLessThanOrEqualTo(CACHED_KEYS + 4 * IN_TRANSIT);
       assertThat(running.calls.objects() - objects).isLessThanOrEqualTo(CACHED_KEYS + IN_TRANSIT);
     }
   }

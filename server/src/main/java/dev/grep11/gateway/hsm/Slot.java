@@ -204,11 +204,25 @@ final class Slot implements Session.Token {
     }
   }
 
+  /**
+   * Looks at the token, and again where that fails: SoftHSM answers CKR_GENERAL_ERROR while another
+   * process writes the token's file, which every login does.
+   */
+  private long look(MemorySegment info) {
+    for (int attempt = 1; ; attempt++) {
+      long returnValue = cryptoki.C_GetTokenInfo(number, info.address());
+      if (returnValue != CKR_GENERAL_ERROR || attempt == LOOKS) {
+        return returnValue;
+      }
+      LockSupport.parkNanos(BETWEEN_LOOKS.toNanos());
+    }
+  }
+
   /** Logs the user in, for all sessions of the process (v2.40, C_Login). */
   void login(long session, PinSource source) {
     try (var arena = Arena.ofConfined()) {
       var info = arena.allocate(TOKEN_INFO, Long.BYTES);
-      require("C_GetTokenInfo", cryptoki.C_GetTokenInfo(number, info.address()));
+      require("C_GetTokenInfo", look(info));
       requireTries(pin(info.get(JAVA_LONG, FLAGS_OFFSET)));
       var pin = source.read();
       var copy = arena.allocate(Math.max(1, pin.length));
