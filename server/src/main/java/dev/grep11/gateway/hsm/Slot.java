@@ -23,6 +23,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.LongSupplier;
 
 /** The slot whose token carries the configured label, and what may be asked of it by number. */
 final class Slot implements Session.Token {
@@ -204,32 +205,19 @@ final class Slot implements Session.Token {
     }
   }
 
-  /**
-   * Looks at the token, and again where that fails: SoftHSM answers CKR_GENERAL_ERROR while another
-   * process writes the token's file, which every login does.
-   */
-  private long look(MemorySegment info) {
-    for (int attempt = 1; ; attempt++) {
-      long returnValue = cryptoki.C_GetTokenInfo(number, info.address());
-      if (returnValue != CKR_GENERAL_ERROR || attempt == LOOKS) {
-        return returnValue;
-      }
-      LockSupport.parkNanos(BETWEEN_LOOKS.toNanos());
-    }
-  }
-
   /** Logs the user in, for all sessions of the process (v2.40, C_Login). */
   void login(long session, PinSource source) {
     try (var arena = Arena.ofConfined()) {
       var info = arena.allocate(TOKEN_INFO, Long.BYTES);
-      require("C_GetTokenInfo", look(info));
+      require("C_GetTokenInfo", patiently(() -> cryptoki.C_GetTokenInfo(number, info.address())));
       requireTries(pin(info.get(JAVA_LONG, FLAGS_OFFSET)));
       var pin = source.read();
-      var copy = arena.allocate(Math.max(1, pin.length));
+      int length = pin.length;
+      var copy = arena.allocate(Math.max(1, length));
       long returnValue;
       try {
-        MemorySegment.copy(pin, 0, copy, JAVA_BYTE, 0, pin.length);
-        returnValue = offer(session, copy, pin.length);
+        MemorySegment.copy(pin, 0, copy, JAVA_BYTE, 0, length);
+        returnValue = patiently(() -> cryptoki.C_Login(session, CKU_USER, copy.address(), length));
       } finally {
         Arrays.fill(pin, (byte) 0);
         copy.fill((byte) 0);
@@ -271,15 +259,15 @@ final class Slot implements Session.Token {
   }
 
   /**
-   * SoftHSM 2.6.1 writes the token's flags at a login, and answers CKR_GENERAL_ERROR now and then
-   * when another process does the same at that moment: two replicas that are started together. A
-   * PIN that is wrong has other answers, so that none of its few attempts is spent here.
+   * Calls again while the answer is CKR_GENERAL_ERROR, for half a second: every login has SoftHSM
+   * write the token's file, and meanwhile other processes cannot look at it, nor log in. A PIN that
+   * is wrong has other answers, so that none of its few attempts is spent here.
    */
-  private long offer(long session, MemorySegment pin, int length) {
-    long returnValue = cryptoki.C_Login(session, CKU_USER, pin.address(), length);
+  private static long patiently(LongSupplier call) {
+    long returnValue = call.getAsLong();
     for (int attempt = 1; returnValue == CKR_GENERAL_ERROR && attempt < LOGIN_ATTEMPTS; attempt++) {
       LockSupport.parkNanos(LOGIN_PAUSE.multipliedBy(attempt).toNanos());
-      returnValue = cryptoki.C_Login(session, CKU_USER, pin.address(), length);
+      returnValue = call.getAsLong();
     }
     return returnValue;
   }

@@ -19,6 +19,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
@@ -26,6 +27,8 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class HsmTest {
   @RegisterExtension static final SoftHsmExtension SOFTHSM = new SoftHsmExtension();
@@ -168,14 +171,21 @@ class HsmTest {
     }
   }
 
-  @Test
-  void logsInAgainWhenAnotherProcessDidAtTheSameMoment() {
+  @ParameterizedTest
+  @ValueSource(strings = {"C_Login", "C_GetTokenInfo"})
+  void logsInAgainWhenAnotherProcessDidAtTheSameMoment(String fails) {
     var refusals = new AtomicInteger(2);
+    var opened = new AtomicBoolean();
     var module =
-        Faults.decorate((function, _, real) ->
-            function.equals("C_Login") && refusals.getAndDecrement() > 0
-                ? Ckr.CKR_GENERAL_ERROR
-                : real.call());
+        Faults.decorate((function, _, real) -> {
+          if (function.equals(fails) && opened.get() && refusals.getAndDecrement() > 0) {
+            return Ckr.CKR_GENERAL_ERROR;
+          }
+          if (function.equals("C_OpenSession")) {
+            opened.set(true);
+          }
+          return real.call();
+        });
 
     hsm.close();
     try (var second = Hsm.open(module, Tokens.settings(SOFTHSM.token()))) {
