@@ -1,5 +1,6 @@
 package dev.grep11.gateway.host;
 
+import static dev.grep11.gateway.pkcs11.Cka.CKA_CLASS;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
@@ -11,8 +12,10 @@ import dev.grep11.gateway.hsm.NthCall;
 import dev.grep11.gateway.hsm.NthCall.Origin;
 import dev.grep11.gateway.key.SealingKeyException;
 import dev.grep11.gateway.key.SealingKeys;
+import dev.grep11.gateway.pkcs11.Cko;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.pkcs11.Template;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.NthStatement;
 import dev.grep11.gateway.store.SealingKeyGeneration;
@@ -36,7 +39,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executors;
 import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -47,7 +54,7 @@ import org.junit.jupiter.params.provider.EnumSource;
  * Each step of the store and each call of the token fails once in each command that rotates a
  * master key: what is recorded has its keys, what opens goes on doing so, the same command ends
  * what it began, and keys that nobody knows of do not stay in the token. Some of them; all are
- * tagged long.
+ * tagged long. So it is where two operators give each command at once.
  */
 class RotationFaultsTest {
   private static final Duration PATIENCE = Duration.ofSeconds(30);
@@ -108,6 +115,24 @@ class RotationFaultsTest {
     }
   }
 
+  @Test
+  void twoOperatorsAtOnceMakeOneRotation() throws Exception {
+    twoOperators(Map.of());
+  }
+
+  @Test
+  void twoOperatorsAtOnceMakeOneRotationOnPostgresql() throws Exception {
+    twoOperators(DemoOnPostgres.begin(parent.resolve("demo")));
+  }
+
+  private void twoOperators(Map<String, Object> settings) throws Exception {
+    try (var rotations = new Rotations(settings)) {
+      for (int i = 0; i < 10; i++) {
+        rotations.byTwoAtOnce();
+      }
+    }
+  }
+
   private enum Command {
     CREATE_NEXT(State.NEXT),
     ACTIVATE(State.ACTIVE),
@@ -153,6 +178,10 @@ class RotationFaultsTest {
     private final Store plain;
 
     private final MasterKeys commands;
+
+    /** Another operator's, over what does not fail. */
+    private final MasterKeys others;
+
     private int faulted;
     private int refused;
 
@@ -167,14 +196,18 @@ class RotationFaultsTest {
               config.database(),
               StartSteps.envelope(config, calls),
               new TokenAnchor(calls, TokenKeys.read(config.store())));
-      commands =
-          new MasterKeys(
-              hsm,
-              store,
-              Duration.ZERO,
-              new HostAudit(_ -> Optional.empty()),
-              InstantSource.system(),
-              Duration.ZERO);
+      commands = commandsOver(store);
+      others = commandsOver(plain);
+    }
+
+    private MasterKeys commandsOver(Store recorded) {
+      return new MasterKeys(
+          hsm,
+          recorded,
+          Duration.ZERO,
+          new HostAudit(_ -> Optional.empty()),
+          InstantSource.system(),
+          Duration.ZERO);
     }
 
     @Override
@@ -276,6 +309,44 @@ class RotationFaultsTest {
       return some;
     }
 
+    /** One whole rotation, of which two operators give each command at the same moment. */
+    void byTwoAtOnce() throws Exception {
+      var old = record().active().orElseThrow().id();
+      boolean first = record().generations().getFirst().id().equals(old);
+      int keys = secretKeys();
+      for (var command : Command.values()) {
+        var next = record().first(State.NEXT).map(SealingKeyGeneration::id).orElse("");
+        var both = new CyclicBarrier(2);
+        try (var operators = Executors.newFixedThreadPool(2)) {
+          var given =
+              Stream.of(commands, others)
+                  .map(each ->
+                      operators.submit(() -> {
+                        both.await();
+                        command.run(each, instance, next, old);
+                        return true;
+                      }))
+                  .toList();
+          int acknowledged = 0;
+          for (var each : given) {
+            try {
+              acknowledged += each.get() ? 1 : 0;
+            } catch (ExecutionException e) {
+              assertThat(e.getCause()).isInstanceOfAny(StoreException.class, StartException.class);
+            }
+          }
+          assertThat(acknowledged).as("%s by two", command).isPositive();
+        }
+        assertThat(is(command, command.leadsTo == State.ACTIVE ? next : old)).isTrue();
+        assertSound(command + " by two");
+        assertThat(record().generations())
+            .filteredOn(each -> each.state() == State.NEXT)
+            .hasSizeLessThan(2);
+      }
+      assertThat(count(generation(old))).as("keys of the old one").isEqualTo(first ? 1 : 0);
+      assertThat(secretKeys()).as("keys in the token").isEqualTo(keys + (first ? 1 : 0));
+    }
+
     private boolean is(Command command, String generation) {
       return command == Command.CREATE_NEXT
           ? record().first(State.NEXT).isPresent()
@@ -330,6 +401,12 @@ class RotationFaultsTest {
           .filter(each -> each.id().equals(id))
           .findFirst()
           .orElseThrow();
+    }
+
+    /** Without the store's generation, of which two may stay until the next change. */
+    private int secretKeys() {
+      var template = Template.builder().put(CKA_CLASS, Cko.CKO_SECRET_KEY).build();
+      return calls.call(session -> session.findObjects(template).size());
     }
 
     private long tokenObjects() {
