@@ -25,7 +25,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** What an application waits for when an instance is full. */
-@Tag("load")
+@Tag("long")
 class AgentFiguresTest {
   private static final int OBJECTS = 20_000;
   private static final int THREADS = 8;

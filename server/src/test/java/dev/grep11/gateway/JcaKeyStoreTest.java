@@ -751,6 +751,8 @@ class JcaKeyStoreTest {
             "-J" + System.getProperty("java.class.path"),
             "-J--add-modules=ALL-SYSTEM",
             "-J--enable-native-access=ALL-UNNAMED",
+            "-J-XX:TieredStopAtLevel=1",
+            "-J-XX:+UseSerialGC",
             "-keystore",
             "NONE",
             "-storetype",

@@ -362,6 +362,12 @@ class RevocationTest {
 
   @Test
   @Tag("load")
+  void aReplicaThatIsCutOffRefusesAtTheEndOfItsLeaseAndComesBackThreeTimes() throws Exception {
+    partitions(3);
+  }
+
+  @Test
+  @Tag("long")
   void aReplicaThatIsCutOffRefusesAtTheEndOfItsLeaseAndComesBackTenTimes() throws Exception {
     partitions(10);
   }

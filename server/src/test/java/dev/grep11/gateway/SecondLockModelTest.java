@@ -133,8 +133,14 @@ class SecondLockModelTest {
 
   @Test
   @Tag("load")
+  void stepsOfAMinuteLetNobodyInWhomTheModelRefuses() throws Exception {
+    run(5_000, Duration.ofMinutes(1));
+  }
+
+  @Test
+  @Tag("long")
   void thousandsOfStepsLetNobodyInWhomTheModelRefuses() throws Exception {
-    run(5_000, Duration.ofMinutes(3));
+    run(20_000, Duration.ofMinutes(10));
   }
 
   private void run(int most, Duration within) throws Exception {

@@ -141,8 +141,14 @@ class TokenAnchorTest {
 
   @Test
   @Tag("load")
+  void tenKillsInTheMiddleOfChangesLoseNothing() throws Exception {
+    killAndLook(10);
+  }
+
+  @Test
+  @Tag("long")
   void manyKillsInTheMiddleOfChangesLoseNothing() throws Exception {
-    killAndLook(30);
+    killAndLook(100);
   }
 
   private void killAndLook(int kills) throws Exception {
