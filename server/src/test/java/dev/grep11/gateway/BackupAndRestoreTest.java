@@ -22,6 +22,7 @@ import dev.grep11.gateway.host.Restore;
 import dev.grep11.gateway.iam.ApiKeys;
 import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.key.SealingKeys;
+import dev.grep11.gateway.store.AdministratorRecord;
 import dev.grep11.gateway.store.ApiKeyRecord;
 import dev.grep11.gateway.store.EnrolmentRecord;
 import dev.grep11.gateway.store.PostgresServer;
@@ -48,9 +49,12 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.MessageDigest;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -65,7 +69,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 /** The store of a gateway that served is lost, and comes back with what clients had of it. */
 class BackupAndRestoreTest {
   private static final ByteString PLAIN = ByteString.copyFromUtf8("sealed before the loss");
-  private static final Leave REPLACE = new Leave(true, Set.of(), Set.of());
+  private static final Leave REPLACE = new Leave(true, Set.of(), Set.of(), Set.of());
   private static final Duration PATIENCE = Duration.ofSeconds(20);
 
   enum Database {
@@ -426,12 +430,22 @@ class BackupAndRestoreTest {
         .hasMessageContaining("0 objects in the token");
   }
 
+  private static AdministratorRecord administrator(UUID instance, byte[] key) {
+    return new AdministratorRecord(
+        instance, new Subject("https://issuer.example", "alice"), key, 0, Instant.EPOCH);
+  }
+
+  private static String fingerprint(byte[] key) throws GeneralSecurityException {
+    return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(key));
+  }
+
   @Test
   void whatCouldBeUsedOnceMoreOrDoesNotOpenDoesNotComeBack() throws Exception {
     var demo = DemoData.open(parent.resolve("demo"));
     var config = GatewayConfig.read(demo.config());
     var instance = config.instance().orElseThrow();
     var file = parent.resolve("backup");
+    var stolen = new byte[] {1};
     SealingKeyGeneration next;
     try (var host = Host.open(config)) {
       next = host.masterKeys().createNext(instance).generation();
@@ -446,9 +460,15 @@ class BackupAndRestoreTest {
       host.store()
           .<Boolean>change(change -> {
             change.put(leave);
+            change.put(administrator(instance, stolen));
             return true;
           });
       host.backups().backUp(file, false);
+      host.store()
+          .<Boolean>change(change -> {
+            change.put(administrator(instance, new byte[] {2}));
+            return true;
+          });
     }
     destroy(config, next);
 
@@ -460,16 +480,29 @@ class BackupAndRestoreTest {
       assertThat(restore.listing().comesBack().enrolments()).hasSize(1);
       var accepted = restore.listing().manifest().generation();
       assertThat(restore.listing().setbacks())
-          .containsExactly(new Setback.Reverted(instance, next, State.RETIRED));
+          .containsExactly(
+              new Setback.Reverted(instance, next, State.RETIRED),
+              new Setback.Readmitted(
+                  Optional.of(administrator(instance, new byte[] {2})),
+                  administrator(instance, stolen)));
       assertThatThrownBy(() -> restore.restore(accepted, REPLACE, new Restore.Confirmed.All()))
           .isInstanceOf(StoreException.class)
           .hasMessageContaining("--revert-masterkey " + next.id());
-      var leave = new Leave(true, Set.of(), Set.of(next.id()));
+      var leave = new Leave(true, Set.of(), Set.of(next.id()), Set.of("alice"));
       generation = restore.restore(accepted, leave, new Restore.Confirmed.All()).generation();
       assertThat(commandsOf(config))
-          .last()
-          .asString()
-          .contains("\"success\"", "master key " + next.id() + " comes back RETIRED, was NEXT");
+          .anySatisfy(event ->
+              assertThat(event)
+                  .contains("\"success\"")
+                  .contains("master key " + next.id() + " comes back RETIRED, was NEXT"))
+          .anySatisfy(event ->
+              assertThat(event)
+                  .contains("key that comes back for alice was replaced by ")
+                  .contains(fingerprint(new byte[] {2})))
+          .anySatisfy(event ->
+              assertThat(event)
+                  .contains("administrator alice of instance " + instance)
+                  .contains("comes back with key " + fingerprint(stolen)));
     }
     SealingKeyGeneration active;
     try (var host = Host.open(config)) {

@@ -1,6 +1,7 @@
 package dev.grep11.gateway.command;
 
 import dev.grep11.gateway.certmgr.ClientCas;
+import dev.grep11.gateway.host.Administrators;
 import dev.grep11.gateway.host.Restore;
 import dev.grep11.gateway.host.Restore.Confirmed;
 import dev.grep11.gateway.host.Restore.Listing;
@@ -12,6 +13,7 @@ import dev.grep11.gateway.store.Grant;
 import dev.grep11.gateway.store.RegistryRecord;
 import dev.grep11.gateway.store.Restoration.InPlace;
 import dev.grep11.gateway.store.Restoration.Leave;
+import dev.grep11.gateway.store.SealingKeyGeneration;
 import dev.grep11.gateway.store.Setback;
 import dev.grep11.gateway.store.Snapshot;
 import dev.grep11.gateway.trust.Fingerprint;
@@ -52,7 +54,8 @@ import picocli.CommandLine.Spec;
       "key and grant that would come back: also those that were removed since the backup was made.",
       "With it, they come back as one transaction, recorded as a critical audit event. API keys are",
       "disabled then until they are confirmed, here or by: grep11 apikey confirm",
-      "Leave to enrol (admin invite) does not come back."
+      "Certificate administrators come back with the keys of then, also one that was replaced because",
+      "it was lost or stolen: compare the fingerprints. Leave to enrol (admin invite) does not come back."
     })
 final class RestoreCommand implements Callable<Integer> {
   private static final String ALL = "all";
@@ -96,6 +99,15 @@ final class RestoreCommand implements Callable<Integer> {
   private Set<String> reverted = new LinkedHashSet<>();
 
   @Option(
+      names = "--readmit-administrator",
+      paramLabel = "SUBJECT",
+      description = {
+        "with --replace: a certificate administrator whose key was replaced or removed since, and",
+        "counts again. May be repeated; each has to be named"
+      })
+  private Set<String> readmitted = new LinkedHashSet<>();
+
+  @Option(
       names = "--confirm-apikey",
       paramLabel = "ID|NAME",
       description = "an API key that counts at once; may be repeated")
@@ -104,7 +116,7 @@ final class RestoreCommand implements Callable<Integer> {
   @Option(
       names = "--confirm-apikeys",
       paramLabel = ALL,
-      description = "\"all\": every API key of the backup counts at once")
+      description = "\"all\": every API key that counted when the backup was made counts at once")
   private @Nullable String confirmAll;
 
   @Spec private @Nullable CommandSpec spec;
@@ -118,7 +130,9 @@ final class RestoreCommand implements Callable<Integer> {
       if (generation == null) {
         show(listing);
       } else {
-        show(restore.restore(generation, new Leave(replace, dropped, reverted), confirmation));
+        show(
+            restore.restore(
+                generation, new Leave(replace, dropped, reverted, readmitted), confirmation));
       }
     }
     return 0;
@@ -165,13 +179,19 @@ final class RestoreCommand implements Callable<Integer> {
             .toList();
     var lost = new ArrayList<Map<String, Object>>();
     var changed = new ArrayList<Map<String, Object>>();
+    var replaced = new ArrayList<Map<String, Object>>();
     for (var setback : listing.setbacks()) {
       switch (setback) {
-        case Setback.Dropped each -> lost.add(fields(each));
+        case Setback.Dropped each -> lost.add(fields(each.instance(), each.generation()));
         case Setback.Reverted each -> {
-          var row = fields(each);
+          var row = fields(each.instance(), each.generation());
           row.put("comes-back", each.back().name());
           changed.add(row);
+        }
+        case Setback.Readmitted each -> {
+          var row = fields(each.back());
+          row.put("in-place", each.inPlace().map(Administrators::fingerprint).orElse("removed"));
+          replaced.add(row);
         }
       }
     }
@@ -184,6 +204,7 @@ final class RestoreCommand implements Callable<Integer> {
       fields.put("master-keys-retired", retired);
       fields.put("master-keys-dropped", lost);
       fields.put("master-keys-reverted", changed);
+      fields.put("administrators-readmitted", replaced);
       fields.put("enrolments-dropped", back.enrolments().size());
       output.one(out, fields);
       return;
@@ -194,12 +215,12 @@ final class RestoreCommand implements Callable<Integer> {
     table(
         out,
         "Certificate administrators",
-        List.of("instance", "subject", "issuer", "since"),
+        List.of("instance", "subject", "issuer", "since", "fingerprint"),
         administrators);
     table(
         out,
         "API keys (disabled until they are confirmed)",
-        List.of("id", "name", "subject", "created"),
+        List.of("id", "name", "subject", "created", "in-backup"),
         keys);
     table(out, "Grants", List.of("instance", "subject", "issuer", "grants", "resource"), grants);
     if (!retired.isEmpty()) {
@@ -223,6 +244,13 @@ final class RestoreCommand implements Callable<Integer> {
           List.of("instance", "master-key", "state", "since", "comes-back"),
           changed);
     }
+    if (!replaced.isEmpty()) {
+      table(
+          out,
+          "Certificate administrators whose keys were replaced or removed since (would count again)",
+          List.of("instance", "subject", "issuer", "since", "fingerprint", "in-place"),
+          replaced);
+    }
     out.println();
     advice(listing).forEach(out::println);
     out.flush();
@@ -237,7 +265,15 @@ final class RestoreCommand implements Callable<Integer> {
             : "Nothing was granted or revoked since, as far as the token remembers.";
     var advice = new ArrayList<String>();
     advice.add(lost);
-    advice.add("Keys that were put into keystores since %s are lost.".formatted(manifest.made()));
+    advice.add(
+        ("Keys that were put into keystores since %s are lost; keystores that were deleted since, and"
+                + " passwords that were replaced, are there again.")
+            .formatted(manifest.made()));
+    if (!listing.comesBack().administrators().isEmpty()) {
+      advice.add(
+          "Compare each certificate administrator's fingerprint with the key that is in use: one that"
+              + " was replaced because it was lost or stolen counts again (admin recover).");
+    }
     advice.add(
         "Take back what should not have come back before you start a gateway: grep11 grant remove,"
             + " apikey delete, admin recover.");
@@ -270,9 +306,10 @@ final class RestoreCommand implements Callable<Integer> {
         var told = new ArrayList<String>();
         if (!listing.setbacks().isEmpty()) {
           told.add(
-              "Master keys of the store in place are not as in the backup: name each that may be lost"
-                  + " by --drop-masterkey ID, and each that may be in another state by"
-                  + " --revert-masterkey ID.");
+              "The store in place knows more than the backup: name each master key that may be lost"
+                  + " by --drop-masterkey ID, each that may be in another state by"
+                  + " --revert-masterkey ID, and each administrator whose replaced or removed key may"
+                  + " count again by --readmit-administrator SUBJECT.");
         }
         told.add("To restore, and lose the store in place: " + command + " --replace");
         yield told;
@@ -280,12 +317,12 @@ final class RestoreCommand implements Callable<Integer> {
     };
   }
 
-  private static Map<String, Object> fields(Setback setback) {
+  private static Map<String, Object> fields(UUID instance, SealingKeyGeneration masterKey) {
     var fields = new LinkedHashMap<String, Object>();
-    fields.put("instance", setback.instance().toString());
-    fields.put("master-key", setback.generation().id());
-    fields.put("state", setback.generation().state().name());
-    fields.put("since", setback.generation().since().toString());
+    fields.put("instance", instance.toString());
+    fields.put("master-key", masterKey.id());
+    fields.put("state", masterKey.state().name());
+    fields.put("since", masterKey.since().toString());
     return fields;
   }
 
@@ -354,6 +391,7 @@ final class RestoreCommand implements Callable<Integer> {
     fields.put("subject", administrator.subject().id());
     fields.put("issuer", administrator.subject().issuer());
     fields.put("since", administrator.since().toString());
+    fields.put("fingerprint", Administrators.fingerprint(administrator));
     return fields;
   }
 
@@ -363,6 +401,7 @@ final class RestoreCommand implements Callable<Integer> {
     fields.put("name", key.name());
     fields.put("subject", key.subject().id());
     fields.put("created", key.created().toString());
+    fields.put("in-backup", key.disabled().isEmpty() ? "counted" : "disabled");
     return fields;
   }
 

@@ -381,7 +381,8 @@ public final class Administrators {
             new StartException("there is no instance " + instance + "; see: grep11 instance list"));
   }
 
-  private static String fingerprint(AdministratorRecord administrator) {
+  /** SHA-256 of the key, hexadecimal. */
+  public static String fingerprint(AdministratorRecord administrator) {
     return HexFormat.of().formatHex(AdministratorKey.fingerprint(administrator.publicKey()));
   }
 

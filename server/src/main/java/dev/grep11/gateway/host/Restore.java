@@ -202,7 +202,7 @@ public final class Restore implements AutoCloseable {
    *     something; 0 when it knows of none
    * @param comesBack all records
    * @param missing master keys that come back retired, because the token lacks their keys
-   * @param setbacks of master keys, should the store in place be replaced
+   * @param setbacks should the store in place be replaced
    */
   public record Listing(
       Path file,
@@ -226,15 +226,16 @@ public final class Restore implements AutoCloseable {
       case InPlace.Present present -> {
         var now = clock.instant();
         yield Setback.between(
-            present.snapshot().instances(),
-            comesBack.instances().stream().map(each -> withoutMissing(each, now)).toList());
+            present.snapshot(),
+            comesBack.instances().stream().map(each -> withoutMissing(each, now)).toList(),
+            comesBack.administrators());
       }
     };
   }
 
   /** Which API keys count at once. */
   public sealed interface Confirmed {
-    /** Every one. */
+    /** Every one that counted when the backup was made. */
     record All() implements Confirmed {}
 
     /** Those with these ids or names. */
@@ -243,7 +244,7 @@ public final class Restore implements AutoCloseable {
     /** Whether this key counts. */
     default boolean holds(ApiKeyRecord key) {
       return switch (this) {
-        case All _ -> true;
+        case All _ -> key.disabled().isEmpty();
         case Named named ->
             named.idsOrNames().contains(key.id().toString())
                 || named.idsOrNames().contains(key.name());
@@ -287,47 +288,65 @@ public final class Restore implements AutoCloseable {
 
                 @Override
                 public void record(Store.Change change, List<Setback> setbacks) {
-                  audit.record(
-                      change, event(Optional.empty(), accepted, disabled.size(), setbacks));
+                  for (var told : told(setbacks)) {
+                    audit.record(change, event(Optional.empty(), accepted, told));
+                  }
+                  audit.record(change, event(Optional.empty(), accepted, counts(disabled.size())));
                 }
               });
       return new Restored(generation, disabled);
     } catch (RuntimeException e) {
       forgetKeys(wrote);
-      audit.refused(event(Optional.of(String.valueOf(e.getMessage())), accepted, 0, List.of()), e);
+      audit.refused(event(Optional.of(String.valueOf(e.getMessage())), accepted, counts(0)), e);
       throw e;
     }
   }
 
-  private AuditEvent event(
-      Optional<String> refusal, long accepted, int disabled, List<Setback> setbacks) {
+  private AuditEvent event(Optional<String> refusal, long accepted, String consequence) {
     return events.event(
         "restore",
         file.path(),
         refusal,
         "generation %d of %s in place of what the token remembers as %d"
             .formatted(accepted, file.manifest().made(), remembered),
-        Optional.of(
-            "%d grants, %d administrators, %d client CAs and %d API keys come back, %d of the keys disabled%s"
-                .formatted(
-                    comesBack.grants().size(),
-                    comesBack.administrators().size(),
-                    comesBack.registries().stream().mapToInt(each -> each.entries().size()).sum(),
-                    comesBack.apiKeys().size(),
-                    disabled,
-                    setbacks.isEmpty()
-                        ? ""
-                        : "; "
-                            + String.join(", ", setbacks.stream().map(Restore::told).toList()))));
+        Optional.of(consequence));
   }
 
-  private static String told(Setback setback) {
-    return switch (setback) {
-      case Setback.Dropped lost -> "master key %s is lost".formatted(lost.generation().id());
-      case Setback.Reverted back ->
-          "master key %s comes back %s, was %s"
-              .formatted(back.generation().id(), back.back(), back.generation().state());
-    };
+  private String counts(int disabled) {
+    return "%d grants, %d administrators, %d client CAs and %d API keys come back, %d of the keys disabled"
+        .formatted(
+            comesBack.grants().size(),
+            comesBack.administrators().size(),
+            comesBack.registries().stream().mapToInt(each -> each.entries().size()).sum(),
+            comesBack.apiKeys().size(),
+            disabled);
+  }
+
+  /** Each for an event of its own: a text of an event ends somewhere. */
+  private List<String> told(List<Setback> setbacks) {
+    List<String> told = new ArrayList<>();
+    for (var setback : setbacks) {
+      told.add(
+          switch (setback) {
+            case Setback.Dropped lost -> "master key %s is lost".formatted(lost.generation().id());
+            case Setback.Reverted back ->
+                "master key %s comes back %s, was %s"
+                    .formatted(back.generation().id(), back.back(), back.generation().state());
+            case Setback.Readmitted key ->
+                "the administrator's key that comes back for %s was %s"
+                    .formatted(
+                        key.back().subject().id(),
+                        key.inPlace()
+                            .map(now -> "replaced by " + Administrators.fingerprint(now))
+                            .orElse("removed"));
+          });
+    }
+    for (var each : comesBack.administrators()) {
+      told.add(
+          "administrator %s of instance %s comes back with key %s"
+              .formatted(each.subject().id(), each.instance(), Administrators.fingerprint(each)));
+    }
+    return told;
   }
 
   private void requireKnown(Confirmed confirmed) {

@@ -3,16 +3,18 @@ package dev.grep11.gateway.rpc;
 import dev.grep11.gateway.iam.CallBudget;
 import dev.grep11.gateway.iam.CallBudget.Balance;
 import dev.grep11.gateway.tls.RateLimit;
+import io.grpc.Status;
 import java.net.InetSocketAddress;
 import java.time.Duration;
 
 /**
- * Records calls, and those of too many strangers as a number. A call without a good token costs its
- * sender tens of bytes, and its record hundreds on disk: whoever reaches the port could fill it, or
- * have every call refused for want of records.
+ * Records calls, and those of strangers that are too many as a number. A call without a good token
+ * costs its sender tens of bytes, and its record hundreds on disk: whoever reaches the port could
+ * fill it, or have every call refused for want of records. So could who has a good token and may do
+ * nothing here.
  */
 public final class RefusedStrangers implements CallAudit, AutoCloseable {
-  /** Of an address, or a /64. */
+  /** Of an address, or a /64, without a good token; and of a subject. */
   private static final int A_MINUTE = 600;
 
   /** Of all addresses together. */
@@ -24,12 +26,20 @@ public final class RefusedStrangers implements CallAudit, AutoCloseable {
   private final CallAudit audit;
   private final CallBudget ofAddress = new CallBudget(A_MINUTE);
   private final RateLimit ofAll = new RateLimit(A_SECOND, BURST_SECONDS, System.nanoTime());
+  private final CallBudget ofSubject = new CallBudget(A_MINUTE);
   private final RefusalCount others;
+
+  /** Apart, so that strangers hide nobody. */
+  private final RefusalCount othersOfSubjects;
 
   public RefusedStrangers(CallAudit audit) {
     this.audit = audit;
-    this.others =
-        new RefusalCount((last, text) -> audit.record(last.withReason(text)), BETWEEN_COUNTS);
+    this.others = counting(audit);
+    this.othersOfSubjects = counting(audit);
+  }
+
+  private static RefusalCount counting(CallAudit audit) {
+    return new RefusalCount((last, text) -> audit.record(last.withReason(text)), BETWEEN_COUNTS);
   }
 
   @Override
@@ -39,11 +49,22 @@ public final class RefusedStrangers implements CallAudit, AutoCloseable {
 
   @Override
   public void record(CallRecord call) {
-    if (call.subject().isEmpty() && !call.succeeded() && isTooMany(call)) {
+    var subject = call.subject();
+    if (subject.isEmpty() && !call.succeeded() && isTooMany(call)) {
       others.add(call);
+    } else if (subject.isPresent()
+        && isRefused(call)
+        && ofSubject.spend(subject.get(), 1) != Balance.WITHIN) {
+      othersOfSubjects.add(call);
     } else {
       audit.record(call);
     }
+  }
+
+  /** For what the caller is, not for what is in the call. */
+  private static boolean isRefused(CallRecord call) {
+    return call.status() == Status.Code.UNAUTHENTICATED
+        || call.status() == Status.Code.PERMISSION_DENIED;
   }
 
   private boolean isTooMany(CallRecord call) {
@@ -56,5 +77,6 @@ public final class RefusedStrangers implements CallAudit, AutoCloseable {
   @Override
   public void close() {
     others.close();
+    othersOfSubjects.close();
   }
 }

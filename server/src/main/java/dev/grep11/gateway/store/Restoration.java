@@ -87,20 +87,24 @@ public final class Restoration {
    * @param replace whether it may be lost at all
    * @param dropped ids of master keys that may be lost with it
    * @param reverted ids of master keys that may come back in another state
+   * @param readmitted ids of subjects whose keys as administrators may count again
    */
-  public record Leave(boolean replace, Set<String> dropped, Set<String> reverted) {
+  public record Leave(
+      boolean replace, Set<String> dropped, Set<String> reverted, Set<String> readmitted) {
     /** Nothing may be lost. */
-    public static final Leave NONE = new Leave(false, Set.of(), Set.of());
+    public static final Leave NONE = new Leave(false, Set.of(), Set.of(), Set.of());
 
     public Leave {
       dropped = Set.copyOf(dropped);
       reverted = Set.copyOf(reverted);
+      readmitted = Set.copyOf(readmitted);
     }
 
     private boolean covers(Setback setback) {
       return switch (setback) {
         case Setback.Dropped lost -> dropped.contains(lost.generation().id());
         case Setback.Reverted back -> reverted.contains(back.generation().id());
+        case Setback.Readmitted key -> readmitted.contains(key.back().subject().id());
       };
     }
   }
@@ -113,7 +117,7 @@ public final class Restoration {
     /**
      * Comes last, when nothing is in the way of the restore any more.
      *
-     * @param setbacks of master keys, each of which leave was given for
+     * @param setbacks each of which leave was given for
      */
     default void record(Store.Change change, List<Setback> setbacks) {}
   }
@@ -289,7 +293,10 @@ public final class Restoration {
     };
   }
 
-  /** Blobs that clients hold cannot be had back by anybody once their master key is gone. */
+  /**
+   * Blobs that clients hold cannot be had back by anybody once their master key is gone, and an
+   * administrator's key may have been replaced because somebody else has it.
+   */
   private void requireLeave(List<Setback> setbacks, Leave leave) {
     var missing =
         setbacks.stream()
@@ -303,11 +310,16 @@ public final class Restoration {
                       "%s is %s and would come back %s; if that may be: --revert-masterkey %1$s"
                           .formatted(
                               back.generation().id(), back.generation().state(), back.back());
+                  case Setback.Readmitted key ->
+                      "the key of the certificate administrator %s was %s since, and would count again; if that may be: --readmit-administrator %1$s"
+                          .formatted(
+                              key.back().subject().id(),
+                              key.inPlace().isPresent() ? "replaced" : "removed");
                 })
             .toList();
     if (!missing.isEmpty()) {
       throw new StoreException(
-          "the store in %s knows more of master keys than the backup, and is left as it is. %s"
+          "the store in %s knows more than the backup, and is left as it is. %s"
               .formatted(database, String.join(". ", missing)));
     }
   }
@@ -353,7 +365,8 @@ public final class Restoration {
         new Store.Change(
             connection, seal, new Store.Verified(above, verified.anchored(), verified.rows()));
     work.settle(change);
-    var setbacks = Setback.between(present.instances(), change.snapshot().instances());
+    var setbacks =
+        Setback.between(present, change.snapshot().instances(), change.snapshot().administrators());
     requireLeave(setbacks, leave);
     work.record(change, setbacks);
     var head = change.head();

@@ -2,35 +2,48 @@ package dev.grep11.gateway.store;
 
 import dev.grep11.gateway.store.SealingKeyGeneration.State;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 
-/** What becomes of a master key of the store in place when a backup takes the place of that. */
+/** What the store in place knows better than a backup that is to take its place. */
 public sealed interface Setback {
-  UUID instance();
-
-  /** The master key as it is in place. */
-  SealingKeyGeneration generation();
-
-  /** The backup does not have it: nothing that was sealed under it opens any more. */
+  /**
+   * The backup does not have a master key: nothing that was sealed under it opens any more.
+   *
+   * @param generation the master key as it is in place
+   */
   record Dropped(UUID instance, SealingKeyGeneration generation) implements Setback {}
 
   /**
-   * It comes back in another state, as one that was retired since and seals again.
+   * A master key comes back in another state, as one that was retired since and seals again.
    *
+   * @param generation the master key as it is in place
    * @param back the state in which it comes back
    */
   record Reverted(UUID instance, SealingKeyGeneration generation, State back) implements Setback {}
 
   /**
-   * Of every master key of every instance in place.
+   * A certificate administrator's key counts again that was replaced or removed since, perhaps
+   * because somebody else has it.
+   *
+   * @param inPlace the administrator now; empty when removed
+   * @param back the administrator as of the backup
+   */
+  record Readmitted(Optional<AdministratorRecord> inPlace, AdministratorRecord back)
+      implements Setback {}
+
+  /**
+   * Of every master key in place, and every administrator of an instance in place.
    *
    * @param back the instances as they come back
+   * @param administrators who come back
    */
-  static List<Setback> between(List<InstanceRecord> inPlace, List<InstanceRecord> back) {
+  static List<Setback> between(
+      Snapshot inPlace, List<InstanceRecord> back, List<AdministratorRecord> administrators) {
     List<Setback> found = new ArrayList<>();
-    for (var instance : inPlace) {
+    for (var instance : inPlace.instances()) {
       for (var generation : instance.generations()) {
         var state = state(back, instance.id(), generation.id());
         if (state.isEmpty()) {
@@ -40,6 +53,16 @@ public sealed interface Setback {
           }
         } else if (state.get() != generation.state()) {
           found.add(new Reverted(instance.id(), generation, state.get()));
+        }
+      }
+    }
+    for (var administrator : administrators) {
+      // Of an instance that is not in place, all come back as they were.
+      if (inPlace.instance(administrator.instance()).isPresent()) {
+        var now = inPlace.administrator(administrator.instance(), administrator.subject());
+        if (now.filter(each -> Arrays.equals(each.publicKey(), administrator.publicKey()))
+            .isEmpty()) {
+          found.add(new Readmitted(now, administrator));
         }
       }
     }

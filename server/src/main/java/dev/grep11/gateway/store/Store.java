@@ -273,10 +273,9 @@ public final class Store implements AutoCloseable {
     if (now.anchored() < kept) {
       throw new StoreTamperedException(
           ("an older database was put back: what it grants is of generation %d, and the token"
-                  + " remembers generation %d. Put the newest database back into %s. Where it is"
-                  + " lost for good: delete the token's %s, and look through grants, API keys and"
-                  + " client CAs, because what was removed since then is there again")
-              .formatted(now.anchored(), kept, database, anchor.name()));
+                  + " remembers generation %d. Put the newest database back into %s; where it is"
+                  + " lost for good, restore a backup, which tells what comes back: grep11 restore")
+              .formatted(now.anchored(), kept, database));
     }
   }
 

@@ -68,15 +68,39 @@ class RefusedStrangersTest {
   }
 
   @Test
-  void whoIsKnownIsRecordedEachTime() {
+  void whoIsAdmittedIsRecordedEachTime() {
     var known = Optional.of(new Subject("issuer", "alice"));
     try (var audit = new RefusedStrangers(recorded::add)) {
       for (int i = 0; i < FLOOD; i++) {
-        audit.record(call("192.0.2.1", known, Status.Code.PERMISSION_DENIED));
+        audit.record(call("192.0.2.1", known, Status.Code.INVALID_ARGUMENT));
         audit.record(call("192.0.2.1", known, Status.Code.OK));
       }
     }
     assertThat(recorded).hasSize(2 * FLOOD);
+  }
+
+  /** As of somebody without a grant, from wherever; strangers do not hide it. */
+  @Test
+  void tooManyRefusalsOfASubjectAreANumberOfTheirOwn() {
+    var alice = Optional.of(new Subject("issuer", "alice"));
+    var bob = Optional.of(new Subject("issuer", "bob"));
+    try (var audit = new RefusedStrangers(recorded::add)) {
+      for (int i = 0; i < FLOOD; i++) {
+        audit.record(call("10.0." + i / 250 + "." + i % 250, alice, Status.Code.PERMISSION_DENIED));
+        audit.record(stranger("192.0.2.1"));
+      }
+      assertThat(recorded).hasSize(1200);
+      audit.record(call("10.0.0.1", bob, Status.Code.PERMISSION_DENIED));
+      assertThat(recorded).hasSize(1201);
+    }
+    assertThat(recorded).hasSize(1203);
+    assertThat(recorded.subList(1201, 1203))
+        .anySatisfy(last -> {
+          assertThat(last.subject()).isEqualTo(alice);
+          assertThat(last.reason())
+              .isEqualTo("9400 more calls were refused within 10 s; this is the last of them");
+        })
+        .anySatisfy(last -> assertThat(last.subject()).isEmpty());
   }
 
   @Test

@@ -61,7 +61,7 @@ class RestorationTest {
   private static final Instant NOON = Instant.parse("2026-11-21T12:00:00Z");
   private static final BackupManifest.Token TOKEN =
       new BackupManifest.Token("token", "0001", "maker", "model", "aa", "bb");
-  private static final Leave REPLACE = new Leave(true, Set.of(), Set.of());
+  private static final Leave REPLACE = new Leave(true, Set.of(), Set.of(), Set.of());
   private static final byte[] CONTENT = "canary-content".getBytes(UTF_8);
 
   private final SoftwareEnvelope envelope = new SoftwareEnvelope();
@@ -124,7 +124,7 @@ class RestorationTest {
   }
 
   private long restore(Restoration restoration, boolean replace) {
-    return restore(restoration, new Leave(replace, Set.of(), Set.of()), NOON);
+    return restore(restoration, new Leave(replace, Set.of(), Set.of(), Set.of()), NOON);
   }
 
   private long restore(Restoration restoration, Leave leave, Instant now) {
@@ -405,14 +405,62 @@ class RestorationTest {
 
     restore(
         restoration(),
-        new Leave(true, Set.of(made.id(), withdrawn.id()), Set.of(before.id())),
+        new Leave(true, Set.of(made.id(), withdrawn.id()), Set.of(before.id()), Set.of()),
         NOON);
     store.close();
     assertThat(open().findInstance(INSTANCE)).hasValue(instance);
   }
 
+  @Test
+  void aReplacedOrRemovedKeyOfAnAdministratorCountsAgainByNameOnly() {
+    var alice = administrator("alice", 1);
+    var bob = administrator("bob", 2);
+    var carol = administrator("carol", 3);
+    put(alice, bob, carol);
+    backUp();
+    put(administrator("alice", 4), administrator("dave", 5));
+    put(new AdministratorRecord(INSTANCE, carol.subject(), carol.publicKey(), 9, carol.since()));
+    store.<Boolean>change(change -> {
+      change.remove(bob);
+      return true;
+    });
+
+    assertThatThrownBy(() -> restore(restoration(), true))
+        .isInstanceOf(StoreException.class)
+        .hasMessageContaining("alice was replaced since")
+        .hasMessageContaining("--readmit-administrator alice")
+        .hasMessageContaining("bob was removed since")
+        .hasMessageContaining("--readmit-administrator bob")
+        .hasMessageNotContaining("carol");
+    var one = new Leave(true, Set.of(), Set.of(), Set.of("alice"));
+    assertThatThrownBy(() -> restore(restoration(), one, NOON))
+        .isInstanceOf(StoreException.class)
+        .hasMessageContaining("bob")
+        .hasMessageNotContaining("alice");
+    assertThat(store.snapshot().administrator(INSTANCE, bob.subject())).isEmpty();
+
+    restore(restoration(), new Leave(true, Set.of(), Set.of(), Set.of("alice", "bob")), NOON);
+    store.close();
+    assertThat(open().snapshot().administrators(INSTANCE))
+        .containsExactlyInAnyOrder(alice, bob, carol);
+  }
+
+  private static AdministratorRecord administrator(String name, int key) {
+    return new AdministratorRecord(
+        INSTANCE, new Subject("https://issuer.example", name), new byte[] {(byte) key}, 0, NOON);
+  }
+
+  private void put(AdministratorRecord... administrators) {
+    store.<Boolean>change(change -> {
+      for (var each : administrators) {
+        change.put(each);
+      }
+      return true;
+    });
+  }
+
   private void refused(Set<String> dropped, Set<String> reverted, SealingKeyGeneration names) {
-    assertThatThrownBy(() -> restore(restoration(), new Leave(true, dropped, reverted), NOON))
+    assertThatThrownBy(() -> restore(restoration(), new Leave(true, dropped, reverted, Set.of()), NOON))
         .isInstanceOf(StoreException.class)
         .hasMessageContaining("-masterkey " + names.id());
   }
@@ -460,7 +508,7 @@ class RestorationTest {
           .restore(
               verified,
               accepted,
-              new Leave(true, Set.of(generation(20).id()), Set.of()),
+              new Leave(true, Set.of(generation(20).id()), Set.of(), Set.of()),
               NOON,
               work);
     }
