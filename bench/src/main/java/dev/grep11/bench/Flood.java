@@ -26,6 +26,10 @@ import picocli.CommandLine.Option;
 public final class Flood implements Callable<Integer> {
   private static final Duration PAUSE = Duration.ofSeconds(1);
 
+  // Exit codes; 2 is wrong use.
+  private static final int FAILED = 1;
+  private static final int BEYOND_BOUND = 3;
+
   @Option(names = "--kind", required = true, description = "${COMPLETION-CANDIDATES}")
   private Flooder.Kind kind = Flooder.Kind.BLOBS;
 
@@ -122,7 +126,10 @@ public final class Flood implements Callable<Integer> {
       System.out.println(line.as(output));
       honestFailures.each(
           (failure, first) -> progress("an honest call: " + failure + " first: " + first));
-      return alone.count() > 0 && honestFailures.count() == 0 && ratio <= bound ? 0 : 1;
+      if (alone.count() == 0 || honestFailures.count() > 0) {
+        return FAILED;
+      }
+      return ratio <= bound ? 0 : BEYOND_BOUND;
     }
   }
 

@@ -1,5 +1,7 @@
 package dev.grep11.bench;
 
+import java.time.Duration;
+
 /**
  * A stretch of a steady load and the calls that began in it. Any number of threads tell of calls.
  */
@@ -57,6 +59,10 @@ final class SteadyEvent {
 
   synchronized long answered() {
     return answered;
+  }
+
+  synchronized Duration longest() {
+    return Duration.ofNanos(longest);
   }
 
   long failed() {
