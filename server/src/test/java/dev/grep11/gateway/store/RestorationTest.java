@@ -460,7 +460,8 @@ class RestorationTest {
   }
 
   private void refused(Set<String> dropped, Set<String> reverted, SealingKeyGeneration names) {
-    assertThatThrownBy(() -> restore(restoration(), new Leave(true, dropped, reverted, Set.of()), NOON))
+    assertThatThrownBy(
+            () -> restore(restoration(), new Leave(true, dropped, reverted, Set.of()), NOON))
         .isInstanceOf(StoreException.class)
         .hasMessageContaining("-masterkey " + names.id());
   }
