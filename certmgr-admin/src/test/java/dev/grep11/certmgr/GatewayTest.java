@@ -15,6 +15,7 @@ import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.net.BindException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
@@ -128,17 +129,22 @@ class GatewayTest {
   }
 
   private GatewayConfig config(String enrolment) {
-    return GatewayConfig.read(
-        demo.config(),
-        Map.of(
-            "/listen/portBase", 0,
-            "/store/pollMillis", 100,
-            "/enrolment", enrolment,
-            "/limits/administrativeCallsPerMinute", 1_000_000));
+    return GatewayConfig.read(demo.config(), settings(enrolment));
+  }
+
+  private static Map<String, Object> settings(String enrolment) {
+    return Map.of(
+        "/listen/portBase", 0,
+        "/store/pollMillis", 100,
+        "/enrolment", enrolment,
+        "/limits/administrativeCallsPerMinute", 1_000_000);
   }
 
   private Person start(String enrolment) throws Exception {
-    var config = config(enrolment);
+    return start(config(enrolment));
+  }
+
+  private Person start(GatewayConfig config) throws Exception {
     var started = Gateway.start(config);
     gateway = started;
     for (var line : Files.readAllLines(demo.writeEnvironment(config, started))) {
@@ -188,6 +194,24 @@ class GatewayTest {
   }
 
   // ---- The commands
+
+  @Test
+  void underPrivateOnlyTheManagerIsReachedByItsPrivateAddressAlone() throws Exception {
+    var settings = new HashMap<>(settings("open"));
+    settings.put("/listen/private", Map.of("host", "127.0.0.1", "portBase", freePorts()));
+    settings.put("/network", Map.of("policy", "private-only"));
+    var administrator = start(GatewayConfig.read(demo.config(), settings));
+    var address =
+        "localhost:" + Objects.requireNonNull(gateway).privateCertificateManagerPort().getAsInt();
+    administrator.variables.put("CERTMGR_PRIVATE_SERVER", address);
+
+    assertThat(administrator.refused("adminkey", "set")).contains("over the private network only");
+    var set = administrator.run("", "adminkey", "set", "--private");
+    assertThat(set.err).isEmpty();
+    assertThat(set.status).isZero();
+    assertThat(set.out).startsWith("connecting to server [" + address + "]...\n").endsWith(DONE);
+    assertThat(administrator.refused("adminkey", "get")).contains("over the private network only");
+  }
 
   @Test
   void theStoryOfTwoAdministratorsIsPrintedAsItIsDocumented() throws Exception {
@@ -509,6 +533,19 @@ class GatewayTest {
         .contains(address + " is no certificate manager: ")
         .contains("nothing was changed", "--server or CERTMGR_SERVER", "certmgr=HOST:PORT");
     return told;
+  }
+
+  /** The first of two that are free; the public and the private ones must be told apart. */
+  private static int freePorts() throws IOException {
+    while (true) {
+      try (var first = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
+          var _ =
+              new ServerSocket(first.getLocalPort() + 1, 1, InetAddress.getLoopbackAddress())) {
+        return first.getLocalPort();
+      } catch (BindException | IllegalArgumentException e) {
+        // The next port is taken, or there is none.
+      }
+    }
   }
 
   /** As web servers answer a client that speaks TLS to them. */

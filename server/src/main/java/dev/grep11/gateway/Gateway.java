@@ -95,6 +95,7 @@ public final class Gateway implements AutoCloseable {
   private @Nullable TokenService tokenService;
   private @Nullable HealthListener health;
   private volatile boolean started;
+  private volatile boolean stopping;
 
   /**
    * By which certificates expire, events are dated and, beside one that only counts, leases end.
@@ -337,7 +338,7 @@ public final class Gateway implements AutoCloseable {
     Measured.audit(metrics, audit, events);
     var ready =
         new Readiness()
-            .when("start", () -> started, "the gateway is starting, or stopping")
+            .when("start", () -> started && !stopping, "the gateway is starting, or stopping")
             .when("token", () -> hsm.epoch().live(), "the token is not there")
             .when("signature", probe::succeededOfLate, "the token does not sign")
             .when("store", grants::available, "grants could not be confirmed within the lease")
@@ -454,7 +455,7 @@ public final class Gateway implements AutoCloseable {
   /** Takes nothing new, lets running calls end within a bound, and closes. */
   public void drain() {
     LOG.info("stopping: no new calls, at most {} for those that run", DRAIN);
-    started = false;
+    stopping = true;
     showHealth();
     var administration = certificateManager;
     if (administration != null) {
