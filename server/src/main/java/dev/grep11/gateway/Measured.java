@@ -46,6 +46,7 @@ final class Measured {
             only.map(InstanceRecord::location).orElse(""),
             only.map(instance -> instance.id().toString()).orElse(""),
             only.map(InstanceRecord::name).orElse("")),
+        config.tracing().isPresent(),
         System::nanoTime);
   }
 

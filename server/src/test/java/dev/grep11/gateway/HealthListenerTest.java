@@ -57,7 +57,7 @@ class HealthListenerTest {
     Files.setPosixFilePermissions(key, PosixFilePermissions.fromString("rw-------"));
     tls = ServerTls.start(directory.resolve("server.pem"), key, Duration.ofHours(1), _ -> {});
     connections = new Connections(1);
-    var metrics = new Metrics("test", new CallMetrics.Segments("", "", ""), System::nanoTime);
+    var metrics = new Metrics("test", new CallMetrics.Segments("", "", ""), false, System::nanoTime);
     metrics.gauge("grep11_test", "Fails at times.", () -> unlessBroken(1));
     listener =
         new HealthListener(

@@ -8,6 +8,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.google.protobuf.ByteString;
 import dev.grep11.gateway.hsm.Lane;
 import dev.grep11.gateway.trust.Verdict;
+import dev.grep11.proto.GetMechanismListRequest;
 import io.grpc.StatusRuntimeException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -30,10 +31,13 @@ import org.junit.jupiter.api.io.TempDir;
 /** What a gateway shows of itself, read over its port. */
 class MetricsTest {
   private static final ByteString PLAIN = ByteString.copyFromUtf8("counted");
+  private static final String OPEN_METRICS = "application/openmetrics-text; version=1.0.0";
   private static final Pattern DOCUMENTED =
       Pattern.compile("^\\| `((?:grep11|ibm)_\\w+)` \\|", Pattern.MULTILINE);
   private static final Pattern SHOWN =
       Pattern.compile("^# TYPE ((?:grep11|ibm)_\\w+) ", Pattern.MULTILINE);
+
+  private static final String TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 
   @TempDir private static Path parent;
   private static RunningGateway running;
@@ -43,11 +47,21 @@ class MetricsTest {
   static void startAndCall() throws Exception {
     running = RunningGateway.start(parent.resolve("demo"));
     web = running.web();
-    var client = running.client();
+    var token = "Bearer " + running.token(RunningGateway.MANAGER);
+    var client = running.client("authorization", token);
     var key = aesKey(client);
     for (int i = 0; i < 3; i++) {
       encrypt(client, key, PLAIN);
     }
+    // Asks to be followed where nobody follows.
+    var _ =
+        running
+            .client(
+                "authorization",
+                token,
+                "traceparent",
+                "00-" + TRACE + "-00f067aa0ba902b7-01")
+            .getMechanismList(GetMechanismListRequest.getDefaultInstance());
     var notAKey = ByteString.copyFrom(new byte[64]);
     assertThatThrownBy(() -> encrypt(client, notAKey, PLAIN))
         .isInstanceOf(StatusRuntimeException.class);
@@ -129,8 +143,8 @@ class MetricsTest {
   void countsTokensThatWereKnown() throws Exception {
     var scraped = scrape("text/plain");
 
-    // Of five calls by one token all but the first found it known.
-    assertThat(value(scraped, "grep11_bearer_cache_total{outcome=\"hit\"}")).isEqualTo(4);
+    // Of six calls by one token all but the first found it known.
+    assertThat(value(scraped, "grep11_bearer_cache_total{outcome=\"hit\"}")).isEqualTo(5);
     assertThat(value(scraped, "grep11_bearer_cache_total{outcome=\"miss\"}")).isEqualTo(1);
   }
 
@@ -170,7 +184,14 @@ class MetricsTest {
 
   @Test
   void speaksOpenMetricsToWhoAsksForIt() throws Exception {
-    assertThat(scrape("application/openmetrics-text; version=1.0.0")).endsWith("# EOF\n");
+    assertThat(scrape(OPEN_METRICS)).endsWith("# EOF\n");
+  }
+
+  @Test
+  void namesNoTraceWhereCallsAreNotFollowed() throws Exception {
+    assertThat(scrape(OPEN_METRICS))
+        .contains("rpc=\"GetMechanismList\"")
+        .doesNotContain("trace_id", TRACE);
   }
 
   @Test

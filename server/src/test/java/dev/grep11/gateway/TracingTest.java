@@ -7,11 +7,17 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.ByteString;
+import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.trace.Collector;
 import dev.grep11.proto.CryptoGrpc.CryptoBlockingStub;
+import dev.grep11.proto.DigestSingleRequest;
+import dev.grep11.proto.GetMechanismListRequest;
 import io.grpc.StatusRuntimeException;
 import io.opentelemetry.proto.trace.v1.Span;
 import io.opentelemetry.proto.trace.v1.Status;
+import java.net.URI;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -170,6 +176,58 @@ class TracingTest {
         .isEqualTo(Status.newBuilder().setCode(Status.StatusCode.STATUS_CODE_ERROR).build());
     assertThat(Collector.attributes(call)).doesNotContainEntry("rpc.grpc.status_code", "0");
     assertThat(call.getEventsList()).isEmpty();
+  }
+
+  /** Of rpcs that no other test here calls: an exemplar stays for some seconds before the next. */
+  @Test
+  void theMetricsOfACallThatIsFollowedNameItsTrace() throws Exception {
+    var trace = newTrace();
+    var _ =
+        client(token, followed(trace))
+            .getMechanismList(GetMechanismListRequest.getDefaultInstance());
+    var notSampled = newTrace();
+    var digest = DigestSingleRequest.newBuilder().setData(PLAIN);
+    digest.getMechBuilder().setMechanism(Ckm.CKM_SHA256);
+    var _ = client(token, "00-" + notSampled + "-" + PARENT + "-00").digestSingle(digest.build());
+    var malformed = newTrace();
+    var _ = client(token, malformed).digestSingle(digest.build());
+
+    var page = page("application/openmetrics-text; version=1.0.0");
+    assertThat(page)
+        .containsPattern(
+            "grep11_calls_total\\{ckr=\"CKR_OK\",code=\"OK\",rpc=\"GetMechanismList\"} 1.0"
+                + " # \\{trace_id=\""
+                + trace
+                + "\"} 1.0 ")
+        .containsPattern(
+            "grep11_call_seconds_bucket\\{rpc=\"GetMechanismList\",le=\"[^\"]+\"} 1"
+                + " # \\{trace_id=\""
+                + trace
+                + "\"} [0-9.E-]+ ");
+    assertThat(page.lines().filter(line -> line.contains("rpc=\"DigestSingle\"")))
+        .isNotEmpty()
+        .noneMatch(line -> line.contains("#"));
+    assertThat(page).doesNotContain(notSampled, malformed);
+    // Nothing but the id: none of what the caller sent beside it.
+    assertThat(page.lines().filter(line -> line.contains(" # ")))
+        .allMatch(line -> line.startsWith("# ") || line.contains(" # {trace_id=\""))
+        .noneMatch(line -> line.contains(PARENT) || line.contains("callers"));
+    assertThat(page("text/plain")).contains("rpc=\"GetMechanismList\"").doesNotContain(trace);
+  }
+
+  private static String page(String accept) throws Exception {
+    var answer =
+        running
+            .web()
+            .send(
+                HttpRequest.newBuilder(
+                        URI.create(
+                            "https://localhost:" + running.gateway.healthPort() + "/metrics"))
+                    .header("Accept", accept)
+                    .build(),
+                HttpResponse.BodyHandlers.ofString());
+    assertThat(answer.statusCode()).isEqualTo(200);
+    return answer.body();
   }
 
   /** Whatever they ask for: neither the collector's time nor its queue is theirs. */

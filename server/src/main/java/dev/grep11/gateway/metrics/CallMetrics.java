@@ -6,9 +6,11 @@ import io.prometheus.metrics.core.metrics.Counter;
 import io.prometheus.metrics.core.metrics.GaugeWithCallback;
 import io.prometheus.metrics.core.metrics.Histogram;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import io.prometheus.metrics.model.snapshots.Labels;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.LongSupplier;
 
@@ -46,16 +48,23 @@ public final class CallMetrics {
   /** What IBM's gauges are told apart by. */
   private record Published(String rpc, int httpStatus) {}
 
-  CallMetrics(PrometheusRegistry registry, Segments segments, LongSupplier nanoClock) {
+  /**
+   * Registers them.
+   *
+   * @param followed whether there are calls that somebody follows
+   */
+  CallMetrics(
+      PrometheusRegistry registry, Segments segments, boolean followed, LongSupplier nanoClock) {
     this.nanoClock = nanoClock;
+    // A metric that takes exemplars loads OpenTelemetry to look for a span (prometheus.properties).
     calls =
-        Counter.builder()
+        (followed ? Counter.builder().withExemplars() : Counter.builder())
             .name("grep11_calls")
             .help("Calls of the crypto and keystore services, by gRPC status and CK_RV.")
             .labelNames("rpc", "code", "ckr")
             .register(registry);
     seconds =
-        Histogram.builder()
+        (followed ? Histogram.builder().withExemplars() : Histogram.builder())
             .name("grep11_call_seconds")
             .help("From the headers of a call to its answer.")
             .labelNames("rpc")
@@ -82,14 +91,25 @@ public final class CallMetrics {
         .register(registry);
   }
 
-  /** Counts a call that has been answered. */
-  public void ended(Outcome outcome, Duration took) {
+  /**
+   * Counts a call that has been answered.
+   *
+   * @param traceId of one that is followed
+   */
+  public void ended(Outcome outcome, Duration took, Optional<String> traceId) {
     var known = counted.get(outcome);
     if (known == null) {
       known = know(outcome);
     }
-    known.calls.inc();
-    known.seconds.observe(took.toNanos() / 1e9);
+    double latency = took.toNanos() / 1e9;
+    if (traceId.isPresent()) {
+      var exemplar = Labels.of("trace_id", traceId.get());
+      known.calls.incWithExemplar(exemplar);
+      known.seconds.observeWithExemplar(latency, exemplar);
+    } else {
+      known.calls.inc();
+      known.seconds.observe(latency);
+    }
     known.lastMinute.add(took.toNanos());
   }
 

@@ -40,9 +40,11 @@ public final class Metrics {
    * With what every gateway has.
    *
    * @param version of the gateway
+   * @param followed whether there are calls that somebody follows
    */
-  public Metrics(String version, CallMetrics.Segments segments, LongSupplier nanoClock) {
-    calls = new CallMetrics(registry, segments, nanoClock);
+  public Metrics(
+      String version, CallMetrics.Segments segments, boolean followed, LongSupplier nanoClock) {
+    calls = new CallMetrics(registry, segments, followed, nanoClock);
     handshakes =
         Counter.builder()
             .name("grep11_tls_handshakes")

@@ -21,6 +21,7 @@ import java.util.UUID;
  * @param returnValue CK_RV; 0 is success
  * @param reason why it failed: what the client was told, and where it helps more; empty on success
  * @param tokenRefusal what was wrong with the token, which the client is not told
+ * @param traceId of a call that is followed
  */
 public record CallRecord(
     String correlationId,
@@ -37,6 +38,7 @@ public record CallRecord(
     Optional<TokenRejectedException.Reason> tokenRefusal,
     Optional<SocketAddress> remote,
     Optional<String> userAgent,
+    Optional<String> traceId,
     Duration duration) {
 
   CallRecord withReason(String text) {
@@ -55,6 +57,7 @@ public record CallRecord(
         tokenRefusal,
         remote,
         userAgent,
+        traceId,
         duration);
   }
 

@@ -136,6 +136,7 @@ final class GuardedReflection implements ServerInterceptor {
                 failure.tokenRefusal(),
                 Optional.ofNullable(call.getAttributes().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR)),
                 Optional.empty(),
+                Optional.empty(),
                 Duration.ofNanos(System.nanoTime() - startNanos)));
       } catch (AuditUnavailableException e) {
         // A refusal releases nothing; the audit log itself tells of its gap.

@@ -44,6 +44,7 @@ public final class MeteredCalls implements CallAudit {
             // A token's own values are not of a closed set.
             Ckr.isKnown(returnValue) ? Ckr.name(returnValue) : "vendor",
             CallAuditLog.httpStatus(status)),
-        call.duration());
+        call.duration(),
+        call.traceId());
   }
 }

@@ -385,6 +385,7 @@ final class UnaryCall<Q, P> extends ServerCall.Listener<Parsed<Q>> {
                 tokenRefusal,
                 remote(),
                 userAgent,
+                Optional.ofNullable(trace).map(CallTrace::traceId),
                 Duration.ofNanos(System.nanoTime() - startNanos)));
   }
 }

@@ -11,6 +11,9 @@ import java.util.concurrent.Callable;
  * of what the call carries. Safe for use by several threads.
  */
 public interface CallTrace {
+  /** Of the trace that it is part of: 32 digits, hexadecimal (W3C Trace Context, 3.2.2.3). */
+  String traceId();
+
   /**
    * Begins to wait for a thread.
    *

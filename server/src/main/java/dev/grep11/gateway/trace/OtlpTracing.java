@@ -177,6 +177,11 @@ public final class OtlpTracing implements Tracing, AutoCloseable {
       this.context = context;
     }
 
+    @Override
+    public String traceId() {
+      return call.getSpanContext().getTraceId();
+    }
+
     private Span child(String name) {
       return tracer.spanBuilder(name).setParent(context).startSpan();
     }

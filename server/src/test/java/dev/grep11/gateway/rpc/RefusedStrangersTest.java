@@ -34,6 +34,7 @@ class RefusedStrangersTest {
         Optional.empty(),
         Optional.of(new InetSocketAddress(address, 1024)),
         Optional.empty(),
+        Optional.empty(),
         Duration.ZERO);
   }
 
