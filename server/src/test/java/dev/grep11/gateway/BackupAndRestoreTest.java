@@ -21,9 +21,12 @@ import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.host.Restore;
 import dev.grep11.gateway.iam.ApiKeys;
 import dev.grep11.gateway.iam.Roles;
+import dev.grep11.gateway.key.SealingKeyIds;
 import dev.grep11.gateway.key.SealingKeys;
 import dev.grep11.gateway.store.AdministratorRecord;
 import dev.grep11.gateway.store.ApiKeyRecord;
+import dev.grep11.gateway.store.BackupFile;
+import dev.grep11.gateway.store.BackupManifest;
 import dev.grep11.gateway.store.EnrolmentRecord;
 import dev.grep11.gateway.store.PostgresServer;
 import dev.grep11.gateway.store.Restoration.InPlace;
@@ -33,8 +36,10 @@ import dev.grep11.gateway.store.SealingKeyGeneration.State;
 import dev.grep11.gateway.store.Setback;
 import dev.grep11.gateway.store.StoreException;
 import dev.grep11.gateway.store.Subject;
+import dev.grep11.gateway.store.TestBackups;
 import dev.grep11.gateway.store.UpkeepRecord;
 import dev.grep11.gateway.token.HsmCalls;
+import dev.grep11.gateway.token.HsmEnvelope;
 import dev.grep11.gateway.token.KeyringFollower;
 import dev.grep11.gateway.token.StartException;
 import dev.grep11.gateway.token.TokenKeys;
@@ -65,6 +70,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** The store of a gateway that served is lost, and comes back with what clients had of it. */
 class BackupAndRestoreTest {
@@ -219,6 +225,8 @@ class BackupAndRestoreTest {
         var blobFile = blob.toByteArray();
         var done = host.backups().rehearse(file, Optional.of(blobFile), Optional.empty());
         assertThat(done.findings().keys()).isEqualTo(1);
+        assertThat(done.samples()).as("by each way to seal").hasValue(3);
+        assertThat(done.uncounted()).isEmpty();
         assertThat(done.findings().worked())
             .singleElement()
             .satisfies(worked -> assertThat(worked.use()).isEqualTo("CKM_ECDSA"));
@@ -537,6 +545,128 @@ class BackupAndRestoreTest {
           .isInstanceOf(StartException.class)
           .hasMessageContaining("does not open with this token");
       assertThat(host.store().snapshot().last(UpkeepRecord.Kind.REHEARSAL)).isEmpty();
+    }
+  }
+
+  enum Replaced {
+    KEK_N,
+    KEK_X,
+    MAC_KEY,
+    VALUE_KEY;
+
+    byte[] id(SealingKeyIds of) {
+      return switch (this) {
+        case KEK_N -> of.kekN();
+        case KEK_X -> of.kekX();
+        case MAC_KEY -> of.macKey();
+        case VALUE_KEY -> of.valueKey();
+      };
+    }
+  }
+
+  /** Every key is there by its id, and yet clients' blobs would not open. */
+  @ParameterizedTest
+  @EnumSource
+  void aRehearsalNamesTheMasterKeyUnderWhichNoBlobOpens(Replaced replaced) throws Exception {
+    var demo = DemoData.open(parent.resolve("demo"));
+    var config = GatewayConfig.read(demo.config());
+    var instance = config.instance().orElseThrow();
+    var file = parent.resolve("backup");
+    SealingKeyGeneration next;
+    try (var host = Host.open(config)) {
+      next = host.masterKeys().createNext(instance).generation();
+      assertThat(host.backups().backUp(file, false).samples()).isEqualTo(6);
+    }
+    long objects = tokenObjects(config);
+    try (var host = Host.open(config)) {
+      var done = host.backups().rehearse(file, Optional.empty(), Optional.empty());
+      assertThat(done.samples()).hasValue(6);
+      assertThat(done.findings().masterKeys()).isEqualTo(2);
+    }
+    assertThat(tokenObjects(config)).isEqualTo(objects);
+    replace(config, instance, replaced.id(KeyringFollower.ids(next)), replaced);
+
+    try (var host = Host.open(config)) {
+      var before = host.store().snapshot().last(UpkeepRecord.Kind.REHEARSAL);
+      assertThatThrownBy(() -> host.backups().rehearse(file, Optional.empty(), Optional.empty()))
+          .isInstanceOf(StartException.class)
+          .hasMessageStartingWith("a sample under master key " + next.id())
+          .hasMessageContaining("does not open with this token");
+      assertThat(host.store().snapshot().last(UpkeepRecord.Kind.REHEARSAL)).isEqualTo(before);
+    }
+  }
+
+  private static void replace(GatewayConfig config, UUID instance, byte[] id, Replaced replaced) {
+    try (var hsm = Host.openToken(config)) {
+      var done =
+          new HsmCalls(hsm)
+              .call(session -> {
+                var others = SealingKeys.create(session, instance);
+                session.destroyObject(SealingKeys.find(session, instance, "key", id));
+                session.setAttributes(
+                    SealingKeys.find(session, instance, "key", replaced.id(others)),
+                    dev.grep11.gateway.pkcs11.Template.builder()
+                        .put(dev.grep11.gateway.pkcs11.Cka.CKA_ID, id)
+                        .build());
+                return true;
+              });
+      assertThat(done).isTrue();
+    }
+  }
+
+  @Test
+  void aBackupIsMadeOfAMasterKeyWhoseKeysAreGoneAndItsTrialNamesIt() throws Exception {
+    var demo = DemoData.open(parent.resolve("demo"));
+    var config = GatewayConfig.read(demo.config());
+    var file = parent.resolve("backup");
+    SealingKeyGeneration next;
+    try (var host = Host.open(config)) {
+      next = host.masterKeys().createNext(config.instance().orElseThrow()).generation();
+    }
+    destroy(config, next);
+    try (var host = Host.open(config)) {
+      assertThat(host.backups().backUp(file, false).samples()).isEqualTo(3);
+      assertThatThrownBy(() -> host.backups().rehearse(file, Optional.empty(), Optional.empty()))
+          .isInstanceOf(StartException.class)
+          .hasMessageContaining(next.id());
+    }
+  }
+
+  @Test
+  void aBackupOfBeforeSamplesIsTriedAndRestoredAndItsTrialDoesNotCount() throws Exception {
+    var demo = DemoData.open(parent.resolve("demo"));
+    var config = GatewayConfig.read(demo.config());
+    var old = parent.resolve("old");
+    var none = parent.resolve("none");
+    try (var host = Host.open(config);
+        var hsm = Host.openToken(config)) {
+      host.backups().backUp(parent.resolve("new"), false);
+      BackupManifest.Token token;
+      try (var made = BackupFile.open(parent.resolve("new"))) {
+        token = made.manifest().token();
+      }
+      var envelope = new HsmEnvelope(new HsmCalls(hsm), TokenKeys.read(config.store()));
+      TestBackups.write(1, host.store(), old, envelope, token);
+      TestBackups.write(2, host.store(), none, envelope, token);
+
+      var done = host.backups().rehearse(old, Optional.empty(), Optional.empty());
+      assertThat(done.samples()).isEmpty();
+      assertThat(done.uncounted().orElseThrow()).contains("the backup holds no samples");
+      assertThat(host.store().snapshot().last(UpkeepRecord.Kind.REHEARSAL)).isEmpty();
+      assertThat(commandsOf(config))
+          .last()
+          .asString()
+          .contains("grep11.store.rehearse", "\"success\"", "it is not the last rehearsal");
+      assertThatThrownBy(() -> host.backups().rehearse(none, Optional.empty(), Optional.empty()))
+          .isInstanceOf(StartException.class)
+          .hasMessageContaining("the backup holds no sample under master key");
+    }
+    try (var restore = Restore.open(config, old)) {
+      restore.restore(
+          restore.listing().manifest().generation(), REPLACE, new Restore.Confirmed.All());
+    }
+    try (var host = Host.open(config)) {
+      assertThat(host.store().snapshot().instances()).hasSize(1);
     }
   }
 

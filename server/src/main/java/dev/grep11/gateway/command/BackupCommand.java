@@ -54,6 +54,7 @@ final class BackupCommand implements Callable<Integer> {
       var fields = new LinkedHashMap<String, Object>();
       fields.put("file", made.file().toString());
       fields.put("bytes", made.bytes());
+      fields.put("samples", made.samples());
       fields.putAll(fields(made.manifest()));
       output.one(Commands.out(spec), fields);
     }

@@ -32,9 +32,10 @@ import picocli.CommandLine.Spec;
     },
     description = {
       "Restores a backup on trial, into a store that is removed again, and uses what it holds: every",
-      "row and keystore is verified, every master key opens, and samples of the keys in keystores are",
-      "loaded into the token and sign or encrypt. The token is only used: nothing in it is made or",
-      "changed. Gateways serve on. The time of the last rehearsal that went well is a metric."
+      "row and keystore is verified, every master key opens a sample that was sealed under it when the",
+      "backup was made, and some keys of keystores are loaded into the token and sign or encrypt. The",
+      "token is only used: nothing in it is made or changed. Gateways serve on. The time of the last",
+      "rehearsal that went well is a metric."
     })
 final class RehearseCommand implements Callable<Integer> {
   private static final int LONGEST_BLOB = 1 << 20;
@@ -82,14 +83,24 @@ final class RehearseCommand implements Callable<Integer> {
       fields.put("keystores", findings.keystores());
       fields.put("keys", findings.keys());
       fields.put("keys-with-password", findings.keysWithPassword());
+      fields.put(
+          "samples",
+          done.samples()
+              .<Object>map(opened -> opened)
+              .orElseGet(() -> new Value(0, "this backup holds no samples")));
       var worked = new ArrayList<>(findings.worked());
       done.blob().ifPresent(worked::add);
       fields.put(
           "keys-used",
           new Value(worked.stream().map(RehearseCommand::fields).toList(), text(worked)));
+      fields.put("counts", counts(done.uncounted()));
       output.one(Commands.out(spec), fields);
     }
     return 0;
+  }
+
+  private static Value counts(Optional<String> uncounted) {
+    return new Value(uncounted.isEmpty(), uncounted.map(why -> "no: " + why).orElse("yes"));
   }
 
   private static byte[] read(Path file) {

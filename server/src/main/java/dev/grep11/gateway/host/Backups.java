@@ -14,6 +14,7 @@ import dev.grep11.gateway.store.StoreLocation;
 import dev.grep11.gateway.store.UncertainChangeException;
 import dev.grep11.gateway.store.UpkeepRecord;
 import dev.grep11.gateway.token.RestoredKeys;
+import dev.grep11.gateway.token.SampleBlobs;
 import dev.grep11.gateway.token.StartException;
 import dev.grep11.gateway.token.TokenKeys;
 import java.io.IOException;
@@ -26,6 +27,7 @@ import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -62,8 +64,9 @@ public final class Backups {
    * A backup that is in its place.
    *
    * @param bytes its length
+   * @param samples how many key blobs were made for it, to be opened by {@link #rehearse}
    */
-  public record Made(Path file, BackupManifest manifest, long bytes) {}
+  public record Made(Path file, BackupManifest manifest, long bytes, int samples) {}
 
   /**
    * Writes a backup of the store as it is at one moment.
@@ -74,7 +77,8 @@ public final class Backups {
    */
   public Made backUp(Path to, boolean overwrite) {
     var now = clock.instant();
-    try (var made = store.backUp(to, overwrite, envelope, token(), now)) {
+    var samples = new SampleBlobs(hsm, privateObjects(), config.softwareFallback());
+    try (var made = store.backUp(to, overwrite, envelope, token(), now, samples::of)) {
       var manifest = made.manifest();
       var what = "a backup of generation %d".formatted(manifest.generation());
       try {
@@ -107,10 +111,14 @@ public final class Backups {
         made.withdraw();
         throw e;
       }
-      return new Made(made.target(), manifest, Files.size(made.target()));
+      return new Made(made.target(), manifest, Files.size(made.target()), made.samples());
     } catch (IOException e) {
       throw new StartException(to + " cannot be read: " + IoCause.of(e), e);
     }
+  }
+
+  private boolean privateObjects() {
+    return config.privateObjects() || !hsm.publicSessionObjects();
   }
 
   private BackupManifest.Token token() {
@@ -133,13 +141,21 @@ public final class Backups {
     return name.length() > 200 ? name.substring(0, 200) : name;
   }
 
-  /** A trial that went well. */
+  /**
+   * A trial that went well.
+   *
+   * @param samples how many of those that came with the backup were opened; empty when it was made
+   *     by a program that made none
+   * @param uncounted why it is not the last rehearsal from now on; empty when it is
+   */
   public record Rehearsed(
       Path file,
       BackupManifest manifest,
       Instant time,
       RestoredKeys.Findings findings,
-      Optional<RestoredKeys.Worked> blob) {}
+      Optional<Integer> samples,
+      Optional<RestoredKeys.Worked> blob,
+      Optional<String> uncounted) {}
 
   /**
    * Restores a backup into a store that is removed again, and uses what it holds with the token. No
@@ -155,17 +171,29 @@ public final class Backups {
     try (var backup = BackupFile.open(from)) {
       Restore.requireToken(hsm, backup, keys);
       var verified = backup.verify(envelope);
-      var findings = tried(verified, blob, scratch.orElseGet(this::roomiest));
+      var tried = tried(verified, blob, scratch.orElseGet(this::roomiest));
       var time = clock.instant();
-      var generation = backup.manifest().generation();
+      var manifest = backup.manifest();
+      var uncounted = new AtomicReference<Optional<String>>(Optional.empty());
       audit.change(
           store,
           change -> {
-            change.put(new UpkeepRecord(UpkeepRecord.Kind.REHEARSAL, time, name(from), generation));
-            return events.event("rehearse", from, Optional.empty(), what, Optional.empty());
+            uncounted.set(uncounted(tried));
+            if (uncounted.get().isEmpty()) {
+              change.put(
+                  new UpkeepRecord(
+                      UpkeepRecord.Kind.REHEARSAL, time, name(from), manifest.generation()));
+            }
+            return events.event(
+                "rehearse",
+                from,
+                Optional.empty(),
+                what,
+                uncounted.get().map(why -> "it is not the last rehearsal: " + why));
           },
           why -> events.event("rehearse", from, Optional.of(why), what, Optional.empty()));
-      return new Rehearsed(from, backup.manifest(), time, findings.findings(), findings.blob());
+      return new Rehearsed(
+          from, manifest, time, tried.findings(), tried.samples(), tried.blob(), uncounted.get());
     } catch (RuntimeException e) {
       var why = Optional.of(String.valueOf(e.getMessage()));
       audit.refused(
@@ -174,7 +202,17 @@ public final class Backups {
     }
   }
 
-  private record Tried(RestoredKeys.Findings findings, Optional<RestoredKeys.Worked> blob) {}
+  private record Tried(
+      RestoredKeys.Findings findings,
+      Optional<Integer> samples,
+      Optional<RestoredKeys.Worked> blob) {}
+
+  /** What of a trial that went well proves too little. */
+  private static Optional<String> uncounted(Tried tried) {
+    return tried.samples().isPresent()
+        ? Optional.empty()
+        : Optional.of("the backup holds no samples to open; take another one");
+  }
 
   /** A directory for temporary files is often in memory, and small: 64 MiB in our image. */
   private Path roomiest() {
@@ -190,13 +228,8 @@ public final class Backups {
       // Mode 0700; what is in it is sealed as the store is.
       scratch = Files.createTempDirectory(place, "rehearsal-");
       try (var restored = restored(backup, scratch.resolve("store"), place)) {
-        var proof =
-            new RestoredKeys(
-                hsm,
-                restored,
-                config.privateObjects() || !hsm.publicSessionObjects(),
-                config.softwareFallback());
-        return new Tried(proof.prove(), blob.map(proof::prove));
+        var proof = new RestoredKeys(hsm, restored, privateObjects(), config.softwareFallback());
+        return new Tried(proof.prove(), backup.samples().map(proof::prove), blob.map(proof::prove));
       }
     } catch (IOException e) {
       throw noScratch(place, IoCause.of(e), e);

@@ -1,5 +1,7 @@
 package dev.grep11.gateway.store;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
@@ -158,6 +160,10 @@ record BackedUp(String name, List<Column> columns, Optional<Table> records) {
       throw new IOException("a column is cut short");
     }
     return value;
+  }
+
+  static String text(DataInputStream in) throws IOException {
+    return new String(blob(in), UTF_8);
   }
 
   PreparedStatement insertion(Connection connection) throws SQLException {

@@ -1,7 +1,5 @@
 package dev.grep11.gateway.store;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
-
 import java.io.BufferedInputStream;
 import java.io.DataInputStream;
 import java.io.IOException;
@@ -207,11 +205,13 @@ public final class BackupFile implements AutoCloseable {
     /** Hands all rows over, of every table that the backup has. */
     void read(Taking to) throws SQLException {
       try {
-        var in =
-            new DataInputStream(new BackupChunks.Opening(from(file.channel, file.bodyOffset), key));
-        to.keys(new UnpublishedBackup.Keys(BackedUp.blob(in), in.readLong(), BackedUp.blob(in)));
+        var in = body();
+        to.keys(keys(in));
+        if (file.manifest.hasSamples()) {
+          var _ = BackupSample.read(in);
+        }
         Map<String, Long> read = new LinkedHashMap<>();
-        for (String name = text(in); !name.isEmpty(); name = text(in)) {
+        for (String name = BackedUp.text(in); !name.isEmpty(); name = BackedUp.text(in)) {
           read.put(name, to.table(table(name), in));
         }
         if (in.read() >= 0 || !read.equals(file.manifest.rows())) {
@@ -219,13 +219,36 @@ public final class BackupFile implements AutoCloseable {
               file.path + " is refused whole: it does not hold what its manifest says");
         }
       } catch (IOException e) {
-        throw new StoreException(
-            "the backup " + file.path + " cannot be read: " + e.getMessage(), e);
+        throw unreadable(e);
       }
     }
 
-    private static String text(DataInputStream in) throws IOException {
-      return new String(BackedUp.blob(in), UTF_8);
+    /** Key blobs that were made for it; empty of a backup that a program made before there were. */
+    public Optional<List<BackupSample>> samples() {
+      if (!file.manifest.hasSamples()) {
+        return Optional.empty();
+      }
+      try {
+        var in = body();
+        var _ = keys(in);
+        return Optional.of(BackupSample.read(in));
+      } catch (IOException e) {
+        throw unreadable(e);
+      }
+    }
+
+    private DataInputStream body() throws IOException {
+      return new DataInputStream(
+          new BackupChunks.Opening(from(file.channel, file.bodyOffset), key));
+    }
+
+    private static UnpublishedBackup.Keys keys(DataInputStream in) throws IOException {
+      return new UnpublishedBackup.Keys(BackedUp.blob(in), in.readLong(), BackedUp.blob(in));
+    }
+
+    private StoreException unreadable(IOException cause) {
+      return new StoreException(
+          "the backup " + file.path + " cannot be read: " + cause.getMessage(), cause);
     }
 
     private BackedUp table(String name) {

@@ -40,7 +40,10 @@ public record BackupManifest(
     long granted,
     Map<String, Long> rows,
     @JsonProperty("body-sha256") String bodySha256) {
-  static final int FORMAT = 1;
+  /** 2 since there are samples in it; one of format 1 is read as it is. */
+  static final int FORMAT = 2;
+
+  private static final int SAMPLES_SINCE = 2;
 
   /** Stands for the digest while the body is being written: as long as one. */
   static final String NO_DIGEST = "0".repeat(64);
@@ -92,6 +95,11 @@ public record BackupManifest(
     }
     instances = List.copyOf(instances);
     rows = Collections.unmodifiableMap(new LinkedHashMap<>(rows));
+  }
+
+  /** Whether the body has samples ({@link BackupSample}), be it of no master key. */
+  boolean hasSamples() {
+    return format >= SAMPLES_SINCE;
   }
 
   /** When the state was read. */

@@ -468,11 +468,29 @@ public final class Store implements AutoCloseable {
    *
    * @param envelope of this store
    * @param token what the backup says of the token that it needs
+   * @param samples made for the master keys of the state that is written
    * @throws StoreException when the store cannot be read, or the file cannot be written
    * @throws StoreTamperedException when the store is not what a gateway wrote
    */
   public UnpublishedBackup backUp(
-      Path target, boolean overwrite, Envelope envelope, BackupManifest.Token token, Instant now) {
+      Path target,
+      boolean overwrite,
+      Envelope envelope,
+      BackupManifest.Token token,
+      Instant now,
+      Function<Snapshot, List<BackupSample>> samples) {
+    return backUp(target, overwrite, envelope, token, now, samples, BackupManifest.FORMAT);
+  }
+
+  /** The same in a format of before, for tests. */
+  UnpublishedBackup backUp(
+      Path target,
+      boolean overwrite,
+      Envelope envelope,
+      BackupManifest.Token token,
+      Instant now,
+      Function<Snapshot, List<BackupSample>> samples,
+      int format) {
     requireUntampered();
     if (!overwrite) {
       UnpublishedBackup.requireFree(target);
@@ -481,7 +499,7 @@ public final class Store implements AutoCloseable {
       Verified verified = readVerified(connection);
       var draft =
           new BackupManifest(
-              BackupManifest.FORMAT,
+              format,
               now.toString(),
               Schema.newest(),
               token,
@@ -498,7 +516,8 @@ public final class Store implements AutoCloseable {
                   verified.generation(),
                   new Head(verified.generation(), verified.rows().digest(), verified.anchored())
                       .content()));
-      return UnpublishedBackup.write(target, envelope, draft, keys, connection);
+      return UnpublishedBackup.write(
+          target, envelope, draft, keys, samples.apply(verified.snapshot()), connection);
     } catch (StoreTamperedException e) {
       throw latched(e);
     } catch (SQLException e) {

@@ -26,6 +26,7 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -48,12 +49,14 @@ public final class UnpublishedBackup implements AutoCloseable {
   private final Path target;
   private final Path unfinished;
   private final BackupManifest manifest;
+  private final int samples;
   private boolean published;
 
-  private UnpublishedBackup(Path target, Path unfinished, BackupManifest manifest) {
+  private UnpublishedBackup(Path target, Path unfinished, BackupManifest manifest, int samples) {
     this.target = target;
     this.unfinished = unfinished;
     this.manifest = manifest;
+    this.samples = samples;
   }
 
   /** What the sealing of a body's key authenticates. */
@@ -78,9 +81,15 @@ public final class UnpublishedBackup implements AutoCloseable {
    * Writes what a connection sees.
    *
    * @param draft says all but the rows and the digest of the body
+   * @param samples left out of a format that has none
    */
   static UnpublishedBackup write(
-      Path target, Envelope envelope, BackupManifest draft, Keys keys, Connection connection)
+      Path target,
+      Envelope envelope,
+      BackupManifest draft,
+      Keys keys,
+      List<BackupSample> samples,
+      Connection connection)
       throws IOException, SQLException {
     Path absolute = target.toAbsolutePath().normalize();
     Path directory = absolute.getParent();
@@ -114,7 +123,7 @@ public final class UnpublishedBackup implements AutoCloseable {
       // As long as what replaces it once the digest of the body is known.
       byte[] before = beginning(counted, key, envelope);
       writeAll(channel, before);
-      byte[] digest = writeBody(channel, key, keys, rows, connection);
+      byte[] digest = writeBody(channel, key, counted, keys, samples, connection);
       var manifest = counted.with(digest);
       byte[] beginning = beginning(manifest, key, envelope);
       if (beginning.length != before.length) {
@@ -123,7 +132,8 @@ public final class UnpublishedBackup implements AutoCloseable {
       channel.position(0);
       writeAll(channel, beginning);
       channel.force(true);
-      return new UnpublishedBackup(absolute, unfinished, manifest);
+      return new UnpublishedBackup(
+          absolute, unfinished, manifest, manifest.hasSamples() ? samples.size() : 0);
     } catch (IOException | SQLException | RuntimeException e) {
       Files.deleteIfExists(unfinished);
       throw e;
@@ -150,7 +160,12 @@ public final class UnpublishedBackup implements AutoCloseable {
   }
 
   private static byte[] writeBody(
-      FileChannel channel, byte[] key, Keys keys, Map<String, Long> rows, Connection connection)
+      FileChannel channel,
+      byte[] key,
+      BackupManifest manifest,
+      Keys keys,
+      List<BackupSample> samples,
+      Connection connection)
       throws IOException, SQLException {
     // Not closed, which would close the channel.
     OutputStream file = new BufferedOutputStream(Channels.newOutputStream(channel), BUFFER);
@@ -160,13 +175,17 @@ public final class UnpublishedBackup implements AutoCloseable {
       Fields.blob(out, keys.sealedDataKey());
       out.writeLong(keys.generation());
       Fields.blob(out, keys.sealedHead());
+      if (manifest.hasSamples()) {
+        BackupSample.write(out, samples);
+      }
       for (var table : BackedUp.TABLES) {
         Fields.text(out, table.name());
         long written = table.write(connection, out);
-        if (written != rows.getOrDefault(table.name(), -1L)) {
+        long counted = manifest.rows().getOrDefault(table.name(), -1L);
+        if (written != counted) {
           throw new StoreException(
               "table %s had %d rows and then %d: the database does not show one state"
-                  .formatted(table.name(), rows.get(table.name()), written));
+                  .formatted(table.name(), counted, written));
         }
       }
       Fields.text(out, "");
@@ -177,6 +196,11 @@ public final class UnpublishedBackup implements AutoCloseable {
 
   public BackupManifest manifest() {
     return manifest;
+  }
+
+  /** How many key blobs it has to be tried by. */
+  public int samples() {
+    return samples;
   }
 
   /** Where it is going to be. */

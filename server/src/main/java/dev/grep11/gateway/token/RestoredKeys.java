@@ -24,6 +24,7 @@ import dev.grep11.gateway.pkcs11.Ckm;
 import dev.grep11.gateway.pkcs11.Cko;
 import dev.grep11.gateway.pkcs11.Mechanism;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
+import dev.grep11.gateway.store.BackupSample;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.KeystoreRecord;
 import dev.grep11.gateway.store.KeystoreTables.Blob;
@@ -41,13 +42,15 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CompletionException;
 import java.util.function.Function;
 
 /**
  * Shows that what a store holds works with a token: its sealing keys are there, its keystores are
- * whole, and samples of their keys are loaded into the token and used. Nothing stays in the token,
- * and no sealing key seals anything. Not safe for use by several threads.
+ * whole, and samples of their keys, and those that came with a backup, are loaded into the token
+ * and used. Nothing stays in the token, and no sealing key seals anything. Not safe for use by
+ * several threads.
  */
 public final class RestoredKeys {
   /** Of each generation of each instance. */
@@ -61,6 +64,8 @@ public final class RestoredKeys {
   private final Hsm hsm;
   private final Store store;
   private final Snapshot snapshot;
+  private final boolean softwareFallback;
+  private final KeySealer sealer;
   private final Keys keys;
   private final Keystores keystores;
 
@@ -73,8 +78,8 @@ public final class RestoredKeys {
     this.snapshot = store.snapshot();
     Map<UUID, Keyring.Generations> generations = new HashMap<>();
     snapshot.instances().forEach(instance -> generations.put(instance.id(), opening(instance)));
-    var sealer =
-        new KeySealer(hsm, new Keyring(hsm, generations), privateObjects, softwareFallback);
+    this.softwareFallback = softwareFallback;
+    sealer = new KeySealer(hsm, new Keyring(hsm, generations), privateObjects, softwareFallback);
     keys = new Keys(hsm, sealer, CACHED);
     KeyBlobs blobs = new HsmKeyBlobs(hsm, sealer);
     keystores =
@@ -227,6 +232,63 @@ public final class RestoredKeys {
   }
 
   /**
+   * Opens the samples of a backup: under each master key that opens there has to be one, and all
+   * have to decrypt what they encrypted before the backup was made.
+   *
+   * @return how many were opened; those that are sealed by value only where that is allowed
+   * @throws StartException naming the first master key under which one is missing or does not open
+   */
+  public int prove(List<BackupSample> samples) {
+    int opened = 0;
+    for (var instance : snapshot.instances()) {
+      for (var generation : opens(instance)) {
+        int before = opened;
+        for (var sample : samples) {
+          if (sample.instance().equals(instance.id())
+              && sample.masterKey().equals(generation.id())
+              && opens(sample)) {
+            opened++;
+          }
+        }
+        if (opened == before) {
+          throw new StartException(
+              "the backup holds no sample under master key %s of instance %s: the token lacked its keys when the backup was made; take another one"
+                  .formatted(generation.id(), instance.id()));
+        }
+      }
+    }
+    return opened;
+  }
+
+  /** False of one that may not be opened here. */
+  private boolean opens(BackupSample sample) {
+    try {
+      return onToken(() -> {
+        if (!softwareFallback
+            && sealer.open(sample.instance(), sample.blob()) instanceof KeySealer.OpenedKey opened
+            && sealer.isSealedValue(opened)) {
+          return false;
+        }
+        try (var key = keys.borrow(sample.instance(), sample.blob(), KeyForm.USE)) {
+          var ciphertext = ByteBuffer.wrap(sample.ciphertext());
+          var text = hsm.session().decrypt(SampleBlobs.MECHANISM, key.handle(), ciphertext);
+          if (!Arrays.equals(SampleBlobs.TEXT, text)) {
+            throw new StartException("it is another key than was sealed");
+          }
+          return true;
+        } finally {
+          keys.purge();
+        }
+      });
+    } catch (SealingKeyException | Pkcs11Exception | StartException e) {
+      throw new StartException(
+          "a sample under master key %s of instance %s does not open with this token, and so would no key blob of a client: %s"
+              .formatted(sample.masterKey(), sample.instance(), e.getMessage()),
+          e);
+    }
+  }
+
+  /**
    * Tries a blob that a client kept.
    *
    * @throws StartException when it opens in no instance
@@ -244,19 +306,18 @@ public final class RestoredKeys {
   }
 
   private String use(UUID instance, byte[] blob) {
+    return onToken(() -> {
+      try (var key = keys.borrow(instance, blob, KeyForm.USE)) {
+        return use(hsm.session(), key);
+      } finally {
+        keys.purge();
+      }
+    });
+  }
+
+  private <T> T onToken(Callable<T> work) {
     try {
-      return hsm.submit(
-              Lane.LOAD,
-              CALLER,
-              System.nanoTime() + PATIENCE.toNanos(),
-              () -> {
-                try (var key = keys.borrow(instance, blob, KeyForm.USE)) {
-                  return use(hsm.session(), key);
-                } finally {
-                  keys.purge();
-                }
-              })
-          .join();
+      return hsm.submit(Lane.LOAD, CALLER, System.nanoTime() + PATIENCE.toNanos(), work).join();
     } catch (CompletionException e) {
       throw e.getCause() instanceof RuntimeException refusal ? refusal : e;
     }

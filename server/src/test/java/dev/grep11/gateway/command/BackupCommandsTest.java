@@ -36,6 +36,7 @@ class BackupCommandsTest {
     assertThat(made.get("file").asText()).isEqualTo(file);
     assertThat(made.get("bytes").asLong()).isEqualTo(Files.size(Path.of(file)));
     assertThat(made.get("generation").isIntegralNumber()).isTrue();
+    assertThat(made.get("samples").asInt()).isEqualTo(3);
     assertThat(made.at("/token/label").asText()).isEqualTo("grep11-demo");
     assertThat(made.at("/rows/instance").asInt()).isEqualTo(1);
     assertThat(made.at("/master-keys/0/master-keys/0/state").asText()).isEqualTo("ACTIVE");
@@ -49,6 +50,8 @@ class BackupCommandsTest {
     var good = at("rehearse", "--from", file, "--output", "json").json();
     assertThat(good.get("result").asText()).isEqualTo("good");
     assertThat(good.get("master-keys").asInt()).isEqualTo(1);
+    assertThat(good.get("samples").asInt()).isEqualTo(3);
+    assertThat(good.get("counts").asBoolean()).isTrue();
     assertThat(at("rehearse", "--from", file).out()).contains("give a client's by --blob FILE");
     var bytes = Files.readAllBytes(Path.of(file));
     bytes[bytes.length / 2] ^= 1;

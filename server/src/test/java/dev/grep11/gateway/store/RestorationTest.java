@@ -61,6 +61,8 @@ class RestorationTest {
   private static final Instant NOON = Instant.parse("2026-11-21T12:00:00Z");
   private static final BackupManifest.Token TOKEN =
       new BackupManifest.Token("token", "0001", "maker", "model", "aa", "bb");
+  private static final BackupSample SAMPLE =
+      new BackupSample(INSTANCE, "0a", "canary-blob".getBytes(UTF_8), new byte[] {1, 2});
   private static final Leave REPLACE = new Leave(true, Set.of(), Set.of(), Set.of());
   private static final byte[] CONTENT = "canary-content".getBytes(UTF_8);
 
@@ -99,7 +101,7 @@ class RestorationTest {
   }
 
   private BackupManifest backUp(Path to, boolean overwrite) {
-    try (var made = store.backUp(to, overwrite, envelope, TOKEN, NOON)) {
+    try (var made = store.backUp(to, overwrite, envelope, TOKEN, NOON, _ -> List.of(SAMPLE))) {
       made.publish(overwrite);
       return made.manifest();
     }
@@ -228,6 +230,63 @@ class RestorationTest {
     assertThat(keys(keystore)).isEqualTo(keys);
     assertThat(key(keystore)).isNotNull();
     assertThat(store.addGrant(Grant.ofRole(BILLING, INSTANCE, "Reader"))).isTrue();
+  }
+
+  @Test
+  void samplesAreMadeForTheStateThatIsWrittenAndComeBackAsTheyWere() {
+    var of = new ArrayList<Snapshot>();
+    try (var made =
+        store.backUp(
+            file,
+            false,
+            envelope,
+            TOKEN,
+            NOON,
+            snapshot -> {
+              of.add(snapshot);
+              return List.of(SAMPLE, SAMPLE);
+            })) {
+      made.publish(false);
+      assertThat(made.samples()).isEqualTo(2);
+      assertThat(of).extracting(Snapshot::generation).containsExactly(made.manifest().generation());
+    }
+    try (var backup = BackupFile.open(file)) {
+      assertThat(backup.verify(envelope).samples().orElseThrow())
+          .usingRecursiveFieldByFieldElementComparator()
+          .containsExactly(SAMPLE, SAMPLE);
+    }
+  }
+
+  @Test
+  void aBackupOfTheFormatBeforeComesBackAndHasNoSamples() throws Exception {
+    var keystore = keystore("canary-keystore");
+    var key = key(keystore);
+    int before = 1;
+    try (var made =
+        store.backUp(file, false, envelope, TOKEN, NOON, _ -> List.of(SAMPLE), before)) {
+      made.publish(false);
+      assertThat(made.samples()).isZero();
+    }
+    lose();
+    try (var backup = BackupFile.open(file)) {
+      assertThat(backup.manifest().format()).isEqualTo(before);
+      assertThat(backup.verify(envelope).samples()).isEmpty();
+    }
+    restore();
+    assertThat(open().grants()).containsExactly(GRANT);
+    assertThat(keys(keystore)).containsExactly(key);
+  }
+
+  @Test
+  void aBackupOfALaterFormatIsLeftToALaterProgram() {
+    try (var made =
+        store.backUp(
+            file, false, envelope, TOKEN, NOON, _ -> List.of(), BackupManifest.FORMAT + 1)) {
+      made.publish(false);
+    }
+    assertThatThrownBy(() -> BackupFile.open(file))
+        .isInstanceOf(StoreException.class)
+        .hasMessageContaining("use the program that made it, or a later one");
   }
 
   @Test
@@ -630,13 +689,14 @@ class RestorationTest {
     assertThat(file).hasContent("precious");
     // One that came while the backup was written.
     var late = temporary.resolve("late");
-    try (var made = store.backUp(late, false, envelope, TOKEN, NOON)) {
+    try (var made = store.backUp(late, false, envelope, TOKEN, NOON, _ -> List.of(SAMPLE))) {
       Files.writeString(late, "precious");
       assertThatThrownBy(() -> made.publish(false)).hasMessageContaining("is there already");
     }
     assertThat(late).hasContent("precious");
     backUp(file, true);
-    try (var _ = store.backUp(temporary.resolve("never"), false, envelope, TOKEN, NOON)) {
+    var never = temporary.resolve("never");
+    try (var _ = store.backUp(never, false, envelope, TOKEN, NOON, _ -> List.of(SAMPLE))) {
       // Not published.
     }
     try (Stream<Path> left = Files.list(temporary)) {
