@@ -40,6 +40,7 @@ import java.util.UUID;
 import java.util.function.Function;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
@@ -314,6 +315,7 @@ class AgentStoresTest {
   // ---- Passwords
 
   @ParameterizedTest
+  @Tag("load")
   @ValueSource(strings = {"remotestore", "filestore", "localpostgres"})
   void thePasswordOfBothKeystoresIsChanged(String storage) throws Exception {
     var configuration = configuration(storage(storage), Optional.of(OLD));

@@ -35,6 +35,7 @@ import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.Timeout;
@@ -398,6 +399,7 @@ class HostileFramesTest {
 
   /** Each field of the call at its limits and beyond. */
   @ParameterizedTest
+  @Tag("load")
   @EnumSource(Call.class)
   void answersOrClosesWhateverAFieldHolds(Call call) throws IOException {
     var types = ARGUMENT.matcher(call.request()).results().map(found -> found.group()).toList();

@@ -27,6 +27,7 @@ import java.util.Map;
 import org.bouncycastle.asn1.x500.X500Name;
 import org.bouncycastle.cert.X509v2CRLBuilder;
 import org.bouncycastle.operator.jcajce.JcaContentSignerBuilder;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -87,6 +88,7 @@ class RevocationOnTheWireTest {
   }
 
   @Test
+  @Tag("load")
   void aChangedFileEndsOpenConnectionsAndAMissingListRefusesAllOfItsCa(@TempDir Path parent)
       throws Exception {
     LISTED.write(parent, "listed");

@@ -127,8 +127,8 @@ class SecondLockModelTest {
   }
 
   @Test
-  void aHundredAndFiftyStepsLetNobodyInWhomTheModelRefuses() throws Exception {
-    run(150, Duration.ofSeconds(25));
+  void sixtyStepsLetNobodyInWhomTheModelRefuses() throws Exception {
+    run(60, Duration.ofSeconds(10));
   }
 
   @Test

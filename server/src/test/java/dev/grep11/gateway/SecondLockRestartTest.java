@@ -34,6 +34,7 @@ import java.util.function.Function;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -103,6 +104,7 @@ class SecondLockRestartTest {
   }
 
   @Test
+  @Tag("load")
   void aRestartBetweenAnyTwoStepsOfTheStoryDoesNotChangeItsOutcome() throws Exception {
     var all = Who.values();
     restart();

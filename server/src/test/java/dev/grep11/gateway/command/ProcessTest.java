@@ -40,6 +40,7 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
@@ -169,6 +170,7 @@ class ProcessTest {
    * handlers run, this ends by SIGSEGV now and then, not always.
    */
   @Test
+  @Tag("load")
   void aSearchForPrimesDoesNotCrashTheEndOfTheProcess() throws Exception {
     try (var gateway = GatewayProcess.start(output, "serve", "--config", production().toString())) {
       try (var client = new Client(made, new HashMap<>(gateway.awaitReady()))) {

@@ -829,6 +829,7 @@ class RestorationTest {
   }
 
   @ParameterizedTest
+  @Tag("load")
   @EnumSource
   void aCrashAtAnyStepLeavesTheOldStoreOrTheNewOne(Existing existing) throws Exception {
     var keystore = keystore("canary-keystore");
