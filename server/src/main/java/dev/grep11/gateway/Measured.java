@@ -127,7 +127,7 @@ final class Measured {
         () -> age(follower, UpkeepRecord.Kind.BACKUP, clock));
     metrics.optionalGauge(
         "grep11_backup_rehearsal_age_seconds",
-        "Since a backup was last restored on trial and found good; absent when none was.",
+        "Since the last backup of then was restored on trial and found good; absent when none was.",
         () -> age(follower, UpkeepRecord.Kind.REHEARSAL, clock));
   }
 

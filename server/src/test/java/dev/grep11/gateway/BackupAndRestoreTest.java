@@ -54,6 +54,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.time.Duration;
@@ -546,6 +547,54 @@ class BackupAndRestoreTest {
           .hasMessageContaining("does not open with this token");
       assertThat(host.store().snapshot().last(UpkeepRecord.Kind.REHEARSAL)).isEmpty();
     }
+  }
+
+  @Test
+  void theBackupThatWasMadeLastIsTriedAndTheTrialOfAnOlderOneDoesNotCount() throws Exception {
+    var demo = DemoData.open(parent.resolve("demo"));
+    var config = GatewayConfig.read(demo.config());
+    var older = parent.resolve("older");
+    var last = parent.resolve("last");
+    try (var host = Host.open(config)) {
+      var backups = host.backups();
+      refusesLatest(backups, "no backup of this store is recorded");
+      backups.backUp(older, false);
+      backups.backUp(last, false);
+
+      var done = backups.rehearseLatest(Optional.empty(), Optional.empty());
+      assertThat(done.file()).isEqualTo(last);
+      assertThat(done.uncounted()).isEmpty();
+      var counted = host.store().snapshot().last(UpkeepRecord.Kind.REHEARSAL).orElseThrow();
+      assertThat(counted.generation()).isEqualTo(done.manifest().generation());
+      var old = backups.rehearse(older, Optional.empty(), Optional.empty());
+      assertThat(old.uncounted().orElseThrow()).startsWith("there is a later backup, " + last);
+      assertThat(host.store().snapshot().last(UpkeepRecord.Kind.REHEARSAL)).hasValue(counted);
+      assertThat(commandsOf(config))
+          .last()
+          .asString()
+          .contains("grep11.store.rehearse", "\"success\"", "it is not the last rehearsal");
+      backups.rehearse(last, Optional.empty(), Optional.empty());
+      assertThat(host.store().snapshot().last(UpkeepRecord.Kind.REHEARSAL).orElseThrow().time())
+          .isAfter(counted.time());
+
+      Files.copy(older, last, StandardCopyOption.REPLACE_EXISTING);
+      refusesLatest(backups, last + " is not the last backup that is recorded");
+      Files.delete(last);
+      refusesLatest(backups, "there is no backup " + last);
+      // As a program recorded it that kept the name alone.
+      host.store()
+          .<Boolean>change(change -> {
+            change.put(new UpkeepRecord(UpkeepRecord.Kind.BACKUP, Instant.now(), "last", 1));
+            return true;
+          });
+      refusesLatest(backups, "the name \"last\" is recorded and no directory");
+    }
+  }
+
+  private static void refusesLatest(Backups backups, String why) {
+    assertThatThrownBy(() -> backups.rehearseLatest(Optional.empty(), Optional.empty()))
+        .hasMessageContaining(why)
+        .hasMessageContaining("--from");
   }
 
   enum Replaced {

@@ -12,7 +12,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -27,11 +26,11 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     footer = {
       "",
-      "Example: grep11 rehearse --config gateway.yaml --from /backup/grep11-2026-11-22",
+      "Example: grep11 rehearse --config gateway.yaml",
       "Exit codes: 0 good, 1 not good" + Commands.OR_PIN_REFUSED
     },
     description = {
-      "Restores a backup on trial, into a store that is removed again, and uses what it holds: every",
+      "Restores the last backup on trial, into a store that is removed again, and uses what it holds: every",
       "row and keystore is verified, every master key opens a sample that was sealed under it when the",
       "backup was made, and some keys of keystores are loaded into the token and sign or encrypt. The",
       "token is only used: nothing in it is made or changed. Gateways serve on. The time of the last",
@@ -43,7 +42,12 @@ final class RehearseCommand implements Callable<Integer> {
   @Mixin private GatewayOption gateway = new GatewayOption();
   @Mixin private OutputOption output = new OutputOption();
 
-  @Option(names = "--from", required = true, paramLabel = "FILE", description = "the backup")
+  @Option(
+      names = "--from",
+      paramLabel = "FILE",
+      description =
+          "the backup; default: the one that was made last, where it was put on this host. One that is"
+              + " older than that does not count for the metric")
   private @Nullable Path from;
 
   @Option(
@@ -68,9 +72,11 @@ final class RehearseCommand implements Callable<Integer> {
   public Integer call() {
     var given = Optional.ofNullable(blob).map(RehearseCommand::read);
     try (var host = Host.open(gateway.read())) {
+      var room = Optional.ofNullable(scratch);
       var done =
-          host.backups()
-              .rehearse(Objects.requireNonNull(from), given, Optional.ofNullable(scratch));
+          from == null
+              ? host.backups().rehearseLatest(given, room)
+              : host.backups().rehearse(from, given, room);
       var findings = done.findings();
       var fields = new LinkedHashMap<String, Object>();
       fields.put("result", "good");

@@ -8,6 +8,7 @@ import dev.grep11.gateway.store.BackupManifest;
 import dev.grep11.gateway.store.Envelope;
 import dev.grep11.gateway.store.GenerationAnchor;
 import dev.grep11.gateway.store.Restoration;
+import dev.grep11.gateway.store.Snapshot;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreException;
 import dev.grep11.gateway.store.StoreLocation;
@@ -33,6 +34,8 @@ import org.jspecify.annotations.Nullable;
 
 /** Backups of the store and their trial, beside gateways that serve. */
 public final class Backups {
+  private static final int MOST_RECORDED = 200;
+
   private final GatewayConfig config;
   private final Hsm hsm;
   private final Store store;
@@ -91,7 +94,10 @@ public final class Backups {
               }
               change.put(
                   new UpkeepRecord(
-                      UpkeepRecord.Kind.BACKUP, now, name(made.target()), manifest.generation()));
+                      UpkeepRecord.Kind.BACKUP,
+                      now,
+                      recorded(made.target()),
+                      manifest.generation()));
               return events.event("backup", to, Optional.empty(), what, Optional.empty());
             },
             () -> {
@@ -136,9 +142,13 @@ public final class Backups {
     return HexFormat.of().formatHex(id);
   }
 
-  private static String name(Path file) {
+  /** Where a file is, if a record takes that. */
+  private static String recorded(Path file) {
+    var path = file.toAbsolutePath().normalize().toString();
     var name = String.valueOf(file.getFileName());
-    return name.length() > 200 ? name.substring(0, 200) : name;
+    return path.length() <= MOST_RECORDED && path.codePoints().noneMatch(Character::isISOControl)
+        ? path
+        : name.substring(0, Math.min(name.length(), MOST_RECORDED));
   }
 
   /**
@@ -158,6 +168,45 @@ public final class Backups {
       Optional<String> uncounted) {}
 
   /**
+   * Tries the backup that was recorded last, as {@link #rehearse}.
+   *
+   * @throws StartException also when there is none, or it is not where it was put
+   */
+  public Rehearsed rehearseLatest(Optional<byte[]> blob, Optional<Path> scratch) {
+    var last =
+        store
+            .snapshot()
+            .last(UpkeepRecord.Kind.BACKUP)
+            .orElseThrow(() ->
+                new StartException(
+                    "no backup of this store is recorded; make one by: grep11 backup, or name a file by --from"));
+    var file = Path.of(last.file());
+    if (!file.isAbsolute()) {
+      throw new StartException(
+          "of the last backup, of %s, the name \"%s\" is recorded and no directory; name the file by --from"
+              .formatted(last.time(), last.file()));
+    }
+    return rehearse(file, Optional.of(last), blob, scratch);
+  }
+
+  /**
+   * A file may have been replaced, by an older one too, and on another host there may be another.
+   */
+  private static void requireIs(BackupFile backup, UpkeepRecord last) {
+    var manifest = backup.manifest();
+    if (manifest.generation() != last.generation() || !manifest.time().equals(last.time())) {
+      throw new StartException(
+          "%s is not the last backup that is recorded, of %s (generation %d), but one of %s (generation %d); bring that one back, or name a file by --from"
+              .formatted(
+                  backup.path(),
+                  last.time(),
+                  last.generation(),
+                  manifest.time(),
+                  manifest.generation()));
+    }
+  }
+
+  /**
    * Restores a backup into a store that is removed again, and uses what it holds with the token. No
    * object of the token is made or changed, its anchor neither.
    *
@@ -167,8 +216,14 @@ public final class Backups {
    * @throws StartException naming what does not work
    */
   public Rehearsed rehearse(Path from, Optional<byte[]> blob, Optional<Path> scratch) {
+    return rehearse(from, Optional.empty(), blob, scratch);
+  }
+
+  private Rehearsed rehearse(
+      Path from, Optional<UpkeepRecord> last, Optional<byte[]> blob, Optional<Path> scratch) {
     var what = "a backup was restored on trial";
     try (var backup = BackupFile.open(from)) {
+      last.ifPresent(record -> requireIs(backup, record));
       Restore.requireToken(hsm, backup, keys);
       var verified = backup.verify(envelope);
       var tried = tried(verified, blob, scratch.orElseGet(this::roomiest));
@@ -178,11 +233,11 @@ public final class Backups {
       audit.change(
           store,
           change -> {
-            uncounted.set(uncounted(tried));
+            uncounted.set(uncounted(tried, manifest, change.snapshot()));
             if (uncounted.get().isEmpty()) {
               change.put(
                   new UpkeepRecord(
-                      UpkeepRecord.Kind.REHEARSAL, time, name(from), manifest.generation()));
+                      UpkeepRecord.Kind.REHEARSAL, time, recorded(from), manifest.generation()));
             }
             return events.event(
                 "rehearse",
@@ -207,11 +262,19 @@ public final class Backups {
       Optional<Integer> samples,
       Optional<RestoredKeys.Worked> blob) {}
 
-  /** What of a trial that went well proves too little. */
-  private static Optional<String> uncounted(Tried tried) {
-    return tried.samples().isPresent()
-        ? Optional.empty()
-        : Optional.of("the backup holds no samples to open; take another one");
+  /** Why a trial that went well proves too little to be the last one. */
+  private static Optional<String> uncounted(
+      Tried tried, BackupManifest manifest, Snapshot snapshot) {
+    if (tried.samples().isEmpty()) {
+      return Optional.of("the backup holds no samples to open; take another one");
+    }
+    // By the generation, which each backup raises, and not by the clocks of several hosts.
+    return snapshot
+        .last(UpkeepRecord.Kind.BACKUP)
+        .filter(last -> last.generation() > manifest.generation())
+        .map(last ->
+            "there is a later backup, %s of %s (generation %d)"
+                .formatted(last.file(), last.time(), last.generation()));
   }
 
   /** A directory for temporary files is often in memory, and small: 64 MiB in our image. */

@@ -47,7 +47,8 @@ class BackupCommandsTest {
         .contains("token: \"grep11-demo\" (serial ", "1 instance");
     at("backup").refused(2);
 
-    var good = at("rehearse", "--from", file, "--output", "json").json();
+    var good = at("rehearse", "--output", "json").json();
+    assertThat(good.get("file").asText()).isEqualTo(file);
     assertThat(good.get("result").asText()).isEqualTo("good");
     assertThat(good.get("master-keys").asInt()).isEqualTo(1);
     assertThat(good.get("samples").asInt()).isEqualTo(3);
