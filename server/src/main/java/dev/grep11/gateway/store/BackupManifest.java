@@ -49,6 +49,8 @@ public record BackupManifest(
   static final String NO_DIGEST = "0".repeat(64);
 
   private static final Pattern DIGEST = Pattern.compile("[0-9a-f]{64}");
+  private static final Pattern ID = Pattern.compile("[0-9a-f]{2,64}");
+  private static final Pattern TABLE = Pattern.compile("[a-z_]{1,64}");
   private static final ObjectMapper JSON =
       JsonMapper.builder()
           .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
@@ -69,7 +71,18 @@ public record BackupManifest(
       String manufacturer,
       String model,
       @JsonProperty("store-key") String storeKey,
-      @JsonProperty("signing-key") String signingKey) {}
+      @JsonProperty("signing-key") String signingKey) {
+    public Token {
+      // Told to an operator before the file is verified. Not refused: a token may say such things
+      // of itself, and its backup must be readable.
+      label = Text.shown("label", label);
+      serial = Text.shown("serial", serial);
+      manufacturer = Text.shown("manufacturer", manufacturer);
+      model = Text.shown("model", model);
+      requireId("store-key", storeKey);
+      requireId("signing-key", signingKey);
+    }
+  }
 
   /** An instance, and its master keys in their order. */
   public record Instance(UUID id, @JsonProperty("master-keys") List<MasterKey> masterKeys) {
@@ -87,14 +100,29 @@ public record BackupManifest(
   }
 
   /** A generation of sealing keys. */
-  public record MasterKey(String id, SealingKeyGeneration.State state) {}
+  public record MasterKey(String id, SealingKeyGeneration.State state) {
+    public MasterKey {
+      requireId("master key", id);
+    }
+  }
 
   public BackupManifest {
     if (!DIGEST.matcher(bodySha256).matches()) {
       throw new IllegalArgumentException("body-sha256 is no SHA-256");
     }
+    for (var table : rows.keySet()) {
+      if (!TABLE.matcher(table).matches()) {
+        throw new IllegalArgumentException("rows of what is no table");
+      }
+    }
     instances = List.copyOf(instances);
     rows = Collections.unmodifiableMap(new LinkedHashMap<>(rows));
+  }
+
+  private static void requireId(String what, String value) {
+    if (!ID.matcher(value).matches()) {
+      throw new IllegalArgumentException(what + " is no id in hexadecimal");
+    }
   }
 
   /** Whether the body has samples ({@link BackupSample}), be it of no master key. */

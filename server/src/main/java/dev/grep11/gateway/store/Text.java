@@ -18,4 +18,33 @@ final class Text {
     }
     return value;
   }
+
+  /**
+   * What others made of it, as it can be shown: a control character, or one that hides or turns
+   * text around, becomes a question mark.
+   *
+   * @throws IllegalArgumentException when it is too long
+   */
+  static String shown(String what, String value) {
+    if (value.length() > MAX_LENGTH) {
+      throw new IllegalArgumentException(what + " has more than " + MAX_LENGTH + " characters");
+    }
+    return value
+        .codePoints()
+        .map(each -> isShown(each) ? each : '?')
+        .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append)
+        .toString();
+  }
+
+  private static boolean isShown(int codePoint) {
+    return !Character.isISOControl(codePoint)
+        && switch (Character.getType(codePoint)) {
+          case Character.FORMAT,
+              Character.LINE_SEPARATOR,
+              Character.PARAGRAPH_SEPARATOR,
+              Character.SURROGATE ->
+              false;
+          default -> true;
+        };
+  }
 }

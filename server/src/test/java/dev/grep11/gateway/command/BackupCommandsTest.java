@@ -1,8 +1,10 @@
 package dev.grep11.gateway.command;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.grep11.gateway.command.CommandsTest.Ended;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -10,6 +12,8 @@ import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What an operator sees of a backup and of its way back. */
 class BackupCommandsTest {
@@ -62,6 +66,48 @@ class BackupCommandsTest {
     assertThat(bad.err()).contains("refused whole");
     assertThat(Files.readString(data.resolve("audit.jsonl.commands")))
         .contains("\"grep11.store.backup\"", "\"grep11.store.rehearse\"", "\"failure\"");
+  }
+
+  /** Before a backup is verified, no byte of it may reach a terminal as it is. */
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void aBackupThatIsNotVerifiedYetSaysNothingToTheTerminalItself(boolean otherKey)
+      throws Exception {
+    at("backup", "--to", file, "--output", "json").json();
+    var whole = Files.readAllBytes(Path.of(file));
+    int begin = "grep11 backup 1\n".length();
+    int length = ByteBuffer.wrap(whole).getInt(begin);
+    var manifest = new String(whole, begin + 4, length, UTF_8);
+    var key = manifest.replaceFirst(".*\"store-key\":\"([0-9a-f]{32})\".*", "$1");
+    var forged =
+        manifest
+            .replace("\"label\":\"", "\"label\":\"canary\\u001b[2J\\u009b1A\\n\\u202e")
+            .replaceAll("(\"(serial|manufacturer|model)\":\")", "$1\\\\u001b]0;\\\\u0007");
+    forged = forged.replace(key, otherKey ? "ab".repeat(16) : "\\u001b[2J" + key.substring(4));
+    var bytes = forged.getBytes(UTF_8);
+    Files.write(
+        Path.of(file),
+        ByteBuffer.allocate(whole.length - length + bytes.length)
+            .put(whole, 0, begin)
+            .putInt(bytes.length)
+            .put(bytes)
+            .put(whole, begin + 4 + length, whole.length - begin - 4 - length)
+            .array());
+    at("rehearse", "--from", file).refused(1);
+    // Then the ids of the backup are gone by.
+    Files.delete(data.resolve("store/token-keys"));
+
+    for (var command : List.of("restore", "rehearse")) {
+      var refused = at(command, "--from", file);
+      refused.refused(1);
+      assertThat((refused.out() + refused.err()).codePoints().filter(each -> each != '\n'))
+          .noneMatch(each -> Character.isISOControl(each) || each == 0x202e);
+    }
+    assertThat(at("restore", "--from", file).err())
+        .contains(
+            otherKey
+                ? "needs the token \"canary?[2J?1A??grep11-demo\" (serial ?]0;?"
+                : "the backup's manifest cannot be read");
   }
 
   @Test
