@@ -12,6 +12,7 @@ import dev.grep11.client.Ckk;
 import dev.grep11.client.Cko;
 import dev.grep11.client.Curve;
 import dev.grep11.client.Grep11Client;
+import dev.grep11.client.StoredKey;
 import dev.grep11.client.Template;
 import dev.grep11.client.Templates;
 import dev.grep11.gateway.command.DemoData;
@@ -20,6 +21,7 @@ import dev.grep11.gateway.host.Backups;
 import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.host.Restore;
 import dev.grep11.gateway.iam.ApiKeys;
+import dev.grep11.gateway.iam.GrantRegister;
 import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.key.SealingKeyIds;
 import dev.grep11.gateway.key.SealingKeys;
@@ -28,6 +30,7 @@ import dev.grep11.gateway.store.ApiKeyRecord;
 import dev.grep11.gateway.store.BackupFile;
 import dev.grep11.gateway.store.BackupManifest;
 import dev.grep11.gateway.store.EnrolmentRecord;
+import dev.grep11.gateway.store.Grant;
 import dev.grep11.gateway.store.PostgresServer;
 import dev.grep11.gateway.store.Restoration.InPlace;
 import dev.grep11.gateway.store.Restoration.Leave;
@@ -66,6 +69,9 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -321,6 +327,162 @@ class BackupAndRestoreTest {
     } finally {
       again.close();
     }
+  }
+
+  /** A blob and what its key encrypted. */
+  private record Sealed(ByteString blob, ByteString ciphertext) {}
+
+  /** What callers and operators were told is done, in their order. */
+  private static final class Acknowledged {
+    final List<UUID> keys = new CopyOnWriteArrayList<>();
+    final List<Sealed> blobs = new CopyOnWriteArrayList<>();
+    final List<String> grants = new CopyOnWriteArrayList<>();
+    final List<String> apiKeys = new CopyOnWriteArrayList<>();
+
+    List<Integer> counts() {
+      return List.of(keys.size(), blobs.size(), grants.size(), apiKeys.size());
+    }
+
+    boolean hasMoreOfEachThan(List<Integer> counts) {
+      var now = counts();
+      return IntStream.range(0, now.size()).allMatch(i -> now.get(i) > counts.get(i));
+    }
+  }
+
+  private interface Step {
+    void run(int number) throws Exception;
+  }
+
+  private static Thread over(AtomicBoolean stop, List<Throwable> failures, Step step) {
+    return Thread.ofVirtual()
+        .start(() -> {
+          try {
+            for (int i = 0; !stop.get(); i++) {
+              step.run(i);
+            }
+          } catch (Exception | AssertionError e) {
+            failures.add(e);
+          }
+        });
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void whatWasAcknowledgedBeforeABackupUnderLoadComesBackToAGateway(Database database)
+      throws Exception {
+    var directory = parent.resolve("demo");
+    var demo = DemoData.open(directory);
+    var settings = settings(directory, database, "first");
+    begin(demo, settings);
+    var file = parent.resolve("backup");
+    var keystore = UUID.randomUUID();
+    var done = new Acknowledged();
+    List<Integer> before;
+    GatewayConfig config;
+    var stop = new AtomicBoolean();
+    var failures = new CopyOnWriteArrayList<Throwable>();
+    var running = RunningGateway.start(directory, settings);
+    try (running;
+        var client = sdk(running);
+        var administration = Host.open(running.config);
+        var host = Host.open(running.config)) {
+      config = running.config;
+      var register = new GrantRegister(administration.store(), Roles.standard());
+      var issuer = config.tokenService().orElseThrow().issuer();
+      var apiKeys = new ApiKeys(administration.store(), Roles.standard(), issuer);
+      await().atMost(PATIENCE).ignoreExceptions().until(() -> client.keystores().list() != null);
+      var open = client.keystores().create(keystore, "busy");
+      var pair = client.generateKeyPair(Templates.ecPair(Curve.P256));
+      var stub = running.client();
+      var load =
+          List.of(
+              over(
+                  stop,
+                  failures,
+                  i ->
+                      done.keys.add(
+                          open.store(
+                                  Template.empty()
+                                      .with(Cka.CKA_LABEL, "key" + i)
+                                      .with(Cka.CKA_CLASS, Cko.CKO_PRIVATE_KEY)
+                                      .with(Cka.CKA_KEY_TYPE, Ckk.CKK_EC)
+                                      .with(Cka.CKA_TOKEN, true),
+                                  pair.privateKey())
+                              .id())),
+              over(
+                  stop,
+                  failures,
+                  _ -> {
+                    var blob = RunningGateway.aesKey(stub);
+                    done.blobs.add(new Sealed(blob, RunningGateway.encrypt(stub, blob, PLAIN)));
+                  }),
+              over(
+                  stop,
+                  failures,
+                  i -> {
+                    assertThat(register.add(grant("granted" + i, running.instance))).isTrue();
+                    done.grants.add("granted" + i);
+                    try (var made =
+                        apiKeys.create("made" + i, running.instance, "Reader").secret()) {
+                      done.apiKeys.add(new String(made.chars()));
+                    }
+                  }));
+      try {
+        // Until one was made while all of it went on.
+        var patience = System.nanoTime() + 3 * PATIENCE.toNanos();
+        do {
+          before = done.counts();
+          host.backups().backUp(file, true);
+          assertThat(failures).isEmpty();
+          assertThat(System.nanoTime()).isLessThan(patience);
+        } while (before.contains(0) || !done.hasMoreOfEachThan(before));
+      } finally {
+        stop.set(true);
+        for (var each : load) {
+          each.join();
+        }
+      }
+      assertThat(failures).isEmpty();
+    }
+
+    lose(config);
+    var after = database == Database.SQLITE ? settings : settings(directory, database, "other");
+    var replaced = GatewayConfig.read(demo.config(), after);
+    try (var restore = Restore.open(replaced, file)) {
+      restore.restore(
+          restore.listing().manifest().generation(), Leave.NONE, new Restore.Confirmed.All());
+    }
+    var again = RunningGateway.start(directory, after);
+    try (again;
+        var client = sdk(again)) {
+      await().atMost(PATIENCE).ignoreExceptions().until(() -> client.keystores().list() != null);
+      var kept = client.keystores().open(keystore);
+      assertThat(kept.find(Template.empty()))
+          .extracting(StoredKey::id)
+          .containsAll(done.keys.subList(0, before.get(0)));
+      for (var each : done.blobs) {
+        assertThat(decrypt(again.client(), each.blob(), each.ciphertext())).isEqualTo(PLAIN);
+      }
+      try (var host = Host.open(replaced)) {
+        assertThat(host.store().snapshot().grants())
+            .containsAll(
+                done.grants.subList(0, before.get(2)).stream()
+                    .map(each -> grant(each, again.instance))
+                    .toList());
+        assertThat(host.store().snapshot().apiKeys())
+            .filteredOn(key -> key.disabled().isEmpty())
+            .extracting(ApiKeyRecord::name)
+            .containsAll(
+                IntStream.range(0, before.get(3)).mapToObj(each -> "made" + each).toList());
+      }
+      for (var each : done.apiKeys.subList(0, Math.min(3, before.get(3)))) {
+        assertThat(again.identityToken(each).statusCode()).isEqualTo(200);
+      }
+    }
+  }
+
+  private static Grant grant(String subject, UUID instance) {
+    return Grant.ofRole(new Subject(RunningGateway.ISSUER, subject), instance, "Reader");
   }
 
   private static Path commandsFile(GatewayConfig config) {
