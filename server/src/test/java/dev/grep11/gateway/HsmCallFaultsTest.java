@@ -15,6 +15,7 @@ import static org.awaitility.Awaitility.await;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.google.protobuf.ByteString;
+import dev.grep11.gateway.host.Host;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.HsmOpenException;
 import dev.grep11.gateway.hsm.NthCall;
@@ -51,6 +52,8 @@ import dev.grep11.proto.GenerateKeyPairResponse;
 import dev.grep11.proto.GenerateKeyRequest;
 import dev.grep11.proto.GenerateRandomRequest;
 import dev.grep11.proto.Mechanism;
+import dev.grep11.proto.ReencryptSingleRequest;
+import dev.grep11.proto.RewrapKeyBlobRequest;
 import dev.grep11.proto.SetAttributeValueRequest;
 import dev.grep11.proto.SignFinalRequest;
 import dev.grep11.proto.SignInitRequest;
@@ -665,6 +668,144 @@ class HsmCallFaultsTest {
             VerifyFinalRequest.newBuilder().setState(state).setSignature(mac).build());
   }
 
+  // ---- More that clients ask for: keys that move, and keys that travel with their attributes
+
+  private List<Operation> operationsOnKeys() {
+    var key = keyForEverything();
+    var ciphered = encrypt(cbcPad(), key);
+    var other = keyForEverything();
+    var macKey = bound(Ckm.CKM_GENERIC_SECRET_KEY_GEN);
+    var kek = bound(Ckm.CKM_AES_KEY_GEN, Cka.CKA_WRAP, Cka.CKA_UNWRAP);
+    var traveller =
+        bound(Ckm.CKM_AES_KEY_GEN, Cka.CKA_EXTRACTABLE, Cka.CKA_ENCRYPT, Cka.CKA_DECRYPT);
+    var byTraveller = encrypt(cbcPad(), traveller);
+    var wrapped = wrapBound(kek, macKey, traveller);
+    try (var host = Host.open(running.config)) {
+      var _ = host.masterKeys().createNext(running.instance);
+    }
+    return List.of(
+        new Operation(
+            "ReencryptSingle",
+            () -> {
+              var from = anew(key);
+              var to = anew(other);
+              return () -> {
+                var answer = reencrypt(from, to, ciphered);
+                return () -> assertThat(decrypt(other, answer)).isEqualTo(DATA);
+              };
+            }),
+        new Operation(
+            "RewrapKeyBlob",
+            () -> {
+              // A lost token is back, and shows the next sealing keys too.
+              awaited(() -> rewrap(key));
+              return () -> {
+                var moved = rewrap(key);
+                return () -> {
+                  assertThat(moved).isNotEqualTo(key);
+                  assertThat(encrypt(cbcPad(), moved)).isEqualTo(ciphered);
+                };
+              };
+            }),
+        new Operation(
+            "WrapKey, attribute-bound",
+            () ->
+                () -> {
+                  var answer = wrapBound(kek, macKey, traveller);
+                  return () ->
+                      assertThat(encrypt(cbcPad(), unwrapBound(kek, macKey, answer)))
+                          .isEqualTo(byTraveller);
+                }),
+        new Operation(
+            "UnwrapKey, attribute-bound",
+            () ->
+                () -> {
+                  var unwrapped = unwrapBound(kek, macKey, wrapped);
+                  return () -> assertThat(encrypt(cbcPad(), unwrapped)).isEqualTo(byTraveller);
+                }),
+        new Operation(
+            "UnwrapKey, attribute-bound, not the MAC",
+            () ->
+                () -> {
+                  refusesAsNotWrapped(() -> unwrapBound(kek, macKey, changedAtTheEnd(wrapped)));
+                  return () -> {};
+                }));
+  }
+
+  private ByteString bound(long mechanism, long... rights) {
+    var request =
+        GenerateKeyRequest.newBuilder()
+            .setMech(mechanism(mechanism))
+            .putTemplate(Cka.CKA_VALUE_LEN, number(32))
+            .putTemplate(Cka.CKA_IBM_ATTRBOUND, flag(true));
+    for (long right : rights) {
+      request.putTemplate(right, flag(true));
+    }
+    return client.generateKey(request.build()).getKeyBytes();
+  }
+
+  private ByteString wrapBound(ByteString kek, ByteString macKey, ByteString key) {
+    return client
+        .wrapKey(
+            WrapKeyRequest.newBuilder()
+                .setMech(mechanism(Ckm.CKM_IBM_ATTRIBUTEBOUND_WRAP))
+                .setKeKBytes(kek)
+                .setMacKeyBytes(macKey)
+                .setKeyBytes(key)
+                .build())
+        .getWrapped();
+  }
+
+  private ByteString unwrapBound(ByteString kek, ByteString macKey, ByteString wrapped) {
+    return client
+        .unwrapKey(
+            UnwrapKeyRequest.newBuilder()
+                .setMech(mechanism(Ckm.CKM_IBM_ATTRIBUTEBOUND_WRAP))
+                .setKeKBytes(kek)
+                .setMacKeyBytes(macKey)
+                .setWrapped(wrapped)
+                .putTemplate(Cka.CKA_KEY_TYPE, number(Ckk.CKK_AES))
+                .build())
+        .getUnwrappedBytes();
+  }
+
+  private ByteString reencrypt(ByteString from, ByteString to, ByteString ciphered) {
+    return client
+        .reencryptSingle(
+            ReencryptSingleRequest.newBuilder()
+                .setDecMech(cbcPad())
+                .setEncMech(cbcPad())
+                .setDecKeyBytes(from)
+                .setEncKeyBytes(to)
+                .setCiphered(ciphered)
+                .build())
+        .getReciphered();
+  }
+
+  private ByteString rewrap(ByteString key) {
+    return client
+        .rewrapKeyBlob(RewrapKeyBlobRequest.newBuilder().setWrappedKeyBytes(key).build())
+        .getRewrappedKeyBytes();
+  }
+
+  private static ByteString changedAtTheEnd(ByteString wrapped) {
+    var bytes = wrapped.toByteArray();
+    bytes[bytes.length - 1] ^= 1;
+    return ByteString.copyFrom(bytes);
+  }
+
+  private static void refusesAsNotWrapped(Runnable unwrap) {
+    try {
+      unwrap.run();
+    } catch (StatusRuntimeException e) {
+      if (detail(e).getCode() == Ckr.CKR_WRAPPED_KEY_INVALID) {
+        return;
+      }
+      throw e;
+    }
+    fail("what was changed on its way was unwrapped");
+  }
+
   // ---- Clients while a call fails
 
   @Test
@@ -679,7 +820,8 @@ class HsmCallFaultsTest {
   }
 
   private void everyCallForClients(boolean everyFault) throws Exception {
-    var all = operations();
+    var all = new ArrayList<>(operations());
+    all.addAll(operationsOnKeys());
     all.forEach(this::serves);
     int sessions = token.openSessions();
     for (var operation : all) {

@@ -40,6 +40,11 @@ final class AttributeBoundTransport {
       new Mechanism(Ckm.CKM_AES_GCM, new AesGcm(new byte[12], new byte[0], 128));
 
   private static final int DATA_KEY_LENGTH = 32;
+
+  /** RFC 5649, 4.1. */
+  private static final int WRAPPED_DATA_KEY_LENGTH = DATA_KEY_LENGTH + 8;
+
+  private static final int TAG_LENGTH = 16;
   private static final String MAC_SALT = "grep11-gateway attribute-bound wrap 1";
   private static final RsaOaep OAEP =
       new RsaOaep(Hash.SHA_1.mechanism(), Hash.SHA_1.mgf(), new byte[0]);
@@ -94,13 +99,22 @@ final class AttributeBoundTransport {
                 .put(CKA_ENCRYPT, true)
                 .build());
     try (var payload = payloads.open(key)) {
+      var wrapped = session.wrapKey(transport(kind), kek.handle(), dataKey);
+      requireWhole(
+          wrapped, kind == WrappingKey.RSA ? Ciphers.modulusLength(kek) : WRAPPED_DATA_KEY_LENGTH);
+      var encrypted = session.encryptSecret(PAYLOAD, dataKey, payload);
+      requireWhole(encrypted, payload.size() + TAG_LENGTH);
       return new AttributeBoundKey(
-          kind,
-          AttributeRules.bound(key.attributes()),
-          session.wrapKey(transport(kind), kek.handle(), dataKey),
-          session.encryptSecret(PAYLOAD, dataKey, payload));
+          kind, AttributeRules.bound(key.attributes()), wrapped, encrypted);
     } finally {
       session.destroyObject(dataKey);
+    }
+  }
+
+  /** Under the MAC, a part would be a key that is lost when it arrives. */
+  private static void requireWhole(byte[] made, int length) {
+    if (made.length != length) {
+      throw new Pkcs11Exception(Ckr.CKR_DEVICE_ERROR, "the token wrapped a part of the key");
     }
   }
 
