@@ -4,7 +4,7 @@ package dev.grep11.gateway.audit;
 public final class AuditUnavailableException extends RuntimeException {
   private static final long serialVersionUID = 1;
 
-  AuditUnavailableException(String message) {
+  public AuditUnavailableException(String message) {
     super(message);
   }
 }

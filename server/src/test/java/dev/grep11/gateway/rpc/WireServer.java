@@ -54,6 +54,10 @@ final class WireServer implements AutoCloseable {
   static final String WITHOUT_SIGN = "aGVhZA.bm8tc2lnbg.c2ln";
 
   final List<CallRecord> audited = new CopyOnWriteArrayList<>();
+
+  /** Where calls are recorded from now on. */
+  volatile CallAudit audit = audited::add;
+
   final ExecutorService workers = Executors.newFixedThreadPool(2);
   final AtomicInteger authentications = new AtomicInteger();
   volatile CompletableFuture<Void> authenticationGate = CompletableFuture.completedFuture(null);
@@ -95,7 +99,7 @@ final class WireServer implements AutoCloseable {
             new Admission(
                 new InstanceSelection(instance), new Access(), (_, _) -> Optional.empty()),
             new Workers(),
-            audited::add,
+            new SettableAudit(),
             Failures::of,
             new RefusalPace(System.nanoTime()),
             Tracing.OFF,
@@ -155,6 +159,18 @@ final class WireServer implements AutoCloseable {
       if (token.subject().id().equals(WITHOUT_SIGN) && actions.contains("hs-crypto.crypto.sign")) {
         throw RefusedException.permissionDenied("hs-crypto.crypto.sign is not granted");
       }
+    }
+  }
+
+  private final class SettableAudit implements CallAudit {
+    @Override
+    public boolean mayProceed() {
+      return audit.mayProceed();
+    }
+
+    @Override
+    public void record(CallRecord call) {
+      audit.record(call);
     }
   }
 
