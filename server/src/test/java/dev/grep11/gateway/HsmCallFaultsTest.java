@@ -1005,6 +1005,7 @@ class HsmCallFaultsTest {
     running.close();
     running = RunningGateway.start(parent.resolve("demo"), SETTINGS);
     assertThat(registeredNow(administrator.through(running))).isEqualTo(registered);
+    running.assertRecorded(administrator.acknowledged);
   }
 
   /** Of a registry that can be reached again. */

@@ -72,11 +72,13 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.function.UnaryOperator;
+import java.util.stream.Collectors;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManagerFactory;
 
@@ -483,6 +485,32 @@ public final class RunningGateway implements AutoCloseable {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  /**
+   * Stops it, and requires that its audit file has an event of each of these administrators'
+   * commands, as one that was done, and that nothing else is wrong with the file.
+   */
+  void assertRecorded(List<String> acknowledgedCommands) throws IOException {
+    // Events are rows of the store until they are in the file.
+    await()
+        .atMost(Duration.ofSeconds(30))
+        .untilAsserted(() ->
+            assertThat(acknowledgedCommands)
+                .as("commands that were acknowledged and not recorded")
+                .isNotEmpty()
+                .isSubsetOf(done()));
+    close();
+    try (var host = Host.open(config)) {
+      assertThat(host.verifyAudit(directory.resolve("audit.jsonl"), _ -> {}).findings()).isEmpty();
+    }
+  }
+
+  private Set<String> done() {
+    return events("\"hs-crypto.mtlscert-").stream()
+        .filter(event -> event.path("outcome").asText().equals("success"))
+        .map(event -> event.path("correlationId").asText())
+        .collect(Collectors.toSet());
   }
 
   @Override

@@ -38,6 +38,7 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.netty.GrpcSslContexts;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -73,6 +74,7 @@ abstract class StoreCallFaults {
   private final Map<String, Object> settings =
       new HashMap<>(
           Map.of("/limits/administrativeCallsPerMinute", 1_000_000, "/store/pollMillis", 50));
+  private final List<String> acknowledgedCommands = new ArrayList<>();
   private RunningGateway running;
 
   /** Begins a store for the demo in this directory, and gives the settings that name it. */
@@ -135,6 +137,9 @@ abstract class StoreCallFaults {
     var again = administrator.through(running);
     assertThat(awaited(again::registered)).isEqualTo(registered);
     assertThat(again.execute(again.delete("one")).getLocked()).isEqualTo(registered.size() > 1);
+    acknowledgedCommands.addAll(administrator.acknowledged);
+    acknowledgedCommands.addAll(again.acknowledged);
+    running.assertRecorded(acknowledgedCommands);
   }
 
   private void certificates(TestAdministrator administrator, Bare bare, boolean everyFault) {
@@ -205,6 +210,7 @@ abstract class StoreCallFaults {
                 command,
                 bare,
                 () -> hasKey(newcomer, newcomer.pair.getPublic().getEncoded()));
+        acknowledgedCommands.addAll(newcomer.acknowledged);
         more |= hit.isPresent();
       }
     }

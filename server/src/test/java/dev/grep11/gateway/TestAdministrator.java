@@ -30,8 +30,11 @@ import java.security.MessageDigest;
 import java.security.Signature;
 import java.security.spec.ECGenParameterSpec;
 import java.time.Duration;
+import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.UUID;
+import java.util.concurrent.CopyOnWriteArrayList;
 
 /**
  * A certificate administrator by the wire alone: a subject with the role, a key, and what the
@@ -45,6 +48,9 @@ final class TestAdministrator {
   final CertificateManagerBlockingStub client;
   KeyPair pair;
 
+  /** Correlation ids of the commands that were acknowledged, as audit events have them. */
+  final List<String> acknowledged = new CopyOnWriteArrayList<>();
+
   TestAdministrator(RunningGateway running, String subject, KeyPair pair, Gateway through)
       throws Exception {
     this.running = running;
@@ -57,7 +63,7 @@ final class TestAdministrator {
   /** Whether it is carried out; what is refused for a fault is always said to be unknown. */
   boolean acknowledged(SignedCommand command) {
     try {
-      var _ = client.execute(command);
+      var _ = execute(command);
       return true;
     } catch (StatusRuntimeException e) {
       assertThat(e.getStatus().getCode()).as("%s", e).isEqualTo(Status.Code.UNAVAILABLE);
@@ -183,7 +189,15 @@ final class TestAdministrator {
   }
 
   CommandResult execute(Command.Builder command) {
-    return client.execute(sign(command));
+    return execute(sign(command));
+  }
+
+  private CommandResult execute(SignedCommand command) {
+    var correlationId = UUID.randomUUID().toString();
+    var result =
+        client.withInterceptors(RunningGateway.correlation(correlationId)).execute(command);
+    acknowledged.add(correlationId);
+    return result;
   }
 
   Command.Builder setKey(String invitation) {
