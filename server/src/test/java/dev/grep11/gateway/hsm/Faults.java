@@ -1,5 +1,7 @@
 package dev.grep11.gateway.hsm;
 
+import static dev.grep11.gateway.pkcs11.Ckr.CKR_OK;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
@@ -10,6 +12,7 @@ import java.lang.reflect.Proxy;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.LongSupplier;
 import java.util.function.LongUnaryOperator;
 
 /** Stands between the gateway and a real module, to count calls and to make them fail. */
@@ -139,6 +142,28 @@ public final class Faults {
             .copyFrom(MemorySegment.ofArray(time.getBytes(US_ASCII)));
       }
       return returnValue;
+    });
+  }
+
+  /**
+   * A module of which one signature may fail or hang.
+   *
+   * @param data that C_Sign is given
+   * @param before what comes before that signature; what it returns is answered instead, unless it
+   *     is CKR_OK, and the operation is over in any case
+   */
+  public static Cryptoki signing(byte[] data, LongSupplier before) {
+    return decorate((function, arguments, real) -> {
+      if (!function.equals("C_Sign")
+          || arguments[2] != data.length
+          || !Arrays.equals(
+              MemorySegment.ofAddress(arguments[1]).reinterpret(data.length).toArray(JAVA_BYTE),
+              data)) {
+        return real.call();
+      }
+      long instead = before.getAsLong();
+      long returnValue = real.call();
+      return instead == CKR_OK ? returnValue : instead;
     });
   }
 
