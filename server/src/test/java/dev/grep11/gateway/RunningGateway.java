@@ -154,6 +154,17 @@ public final class RunningGateway implements AutoCloseable {
         directory, settings, calls, calls::open, openStore, InstantSource.system());
   }
 
+  /** Over a token and a store that the test has wrapped. */
+  static RunningGateway start(
+      Path directory,
+      Map<String, Object> settings,
+      Function<HsmSettings, Hsm> openHsm,
+      BiFunction<GatewayConfig, HsmCalls, Store> openStore)
+      throws Exception {
+    return new RunningGateway(
+        directory, settings, new CountedCalls(), openHsm, openStore, InstantSource.system());
+  }
+
   private RunningGateway(
       Path directory,
       Map<String, Object> settings,

@@ -28,6 +28,7 @@ import dev.grep11.gateway.store.Searched;
 import dev.grep11.gateway.store.Snapshot;
 import dev.grep11.gateway.store.StoreException;
 import dev.grep11.gateway.store.StoreTamperedException;
+import dev.grep11.gateway.store.UncertainChangeException;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.time.InstantSource;
@@ -182,24 +183,33 @@ public final class Keystores {
 
   /**
    * Removes a keystore with all its keys, in several steps where it has many: who stops in between,
-   * or fails, leaves a keystore with fewer keys.
+   * or fails, which is then said, leaves a keystore with fewer keys.
    */
   public void delete(UUID instance, UUID id) {
     var keystore =
         stored(() -> tables.read(instance, view -> view.find(id).orElseThrow(Keystores::missing)));
     for (int step = 0; step < MOST_STEPS; step++) {
       boolean first = step == 0;
-      boolean gone =
-          stored(() ->
-              tables.change(
-                  instance,
-                  change -> {
-                    var present = found(change, keystore);
-                    if (present.isEmpty() && first) {
-                      throw missing();
-                    }
-                    return present.map(change::remove).orElse(true);
-                  }));
+      boolean gone;
+      try {
+        gone =
+            stored(() ->
+                tables.change(
+                    instance,
+                    change -> {
+                      var present = found(change, keystore);
+                      if (present.isEmpty() && first) {
+                        throw missing();
+                      }
+                      return present.map(change::remove).orElse(true);
+                    }));
+      } catch (Pkcs11Exception e) {
+        if (first || !e.retry()) {
+          throw e;
+        }
+        throw Pkcs11Exception.forNow(
+            e.returnValue(), "some of its keys are gone, delete it again: " + e.detail());
+      }
       if (gone) {
         passwords.forget(keystore);
         return;
@@ -809,6 +819,12 @@ public final class Keystores {
       LOG.error("a keystore is refused: {}", e.getMessage());
       throw new Pkcs11Exception(
           CKR_IBM_GREP11_DBINTERNAL, "the store holds what no gateway wrote; ask the operator", e);
+    } catch (UncertainChangeException e) {
+      LOG.error("a keystore may have been changed or not: {}", e.getMessage());
+      // To be repeated with the same transaction, which is then carried out once.
+      throw Pkcs11Exception.forNow(
+          CKR_IBM_GREP11_DBINTERNAL,
+          "it is not known whether the change was made; read what is there before you repeat it");
     } catch (StoreException e) {
       LOG.error("a keystore cannot be served: {}", e.getMessage());
       throw Pkcs11Exception.forNow(

@@ -224,7 +224,8 @@ public final class KeystoreTables implements AutoCloseable {
    * Runs {@code work} as one transaction on the keystores of an instance; if it throws, nothing
    * happened.
    *
-   * @throws StoreException when nothing was changed, or as its message then says
+   * @throws UncertainChangeException when it is not known whether the change was made
+   * @throws StoreException when nothing was changed
    * @throws StoreTamperedException when what it read is not what a gateway wrote
    */
   public <T> T change(UUID instance, Function<Change, T> work) {
@@ -269,7 +270,7 @@ public final class KeystoreTables implements AutoCloseable {
     } catch (SQLException e) {
       abandonWriter();
       // The connection may have broken after the server had committed.
-      throw new StoreException(
+      throw new UncertainChangeException(
           "it is not known whether the change was made; read what is there before you repeat it: "
               + e.getMessage(),
           e);
