@@ -8,23 +8,30 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.host.Backups;
 import dev.grep11.gateway.host.Host;
+import dev.grep11.gateway.host.HostParts;
 import dev.grep11.gateway.host.StartSteps;
 import dev.grep11.gateway.iam.ApiKeys;
 import dev.grep11.gateway.iam.GrantRegister;
 import dev.grep11.gateway.iam.Roles;
+import dev.grep11.gateway.store.AdministratorRecord;
+import dev.grep11.gateway.store.BackupFile;
+import dev.grep11.gateway.store.Envelope;
 import dev.grep11.gateway.store.Grant;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.NthStatement;
 import dev.grep11.gateway.store.NthStatement.Fault;
 import dev.grep11.gateway.store.NthStatement.Hit;
 import dev.grep11.gateway.store.NthStatement.Origin;
+import dev.grep11.gateway.store.RegistryRecord;
 import dev.grep11.gateway.store.Snapshot;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreException;
 import dev.grep11.gateway.store.Subject;
 import dev.grep11.gateway.store.UncertainChangeException;
 import dev.grep11.gateway.token.HsmCalls;
+import dev.grep11.gateway.token.StartException;
 import dev.grep11.gateway.token.TokenAnchor;
 import dev.grep11.gateway.token.TokenKeys;
 import dev.grep11.gateway.trust.TestCertificates;
@@ -36,17 +43,21 @@ import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.GrpcSslContexts;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.UUID;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.AfterEach;
@@ -421,6 +432,211 @@ abstract class StoreCallFaults {
     }
     if (!made) {
       assertThat(change.made().test(store)).as("%s, repeated", about).isTrue();
+    }
+    return hit.isPresent();
+  }
+
+  // ---- Commands of the host on administrators and API keys
+
+  /**
+   * A change that cannot be made twice in turn.
+   *
+   * @param before leaves the store as the change needs it
+   */
+  private record Prepared(Consumer<Store> before, Change change) {}
+
+  @Test
+  void noFailedStepLosesAChangeOfAdministratorsByTheHost() {
+    administratorsOfTheHost(false);
+  }
+
+  @Test
+  @Tag("long")
+  void noFailedStepLosesAChangeOfAdministratorsByTheHostByAnyFault() {
+    administratorsOfTheHost(true);
+  }
+
+  private void administratorsOfTheHost(boolean everyFault) {
+    running.close();
+    try (var hsm = Host.openToken(running.config)) {
+      var calls = new HsmCalls(hsm);
+      var host = new HostParts(running.config, hsm);
+      try (var plain = StartSteps.openStore(running.config, calls);
+          var store = open(running.config, calls)) {
+        assertThat(
+                new GrantRegister(plain, Roles.standard())
+                    .add(Grant.ofRole(LOST, running.instance, "Certificate Manager")))
+            .isTrue();
+        boolean more = true;
+        for (int n = 1; more; n++) {
+          more = false;
+          for (var fault : faults(everyFault)) {
+            for (var each : administrations(host)) {
+              each.before().accept(plain);
+              more |= isMadeOrNot(n, fault, each.change(), store, plain);
+            }
+          }
+        }
+      }
+    }
+    tell("for administrators by the host");
+  }
+
+  private static final Subject LOST = new Subject(ISSUER, "IBMid-lost");
+  private static final Subject HEIR = new Subject(ISSUER, "IBMid-heir");
+
+  private List<Prepared> administrations(HostParts host) {
+    var instance = running.instance;
+    var key = TestAdministrator.p256().getPublic().getEncoded();
+    var fingerprint = HexFormat.of().formatHex(TestAdministrator.sha256(key));
+    var hour = Duration.ofHours(1);
+    Predicate<Snapshot> isInvited = now -> !now.enrolments(instance, LOST).isEmpty();
+    Predicate<Snapshot> hasKey = now -> now.administrator(instance, LOST).isPresent();
+    return List.of(
+        new Prepared(
+            store -> administrators(store, Map.of(), List.of()),
+            new Change(
+                "admin invite",
+                store -> host.administrators(store).invite(instance, LOST, hour) != null,
+                isInvited)),
+        new Prepared(
+            _ -> {},
+            new Change(
+                "admin withdraw",
+                store -> {
+                  host.administrators(store).withdraw(instance, LOST);
+                  return true;
+                },
+                isInvited.negate())),
+        new Prepared(
+            store -> administrators(store, Map.of(LOST, key), List.of()),
+            new Change(
+                "admin recover",
+                store ->
+                    host.administrators(store).recover(instance, LOST, fingerprint, hour) != null,
+                isInvited.and(hasKey.negate()))),
+        new Prepared(
+            store -> administrators(store, Map.of(LOST, key, HEIR, key), List.of(registered(LOST))),
+            new Change(
+                "admin hand-over",
+                store -> host.administrators(store).handOver(instance, LOST, HEIR) == 1,
+                hasKey
+                    .negate()
+                    .and(now ->
+                        now.registry(instance).orElseThrow().entry(HEIR, "one").isPresent()))),
+        new Prepared(
+            this::disabledKey,
+            new Change(
+                "apikey confirm",
+                store ->
+                    new ApiKeys(store, Roles.standard(), ISSUER).confirm("disabled").isPresent(),
+                now ->
+                    now.apiKeys().stream()
+                        .anyMatch(
+                            each -> each.name().equals("disabled") && each.disabled().isEmpty()))));
+  }
+
+  private static RegistryRecord.Entry registered(Subject owner) {
+    return new RegistryRecord.Entry(owner, "one", CA.der(), Instant.EPOCH);
+  }
+
+  /** Leaves these keys and client CAs, and no leave to register another key. */
+  private void administrators(
+      Store store, Map<Subject, byte[]> keys, List<RegistryRecord.Entry> entries) {
+    var instance = running.instance;
+    assertThat(
+            store.<Boolean>change(change -> {
+              var before = change.snapshot();
+              before.enrolments(instance).forEach(change::remove);
+              before.administrators(instance).forEach(change::remove);
+              keys.forEach((subject, key) ->
+                  change.put(new AdministratorRecord(instance, subject, key, 0, Instant.EPOCH)));
+              return change.replace(before.registry(instance).orElseThrow().next(entries));
+            }))
+        .isTrue();
+  }
+
+  private void disabledKey(Store store) {
+    var keys = new ApiKeys(store, Roles.standard(), ISSUER);
+    if (store.apiKeys().stream().noneMatch(each -> each.name().equals("disabled"))) {
+      keys.create("disabled", running.instance, "Reader").secret().close();
+    }
+    assertThat(
+            store.<Boolean>change(change ->
+                change.snapshot().apiKeys().stream()
+                    .filter(each -> each.name().equals("disabled"))
+                    .allMatch(each -> change.replace(each.disabled(Optional.of(Instant.EPOCH))))))
+        .isTrue();
+  }
+
+  // ---- Backups
+
+  @Test
+  void noFailedStepLeavesWhatPassesForABackup() throws Exception {
+    backups(false);
+  }
+
+  @Test
+  void noFailedStepLosesTheBackupThatIsReplaced() throws Exception {
+    backups(true);
+  }
+
+  private void backups(boolean overwrite) throws Exception {
+    running.close();
+    var directory = Files.createDirectory(parent.resolve("backups"));
+    var file = directory.resolve("backup");
+    try (var hsm = Host.openToken(running.config)) {
+      var calls = new HsmCalls(hsm);
+      var host = new HostParts(running.config, hsm);
+      var envelope = StartSteps.envelope(running.config, calls);
+      try (var plain = StartSteps.openStore(running.config, calls);
+          var store = open(running.config, calls)) {
+        boolean more = true;
+        for (int n = 1; more; n++) {
+          more = false;
+          for (var fault : Fault.values()) {
+            if (overwrite) {
+              var _ = host.backups(plain).backUp(file, true);
+            }
+            more |= isBackedUpOrNot(n, fault, host.backups(store), file, overwrite, envelope);
+            Files.deleteIfExists(file);
+          }
+        }
+      }
+    }
+    tell("for backups");
+  }
+
+  private boolean isBackedUpOrNot(
+      int n, Fault fault, Backups backups, Path file, boolean overwrite, Envelope envelope)
+      throws Exception {
+    var before = overwrite ? Files.readAllBytes(file) : new byte[0];
+    boolean acknowledged = false;
+    boolean stays = false;
+    String why = "";
+    database.arm(n, fault, Origin.CALLER);
+    try {
+      var _ = backups.backUp(file, overwrite);
+      acknowledged = true;
+    } catch (StoreException | StartException e) {
+      why = String.valueOf(e.getMessage());
+      stays = why.contains("is a whole backup and stays there");
+    }
+    var hit = database.disarm();
+    count(hit, acknowledged);
+    var about = "%s: %s".formatted(hit, why);
+    assertThat(hit.isPresent() || acknowledged).as(about).isTrue();
+    if (acknowledged || stays) {
+      try (var backup = BackupFile.open(file)) {
+        assertThat(backup.verify(envelope)).as(about).isNotNull();
+      }
+    } else if (overwrite) {
+      assertThat(file).as(about).hasBinaryContent(before);
+    }
+    try (var files = Files.list(file.getParent())) {
+      assertThat(files.toList())
+          .as("files after %s", about)
+          .isEqualTo(acknowledged || stays || overwrite ? List.of(file) : List.of());
     }
     return hit.isPresent();
   }

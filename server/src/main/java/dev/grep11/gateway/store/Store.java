@@ -495,6 +495,7 @@ public final class Store implements AutoCloseable {
     if (!overwrite) {
       UnpublishedBackup.requireFree(target);
     }
+    UnpublishedBackup made = null;
     try (Connection connection = database.longReader()) {
       Verified verified = readVerified(connection);
       var draft =
@@ -516,11 +517,16 @@ public final class Store implements AutoCloseable {
                   verified.generation(),
                   new Head(verified.generation(), verified.rows().digest(), verified.anchored())
                       .content()));
-      return UnpublishedBackup.write(
-          target, envelope, draft, keys, samples.apply(verified.snapshot()), connection);
+      made =
+          UnpublishedBackup.write(
+              target, envelope, draft, keys, samples.apply(verified.snapshot()), connection);
     } catch (StoreTamperedException e) {
       throw latched(e);
     } catch (SQLException e) {
+      if (made != null) {
+        // Its connection did not close. Nobody knows of the file, which would pass for a backup.
+        made.close();
+      }
       throw new StoreException("cannot read the store: " + e.getMessage(), e);
     } catch (NoSuchFileException e) {
       throw new StoreException(
@@ -535,6 +541,7 @@ public final class Store implements AutoCloseable {
     } catch (IOException e) {
       throw new StoreException("cannot write the backup " + target + ": " + e.getMessage(), e);
     }
+    return made;
   }
 
   /** The keystores of instances, which are no part of {@link #snapshot}. */
