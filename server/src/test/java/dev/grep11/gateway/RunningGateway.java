@@ -199,6 +199,18 @@ public final class RunningGateway implements AutoCloseable {
 
   /** The same, over a token that the test has wrapped. */
   Gateway another(String name, Map<String, Object> settings, Function<HsmSettings, Hsm> openHsm) {
+    return Gateway.start(configOf(name, settings), openHsm);
+  }
+
+  /** The same, over a store that the test has wrapped. */
+  Gateway anotherOver(
+      BiFunction<GatewayConfig, HsmCalls, Store> openStore,
+      String name,
+      Map<String, Object> settings) {
+    return Gateway.start(configOf(name, settings), calls::open, openStore, InstantSource.system());
+  }
+
+  private GatewayConfig configOf(String name, Map<String, Object> settings) {
     var replaced = new HashMap<String, Object>();
     replaced.put("/listen/portBase", 0);
     replaced.put("/store/pollMillis", 100);
@@ -207,7 +219,7 @@ public final class RunningGateway implements AutoCloseable {
         "/issuers",
         List.of(Map.of("issuer", ISSUER, "jwksFile", "jwks.json", "audience", AUDIENCE)));
     replaced.putAll(settings);
-    return Gateway.start(GatewayConfig.read(demo.config(), replaced), openHsm);
+    return GatewayConfig.read(demo.config(), replaced);
   }
 
   // ---- Who may what
@@ -332,8 +344,14 @@ public final class RunningGateway implements AutoCloseable {
 
   /** As the host name, with this side of TLS. */
   ManagedChannel channel(String authority, SslContextBuilder ssl) throws IOException {
+    return channel(gateway, authority, ssl);
+  }
+
+  /** The same, to another gateway. */
+  ManagedChannel channel(Gateway through, String authority, SslContextBuilder ssl)
+      throws IOException {
     var channel =
-        NettyChannelBuilder.forAddress("localhost", gateway.cryptoPort())
+        NettyChannelBuilder.forAddress("localhost", through.cryptoPort())
             .overrideAuthority(authority)
             .sslContext(ssl.build())
             .maxInboundMessageSize(80 << 20)

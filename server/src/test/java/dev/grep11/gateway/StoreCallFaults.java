@@ -49,6 +49,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
@@ -60,6 +61,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -639,5 +641,84 @@ abstract class StoreCallFaults {
           .isEqualTo(acknowledged || stays || overwrite ? List.of(file) : List.of());
     }
     return hit.isPresent();
+  }
+
+  // ---- Starts
+
+  /** Of the gateway that is started beside the one that serves. */
+  private final NthStatement starting = new NthStatement();
+
+  private Store openStarting(GatewayConfig config, HsmCalls calls) {
+    return starting.open(
+        config.database(),
+        StartSteps.envelope(config, calls),
+        new TokenAnchor(calls, TokenKeys.read(config.store())));
+  }
+
+  @Test
+  void aStartIsRefusedOrLockedThoughAStepFails() throws Exception {
+    starts(16);
+  }
+
+  @Test
+  @Tag("long")
+  void aStartIsRefusedOrLockedWhicheverStepFails() throws Exception {
+    starts(Integer.MAX_VALUE);
+  }
+
+  private void starts(int most) throws Exception {
+    var administrator =
+        TestAdministrator.granted(running, "admin", TestAdministrator.p256()).enrolled();
+    assertThat(administrator.execute(administrator.set("one", CA.der())).getLocked()).isTrue();
+    for (var origin : Origin.values()) {
+      starting.arm(Integer.MAX_VALUE, Fault.REFUSED, origin);
+      int steps;
+      try (var _ = running.anotherOver(this::openStarting, "counted", settings)) {
+        // There is no last one of those that go on.
+        steps = origin == Origin.BACKGROUND ? 40 : starting.seen();
+      }
+      starting.disarm();
+      var numbers = new ArrayList<>(IntStream.rangeClosed(1, steps).boxed().toList());
+      Collections.shuffle(numbers, random);
+      for (int n : numbers.subList(0, Math.min(most, steps))) {
+        for (var fault : faults(most == Integer.MAX_VALUE)) {
+          isRefusedOrLocked(n, fault, origin);
+        }
+      }
+    }
+    tell("of starts");
+  }
+
+  private void isRefusedOrLocked(int n, Fault fault, Origin origin) throws Exception {
+    starting.arm(n, fault, origin);
+    try (var gateway = running.anotherOver(this::openStarting, "another", settings)) {
+      var ssl = GrpcSslContexts.forClient().trustManager(running.demo.ca().toFile());
+      var bare = running.channel(gateway, "localhost", ssl);
+      assertShut(stub(running, bare), starting.hit());
+      if (origin == Origin.BACKGROUND) {
+        await().atMost(PATIENCE).until(() -> starting.hit().isPresent());
+        assertShut(stub(running, bare), starting.hit());
+      }
+      ssl.keyManager(APP.privateKey(), APP.certificate());
+      var app = stub(running, running.channel(gateway, "localhost", ssl));
+      assertThat(awaited(() -> aesKey(app)).isEmpty()).as("%s", starting.hit()).isFalse();
+      assertShut(stub(running, bare), starting.hit());
+      count(starting.disarm(), true);
+    } catch (StoreException | StartException e) {
+      var hit = starting.disarm();
+      count(hit, false);
+      assertThat(hit).as("%s", e).isPresent();
+      assertThat(e.getMessage()).as("%s", hit).contains("a fault that the test made");
+    }
+  }
+
+  private static void assertShut(CryptoBlockingStub bare, Object after) {
+    assertThatThrownBy(() -> aesKey(bare))
+        .as("a client without a certificate after %s", after)
+        .isInstanceOfSatisfying(
+            StatusRuntimeException.class,
+            e ->
+                assertThat(e.getStatus().getCode())
+                    .isIn(Status.Code.UNAVAILABLE, Status.Code.UNAUTHENTICATED));
   }
 }

@@ -82,6 +82,11 @@ public final class NthStatement {
     return Optional.ofNullable(hit);
   }
 
+  /** Steps of the origin since it was armed. */
+  public synchronized int seen() {
+    return seen;
+  }
+
   private synchronized @Nullable Fault next(String step) {
     var now = armed;
     var origin =
