@@ -99,8 +99,10 @@ class ComposeTest {
             "GREP11_POSTGRES_IMAGE", Installation.POSTGRES_IMAGE,
             "GREP11_CONFIG", config.toString(),
             "GREP11_SECRETS", secrets.toString(),
-            "GREP11_PUBLISH_1", "127.0.0.1:%d-%d".formatted(first, first + 3),
-            "GREP11_PUBLISH_2", "127.0.0.1:%d-%d".formatted(second, second + 3)),
+            "GREP11_PUBLISH_1", "127.0.0.1:%d-%d".formatted(first, first + 2),
+            "GREP11_PUBLISH_2", "127.0.0.1:%d-%d".formatted(second, second + 2),
+            "GREP11_HEALTH_1", "127.0.0.1:%d".formatted(first + 3),
+            "GREP11_HEALTH_2", "127.0.0.1:%d".formatted(second + 3)),
         words);
   }
 

@@ -30,7 +30,6 @@ import io.netty.handler.ssl.ApplicationProtocolNegotiationHandler;
 import io.netty.handler.ssl.SslContext;
 import io.netty.handler.timeout.ReadTimeoutHandler;
 import io.netty.handler.timeout.WriteTimeoutHandler;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetSocketAddress;
@@ -328,16 +327,8 @@ final class HealthListener implements AutoCloseable {
   }
 
   private Answer metrics(@Nullable String accept) {
-    var body = new ByteArrayOutputStream();
-    try {
-      // One at a time: whoever asks in a flood waits for the others, and not the calls of clients.
-      synchronized (metrics) {
-        metrics.write(accept, body);
-      }
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-    return new Answer(HttpResponseStatus.OK, metrics.contentType(accept), body.toByteArray());
+    var page = metrics.page(accept);
+    return new Answer(HttpResponseStatus.OK, page.contentType(), page.body());
   }
 
   @Override

@@ -29,6 +29,8 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -42,6 +44,8 @@ class HealthListenerTest {
   private static final Duration PATIENCE = Duration.ofSeconds(30);
 
   private volatile boolean broken;
+  private final AtomicInteger scrapes = new AtomicInteger();
+  private final AtomicLong nanos = new AtomicLong();
   private ServerTls tls;
   private Connections connections;
   private HealthListener listener;
@@ -57,8 +61,8 @@ class HealthListenerTest {
     Files.setPosixFilePermissions(key, PosixFilePermissions.fromString("rw-------"));
     tls = ServerTls.start(directory.resolve("server.pem"), key, Duration.ofHours(1), _ -> {});
     connections = new Connections(1);
-    var metrics = new Metrics("test", new CallMetrics.Segments("", "", ""), false, System::nanoTime);
-    metrics.gauge("grep11_test", "Fails at times.", () -> unlessBroken(1));
+    var metrics = new Metrics("test", new CallMetrics.Segments("", "", ""), false, nanos::get);
+    metrics.gauge("grep11_test", "Fails at times.", () -> unlessBroken(scrapes.incrementAndGet()));
     listener =
         new HealthListener(
             new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
@@ -94,11 +98,20 @@ class HealthListenerTest {
   }
 
   private HttpResponse<String> get(String path) throws Exception {
+    return get(path, "*/*");
+  }
+
+  private HttpResponse<String> get(String path, String accept) throws Exception {
     return web.send(
         HttpRequest.newBuilder(URI.create("https://localhost:" + listener.port() + path))
             .timeout(PATIENCE)
+            .header("Accept", accept)
             .build(),
         HttpResponse.BodyHandlers.ofString());
+  }
+
+  private void aSecondLater() {
+    nanos.addAndGet(Duration.ofSeconds(1).toNanos());
   }
 
   private ServingStatus status() {
@@ -117,6 +130,7 @@ class HealthListenerTest {
     logger.addAppender(said);
     assertThat(get("/metrics").statusCode()).isEqualTo(200);
     broken = true;
+    aSecondLater();
     for (var page : new String[] {"/metrics", "/metrics", "/readyz"}) {
       var answer = get(page);
       assertThat(answer.statusCode()).isEqualTo(500);
@@ -128,8 +142,28 @@ class HealthListenerTest {
         .containsOnlyOnce("/metrics cannot be answered", "/readyz cannot be answered");
     assertThat(get("/livez").statusCode()).isEqualTo(200);
     broken = false;
-    assertThat(get("/metrics").body()).contains("grep11_test 1.0");
+    assertThat(get("/metrics").body()).contains("grep11_test 4.0");
     assertThat(get("/readyz").statusCode()).isEqualTo(200);
+  }
+
+  @Test
+  void aSecondCostsOneScrapeInEachFormatHoweverManyAsk() throws Exception {
+    var openMetrics = "application/openmetrics-text; version=1.0.0";
+    var first = get("/metrics").body();
+    for (int i = 0; i < 20; i++) {
+      assertThat(get("/metrics", i % 2 == 0 ? "text/plain" : "own/type-" + i).body())
+          .isEqualTo(first);
+    }
+    assertThat(scrapes).hasValue(1);
+    assertThat(get("/metrics", openMetrics).body()).endsWith("# EOF\n");
+    assertThat(get("/metrics", openMetrics + ";q=0.9,text/plain").body()).endsWith("# EOF\n");
+    assertThat(scrapes).hasValue(2);
+
+    aSecondLater();
+
+    assertThat(get("/metrics").body()).contains("grep11_test 3.0");
+    assertThat(get("/metrics").body()).contains("grep11_test 3.0");
+    assertThat(scrapes).hasValue(3);
   }
 
   @Test

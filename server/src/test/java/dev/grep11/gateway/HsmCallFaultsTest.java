@@ -834,9 +834,12 @@ class HsmCallFaultsTest {
           assertNothingStays(operation.name() + ": " + hit, sessions);
         }
       }
-      assertThat(token.heldObjects())
-          .as("working copies after %s", operation.name())
-          .isEqualTo(loadedKeys());
+      // The page is a second old at most.
+      await()
+          .untilAsserted(() ->
+              assertThat(token.heldObjects())
+                  .as("working copies after %s", operation.name())
+                  .isEqualTo(loadedKeys()));
     }
     tell("for clients");
     assertEveryAnswerIsRecorded();

@@ -194,6 +194,14 @@ class MetricsTest {
         .doesNotContain("trace_id", TRACE);
   }
 
+  /** Which stops all threads: not for who asks without a token. */
+  @Test
+  void theMetricsOfTheJvmLookForNoDeadlocks() throws Exception {
+    assertThat(scrape("text/plain"))
+        .contains("jvm_threads_current ", "jvm_threads_state{", "process_open_fds ")
+        .doesNotContain("deadlock");
+  }
+
   @Test
   void thePageNamesEveryMetricAndNoOther() throws Exception {
     // These have no series before a CA was registered, a backup was made.

@@ -16,7 +16,9 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.NettyChannelBuilder;
 import io.netty.handler.ssl.util.InsecureTrustManagerFactory;
+import java.net.ConnectException;
 import java.net.InetSocketAddress;
+import java.net.Socket;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
@@ -260,6 +262,19 @@ class NetworkPolicyTest {
       assertThatThrownBy(() -> GatewayConfig.read(demo.config(), replaced))
           .isInstanceOf(ConfigException.class)
           .hasMessageContaining(problem.replace("/network/policy", "network.policy"));
+    }
+  }
+
+  @Test
+  void theHealthPortListensWhereOnlyTheMonitoringReachesIt(@TempDir Path directory)
+      throws Exception {
+    try (var running = RunningGateway.start(directory, Map.of("/listen/healthHost", PRIVATE))) {
+      var health = running.gateway.healthPort();
+      try (var monitoring = new Socket(PRIVATE, health)) {
+        assertThat(monitoring.isConnected()).isTrue();
+      }
+      assertThatThrownBy(() -> new Socket(PUBLIC, health)).isInstanceOf(ConnectException.class);
+      assertThat(running.client().generateRandom(RANDOM).getRnd().size()).isEqualTo(16);
     }
   }
 

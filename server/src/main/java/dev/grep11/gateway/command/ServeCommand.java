@@ -37,7 +37,7 @@ final class ServeCommand implements Callable<Integer> {
                         settings.clientHost(),
                         gateway.certificateManagerPort(),
                         DemoData.iamEndpoint(settings, gateway),
-                        settings.clientHost(),
+                        settings.healthHost(),
                         gateway.healthPort())
                 + privateAddresses(settings, gateway),
         spec);

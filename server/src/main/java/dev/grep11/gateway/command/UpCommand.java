@@ -86,7 +86,7 @@ final class UpCommand implements Callable<Integer> {
             demo.ca(),
             demo.writeEnvironment(settings, gateway),
             demo.writeClientConfiguration(settings, gateway).map(Path::toString).orElse("none"),
-            settings.clientHost(),
+            settings.healthHost(),
             gateway.healthPort());
   }
 }

@@ -139,26 +139,32 @@ public record GatewayConfig(
    *
    * @param address to bind
    * @param portBase N of interfaces 3; 0 takes free ports
+   * @param healthAddress to bind for the last one
    */
-  public record Listen(InetAddress address, int portBase) {
+  public record Listen(InetAddress address, int portBase, InetAddress healthAddress) {
     private static final int CERTIFICATE_MANAGER = 1;
     private static final int TOKEN_SERVICE = 2;
     private static final int HEALTH = 3;
 
+    /** All on one address. */
+    public Listen(InetAddress address, int portBase) {
+      this(address, portBase, address);
+    }
+
     public InetSocketAddress crypto() {
-      return at(0);
+      return at(address, 0);
     }
 
     public InetSocketAddress certificateManager() {
-      return at(CERTIFICATE_MANAGER);
+      return at(address, CERTIFICATE_MANAGER);
     }
 
     public InetSocketAddress tokenService() {
-      return at(TOKEN_SERVICE);
+      return at(address, TOKEN_SERVICE);
     }
 
     public InetSocketAddress health() {
-      return at(HEALTH);
+      return at(healthAddress, HEALTH);
     }
 
     private List<InetSocketAddress> all() {
@@ -181,7 +187,7 @@ public record GatewayConfig(
       }
     }
 
-    private InetSocketAddress at(int offset) {
+    private InetSocketAddress at(InetAddress address, int offset) {
       return new InetSocketAddress(address, portBase == 0 ? 0 : portBase + offset);
     }
   }
@@ -377,16 +383,19 @@ public record GatewayConfig(
 
   private static Listen listen(SettingsReader listen, boolean demo) {
     var host = listen.text("host").orElse(demo ? "127.0.0.1" : "0.0.0.0");
+    var address = address(listen, "host", host);
     return new Listen(
-        address(listen, host), listen.number("portBase", 0, 65_532, DEFAULT_PORT_BASE));
+        address,
+        listen.number("portBase", 0, 65_532, DEFAULT_PORT_BASE),
+        listen.text("healthHost").map(own -> address(listen, "healthHost", own)).orElse(address));
   }
 
-  private static InetAddress address(SettingsReader listen, String host) {
+  private static InetAddress address(SettingsReader listen, String key, String host) {
     try {
       return InetAddress.getByName(host);
     } catch (UnknownHostException e) {
       listen.problem(
-          "host",
+          key,
           "\"%s\" is not an address of this host; name one, such as 0.0.0.0 for all"
               .formatted(host));
       return InetAddress.getLoopbackAddress();
@@ -403,7 +412,7 @@ public record GatewayConfig(
     if (host.isEmpty()) {
       return Optional.empty();
     }
-    var privately = new Listen(address(section, host), portBase);
+    var privately = new Listen(address(section, "host", host), portBase);
     return section.checked(
         "",
         () -> {
@@ -720,8 +729,17 @@ public record GatewayConfig(
 
   /** The host part of addresses that clients on this machine can use. */
   public String clientHost() {
-    return listen.address().isAnyLocalAddress() || listen.address().isLoopbackAddress()
+    return clientHost(listen.address());
+  }
+
+  /** The same of the health port. */
+  public String healthHost() {
+    return clientHost(listen.healthAddress());
+  }
+
+  private static String clientHost(InetAddress address) {
+    return address.isAnyLocalAddress() || address.isLoopbackAddress()
         ? "localhost"
-        : listen.address().getHostAddress().toLowerCase(Locale.ROOT);
+        : address.getHostAddress().toLowerCase(Locale.ROOT);
   }
 }

@@ -10,8 +10,11 @@ import io.prometheus.metrics.core.metrics.Info;
 import io.prometheus.metrics.expositionformats.ExpositionFormats;
 import io.prometheus.metrics.instrumentation.jvm.JvmMetrics;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.time.Duration;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.function.DoubleSupplier;
@@ -29,12 +32,28 @@ public final class Metrics {
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 60
   };
 
+  private static final Duration KEPT = Duration.ofSeconds(1);
+
+  /**
+   * What is answered to who asks.
+   *
+   * @param body not to be written to: others are given the same
+   */
+  @SuppressWarnings("ArrayRecordComponent") // Nobody compares them.
+  public record Page(String contentType, byte[] body) {}
+
+  private record Kept(Page page, long nanos) {}
+
   private final PrometheusRegistry registry = new PrometheusRegistry();
   private final ExpositionFormats formats = ExpositionFormats.init();
   private final CallMetrics calls;
   private final Counter handshakes;
   private final Counter refusedConnections;
   private final Histogram laneWaits;
+  private final LongSupplier nanoClock;
+
+  /** By content type, of which the library has a few of its own. */
+  private final Map<String, Kept> pages = new HashMap<>();
 
   /**
    * With what every gateway has.
@@ -44,6 +63,7 @@ public final class Metrics {
    */
   public Metrics(
       String version, CallMetrics.Segments segments, boolean followed, LongSupplier nanoClock) {
+    this.nanoClock = nanoClock;
     calls = new CallMetrics(registry, segments, followed, nanoClock);
     handshakes =
         Counter.builder()
@@ -151,13 +171,29 @@ public final class Metrics {
         .register(registry);
   }
 
-  /** The Content-Type of what {@link #write} writes for this Accept header. */
-  public String contentType(@Nullable String accept) {
-    return formats.findWriter(accept).getContentType();
+  /**
+   * All, as the Accept header wants it, and at most a second old: whoever asks in a flood waits for
+   * the others and has what they have, and not the calls of clients.
+   */
+  public synchronized Page page(@Nullable String accept) {
+    var writer = formats.findWriter(accept);
+    var kept = pages.get(writer.getContentType());
+    if (kept != null && nanoClock.getAsLong() - kept.nanos < KEPT.toNanos()) {
+      return kept.page;
+    }
+    var body = new ByteArrayOutputStream();
+    try {
+      writer.write(body, registry.scrape(Metrics::isCheap));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    var page = new Page(writer.getContentType(), body.toByteArray());
+    pages.put(page.contentType(), new Kept(page, nanoClock.getAsLong()));
+    return page;
   }
 
-  /** Writes all, as the Accept header wants it. */
-  public void write(@Nullable String accept, OutputStream out) throws IOException {
-    formats.findWriter(accept).write(out, registry.scrape());
+  /** Who looks for deadlocks stops every thread of the JVM meanwhile. */
+  private static boolean isCheap(String name) {
+    return !name.startsWith("jvm_threads_deadlocked");
   }
 }

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.store.StoreLocation;
 import java.io.IOException;
+import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -66,6 +67,19 @@ class GatewayConfigTest {
     assertThat(config.policy()).isEqualTo(Policy.COMPATIBLE);
     assertThat(config.softwareFallback()).isTrue();
     assertThat(config.listen().address().isLoopbackAddress()).isTrue();
+  }
+
+  @Test
+  void theHealthPortIsWhereTheOthersAreUnlessItIsToldOtherwise() throws IOException {
+    var listen = "listen: {host: 0.0.0.0, portBase: 9976%s}\n";
+    var together = read(listen.formatted("") + GOOD).listen();
+    assertThat(together.health().getAddress()).isEqualTo(together.address());
+
+    var apart = read(listen.formatted(", healthHost: 127.0.0.1") + GOOD).listen();
+    assertThat(apart.health()).isEqualTo(new InetSocketAddress("127.0.0.1", 9979));
+    assertThat(apart.tokenService()).isEqualTo(new InetSocketAddress("0.0.0.0", 9978));
+    assertThat(problem(listen.formatted(", healthHost: 10.0.0.300") + GOOD))
+        .contains("listen.healthHost: \"10.0.0.300\" is not an address of this host");
   }
 
   @Test
