@@ -55,9 +55,11 @@ source "$WORK/gateway/env-$one"
 tls=$WORK/gateway/tls
 
 listen=127.0.0.1:$(ports 1)
-# What takes minutes to be sure of may be sure at once here, and days are seconds, as is a tenth of a lease.
+# What takes minutes to be sure of may be sure at once here, and days are seconds, as are a tenth of a lease and a hundredth of
+# an age of keys. Checkpoints are made every minute.
 sed -e 's/^\( *\)for: .*/\1for: 0s/' -e 's/\[5m\]/[30s]/' -e '/_age_seconds > [28] \* 86400/s/ \* 86400//' \
-  -e '/lease_left_seconds < 60$/s/60/6/' "$MONITORING/alerts.yaml" >"$WORK/alerts.yaml"
+  -e '/lease_left_seconds < 60$/s/60/6/' -e '/issuer_keys_age_seconds > 900$/s/900/9/' \
+  -e '/checkpoint_age_seconds > 300$/s/300/75/' "$MONITORING/alerts.yaml" >"$WORK/alerts.yaml"
 # targets HEALTH-PORT...: what is scraped from now on.
 targets() {
   local list
@@ -178,7 +180,7 @@ calls() {
 }
 for _ in 1 2; do
   calls 400 "$one" none
-  sleep 2
+  sleep 3
 done
 fires Grep11CallsUnauthenticated
 good "calls with a token that is none"
@@ -204,10 +206,11 @@ without_audit "$WORK/gateway/audit-$one.jsonl" "$one" Grep11AuditStopped
 say "the token"
 tokens=$WORK/gateway/token/tokens
 mv "$tokens" "$tokens.away"
-fires Grep11TokenAway Grep11TokenDoesNotSign
+calls 10 "$one" none
+fires Grep11TokenAway Grep11TokenDoesNotSign Grep11AuditUnvouched
 mv "$tokens.away" "$tokens"
-silent Grep11TokenAway Grep11TokenDoesNotSign
-good "it is away, and comes back"
+silent Grep11TokenAway Grep11TokenDoesNotSign Grep11AuditUnvouched
+good "it is away, with the checkpoints of the audit file, and comes back"
 
 # begin_third STORE SETTING...: a gateway of the same directory with another way to the store, and with settings of its own,
 # each as SECTION KEY: VALUE.
@@ -219,12 +222,26 @@ begin_third() {
   for setting in "listen portBase: $three" "audit file: audit-third.jsonl" "$@"; do
     edits+=(-e "/^${setting%% *}:/a\\  ${setting#* }")
   done
-  { sed -e '/^  file: audit.jsonl$/d' -e "s/^  directory: store\$/  directory: $store/" "$WORK/gateway/gateway.yaml"; printf 'limits:\n'; } | sed "${edits[@]}" >"$WORK/gateway/third.yaml"
+  { sed -e '/^  file: audit.jsonl$/d' -e "s/^  directory: store\$/  directory: $store/" "$WORK/gateway/gateway.yaml"; printf 'limits:\n'; cat "$WORK/sources"; } | sed "${edits[@]}" >"$WORK/gateway/third.yaml"
   begin third env -u GREP11_AGENT_SOCKET "$GREP11" serve --config "$WORK/gateway/third.yaml"
   third=$begun
   await_ready third "$third"
   targets "$((one + 3))" "$((two + 3))" "$((three + 3))"
 }
+
+# revocations HOURS: a list of the client CA that counts for so long.
+revocations() {
+  : >"$WORK/revoked"
+  openssl ca -gencrl -config <(printf '[ca]\ndefault_ca=c\n[c]\ndatabase=%s\ndefault_md=sha256\ncrl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid\n' "$WORK/revoked") \
+    -keyfile "$WORK/soon.key" -cert "$WORK/soon.pem" -crlhours "$1" -out "$WORK/crl.new" 2>"$WORK/out" || bad "$(cat "$WORK/out")"
+  mv "$WORK/crl.new" "$WORK/soon.crl"
+}
+# Of the third gateway: an issuer that is not there, and a list that soon counts no more.
+cat >"$WORK/sources" <<YAML
+issuers: [ { issuer: "https://issuer.test", audience: grep11, jwksUrl: "https://localhost:1/keys" } ]
+clientCas: { crls: [ { ca: $WORK/soon.pem, crl: $WORK/soon.crl } ] }
+YAML
+revocations 3
 
 say "a gateway that keeps few keys, goes on without a record, and is on a copy of the store"
 mkdir -m 700 "$WORK/gateway/copy"
@@ -233,6 +250,10 @@ python3 -c 'import sqlite3, sys; sqlite3.connect(sys.argv[1]).backup(sqlite3.con
 chmod 600 "$WORK/gateway/copy/store.db"
 cp -p "$WORK/gateway/store/token-keys" "$WORK/gateway/copy"
 begin_third copy "hsm cachedKeys: 16" "audit whenUnavailable: drop" "limits callsPerSecondPerCaller: 0"
+fires Grep11ClientCrlEnds Grep11IssuerKeysOld
+revocations 48
+silent Grep11ClientCrlEnds
+good "its issuer does not answer; a revocation list that counts for 3 hours, and one for 2 days"
 # Goes on until its input ends.
 exec {orders}> >(
   GREP11_ADDRESS=localhost:$three exec "$JAVA_HOME/bin/java" -Xmx256m --enable-native-access=ALL-UNNAMED \
@@ -255,21 +276,29 @@ good "a client CA of which its copy does not know"
 say "a gateway with a short lease, and few calls a second"
 way=$WORK/gateway/way
 ln -s store "$way"
-begin_third way "store leaseSeconds: 12" "limits callsPerSecondPerCaller: 5"
+begin_third way "store leaseSeconds: 12" "limits callsPerSecondPerCaller: 5" "limits connectionsPerSecondPerAddress: 1"
 token=$(curl -sf --cacert "$tls/ca.pem" -d grant_type=urn:ibm:params:oauth:grant-type:apikey --data-urlencode "apikey=$GREP11_APIKEY" \
   "$GREP11_IAMENDPOINT/identity/token" | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
 for _ in 1 2; do
   calls 200 "$three" "$token"
-  sleep 2
+  sleep 3
 done
 fires Grep11Overloaded
 good "200 calls at once, where it takes 5 a second"
 silent Grep11LeaseEnds Grep11StoreNotBelieved
 rm "$way"
 fires Grep11LeaseEnds Grep11StoreNotBelieved
+for _ in 1 2; do
+  calls 200 "$three" "$token"
+  sleep 3
+done
+fires Grep11CallsFail
 ln -s store "$way"
 silent Grep11LeaseEnds Grep11StoreNotBelieved
-good "its store cannot be read until its lease is over, and can again"
+good "its store cannot be read until its lease is over, which its callers hear, and can again"
+for _ in $(seq 150); do (exec 3<>"/dev/tcp/127.0.0.1/$three") 2>/dev/null || true; done
+fires Grep11ConnectionsRefused
+good "150 connections at once, where it takes one a second"
 targets "$((one + 3))" "$((two + 3))"
 stop "$third" TERM
 third=''

@@ -335,6 +335,7 @@ public final class Gateway implements AutoCloseable {
     Measured.store(metrics, follower, lease);
     Measured.backups(metrics, follower, clock);
     Measured.locks(metrics, follower, config.instance(), clientCas, tls, connections);
+    Measured.revocations(metrics, revocations, clock);
     Measured.audit(metrics, audit, events);
     var ready =
         new Readiness()

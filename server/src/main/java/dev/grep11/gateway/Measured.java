@@ -17,6 +17,7 @@ import dev.grep11.gateway.store.UpkeepRecord;
 import dev.grep11.gateway.tls.Connections;
 import dev.grep11.gateway.tls.ServerTls;
 import dev.grep11.gateway.token.Lease;
+import dev.grep11.gateway.trust.RevocationFiles;
 import java.security.cert.CertificateException;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
@@ -103,6 +104,10 @@ final class Measured {
         "Bearer tokens that were looked up among those verified before, by what came of it.",
         "outcome",
         () -> Map.of("hit", verifier.hits(), "miss", verifier.misses()));
+    metrics.gauge(
+        "grep11_issuer_keys_age_seconds",
+        "Age of the oldest keys of an issuer whose last fetch failed; 0 when none failed.",
+        () -> verifier.keysOverdue().toMillis() / 1e3);
   }
 
   static void store(Metrics metrics, StoreFollower follower, Lease lease) {
@@ -199,6 +204,13 @@ final class Measured {
         connections::accepted);
   }
 
+  static void revocations(Metrics metrics, RevocationFiles files, InstantSource clock) {
+    metrics.optionalGauge(
+        "grep11_client_crl_left_seconds",
+        "Until the first revocation list is out of date; 0 while clients are refused for one.",
+        () -> number(files.current().left(clock.instant()).map(left -> left.toMillis() / 1e3)));
+  }
+
   static void audit(Metrics metrics, AuditLog audit, EventExporter events) {
     metrics.gauge(
         "grep11_audit_working",
@@ -216,6 +228,10 @@ final class Measured {
         "grep11_audit_lag_seconds",
         "How long the events that are being written have been.",
         () -> audit.lag().toMillis() / 1e3);
+    metrics.gauge(
+        "grep11_audit_checkpoint_age_seconds",
+        "Since the oldest line of the audit file that no checkpoint vouches for; 0 without one.",
+        () -> audit.unvouched().toMillis() / 1e3);
     metrics.gauge(
         "grep11_audit_stored_events",
         "Events of administration that are in the store and not in the audit file yet.",

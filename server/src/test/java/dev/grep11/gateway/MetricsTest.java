@@ -56,11 +56,7 @@ class MetricsTest {
     // Asks to be followed where nobody follows.
     var _ =
         running
-            .client(
-                "authorization",
-                token,
-                "traceparent",
-                "00-" + TRACE + "-00f067aa0ba902b7-01")
+            .client("authorization", token, "traceparent", "00-" + TRACE + "-00f067aa0ba902b7-01")
             .getMechanismList(GetMechanismListRequest.getDefaultInstance());
     var notAKey = ByteString.copyFrom(new byte[64]);
     assertThatThrownBy(() -> encrypt(client, notAKey, PLAIN))
@@ -156,6 +152,8 @@ class MetricsTest {
     assertThat(value(scraped, "grep11_audit_lag_seconds")).isBetween(0.0, 60.0);
     assertThat(value(scraped, "grep11_audit_waiting_events")).isNotNegative();
     assertThat(value(scraped, "grep11_audit_stored_events")).isZero();
+    assertThat(value(scraped, "grep11_audit_checkpoint_age_seconds")).isBetween(0.0, 120.0);
+    assertThat(value(scraped, "grep11_issuer_keys_age_seconds")).isZero();
   }
 
   @Test
@@ -204,10 +202,11 @@ class MetricsTest {
 
   @Test
   void thePageNamesEveryMetricAndNoOther() throws Exception {
-    // These have no series before a CA was registered, a backup was made.
+    // These have no series before a CA was registered, a list configured, a backup made.
     var absent =
         Set.of(
             "grep11_client_ca_end_timestamp_seconds",
+            "grep11_client_crl_left_seconds",
             "grep11_backup_age_seconds",
             "grep11_backup_rehearsal_age_seconds");
     var documented = names(DOCUMENTED, Files.readString(Path.of("../docs/metrics.md")));

@@ -17,6 +17,7 @@ import io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.NettyChannelBuilder;
 import io.netty.handler.ssl.util.InsecureTrustManagerFactory;
 import java.net.ConnectException;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.file.Path;
@@ -270,10 +271,11 @@ class NetworkPolicyTest {
       throws Exception {
     try (var running = RunningGateway.start(directory, Map.of("/listen/healthHost", PRIVATE))) {
       var health = running.gateway.healthPort();
-      try (var monitoring = new Socket(PRIVATE, health)) {
+      try (var monitoring = new Socket(InetAddress.ofLiteral(PRIVATE), health)) {
         assertThat(monitoring.isConnected()).isTrue();
       }
-      assertThatThrownBy(() -> new Socket(PUBLIC, health)).isInstanceOf(ConnectException.class);
+      assertThatThrownBy(() -> new Socket(InetAddress.ofLiteral(PUBLIC), health))
+          .isInstanceOf(ConnectException.class);
       assertThat(running.client().generateRandom(RANDOM).getRnd().size()).isEqualTo(16);
     }
   }

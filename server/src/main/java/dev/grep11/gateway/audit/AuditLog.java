@@ -80,11 +80,14 @@ public final class AuditLog implements AutoCloseable {
   private volatile @Nullable CheckpointMac mac;
   private volatile @Nullable AuditHead head;
 
+  // Whether there are lines that no checkpoint vouches for, and since when.
+  private volatile boolean sinceCheckpoint;
+  private volatile long sinceCheckpointFrom;
+
   // Of the writer's thread only.
   private boolean started;
   private boolean inMiddleOfLine;
   private long expectedSize;
-  private boolean sinceCheckpoint;
   private long nextCheckpoint = System.nanoTime();
   private @Nullable CompletableFuture<byte[]> pendingMac;
 
@@ -314,6 +317,14 @@ public final class AuditLog implements AutoCloseable {
     return inHand == 0 ? Duration.ZERO : Duration.ofNanos(System.nanoTime() - inHandSince);
   }
 
+  /** How long the oldest line has been there that no checkpoint vouches for. */
+  public Duration unvouched() {
+    // In this order: the writer sets the time before the word.
+    return sinceCheckpoint
+        ? Duration.ofNanos(System.nanoTime() - sinceCheckpointFrom)
+        : Duration.ZERO;
+  }
+
   private void waitFor(AuditEntry entry, Duration longest) {
     if (failed) {
       throw new AuditUnavailableException("the audit sink has failed");
@@ -455,7 +466,10 @@ public final class AuditLog implements AutoCloseable {
     boolean written = writeStubbornly(bytes.toByteArray());
     expectedSize += bytes.size();
     bytes.reset();
-    sinceCheckpoint = true;
+    if (!sinceCheckpoint) {
+      sinceCheckpointFrom = System.nanoTime();
+      sinceCheckpoint = true;
+    }
     return written;
   }
 

@@ -49,6 +49,8 @@ final class KeySetCache {
   private volatile Optional<String> dated = Optional.empty();
   private volatile long lastAttempt;
   private volatile boolean attempted;
+  private volatile long firstAttempt;
+  private volatile boolean failing;
 
   /** A key set, and which one it is: the same object as long as the keys stay the same. */
   record Version(KeySet keys, Object identity, long fetchedAt) {}
@@ -111,6 +113,9 @@ final class KeySetCache {
       }
       // The age counts from before the request: what changes meanwhile is not in the answer.
       long begin = nanoClock.getAsLong();
+      if (!attempted) {
+        firstAttempt = begin;
+      }
       lastAttempt = begin;
       attempted = true;
       KeySet keys = KeySet.parse(fetch());
@@ -122,11 +127,25 @@ final class KeySetCache {
         version = new Version(keys, new Object(), begin);
         log.info("the keys of issuer {} have changed", issuer.issuer());
       }
+      failing = false;
     } catch (IOException | ParseException | RuntimeException e) {
+      failing = true;
       log.warn("the keys of issuer {} cannot be fetched: {}", issuer.issuer(), e.toString());
     } finally {
       fetching.unlock();
     }
+  }
+
+  /**
+   * How old the keys are, if the last fetch failed; of keys that never came, how long ago they were
+   * first asked for. Zero if it did not fail: keys that nobody needs may be of any age.
+   */
+  Duration overdue() {
+    if (!failing) {
+      return Duration.ZERO;
+    }
+    Version now = version;
+    return Duration.ofNanos(nanoClock.getAsLong() - (now == null ? firstAttempt : now.fetchedAt()));
   }
 
   /** The header Date of the last answer, if an answer had one (RFC 9110, 6.6.1). */

@@ -210,6 +210,17 @@ public final class TokenVerifier {
     return misses.sum();
   }
 
+  /**
+   * How old the oldest keys of an issuer are whose last fetch failed; zero when none failed. Beyond
+   * {@link KeySetTimings#maxStaleness} that issuer's tokens are refused.
+   */
+  public Duration keysOverdue() {
+    return issuers.values().stream()
+        .map(issuer -> issuer.keys().overdue())
+        .max(Duration::compareTo)
+        .orElse(Duration.ZERO);
+  }
+
   private Optional<VerifiedToken> remembered(String authorization) {
     ByteBuffer digest = digest(authorization);
     Cached cached = cache.getIfPresent(digest);

@@ -1,6 +1,7 @@
 package dev.grep11.gateway.trust;
 
 import java.math.BigInteger;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
@@ -66,6 +67,26 @@ public final class Revocations {
         .flatMap(List::stream)
         .forEach(list -> unknown(list, now).ifPresent(problems::add));
     return List.copyOf(problems);
+  }
+
+  /**
+   * For how long all is known that is configured: zero while something is not, and clients are
+   * refused for it; empty where no list is to be out of date.
+   */
+  public Optional<Duration> left(Instant now) {
+    if (unreadable.isPresent()) {
+      return Optional.of(Duration.ZERO);
+    }
+    return lists.values().stream()
+        .flatMap(List::stream)
+        .map(list -> left(list, now))
+        .min(Duration::compareTo);
+  }
+
+  private static Duration left(RevocationList list, Instant now) {
+    return list instanceof RevocationList.Known known && unknown(known, now).isEmpty()
+        ? Duration.between(now, known.nextUpdate())
+        : Duration.ZERO;
   }
 
   /** Whether the deny list names it. */

@@ -20,6 +20,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -148,6 +149,41 @@ class AuditLogTest {
       sink.failing = false;
       await().until(() -> audit.waiting() == 0);
       assertThat(audit.lag()).isZero();
+    }
+  }
+
+  @Test
+  void tellsHowLongNoCheckpointVouchesForALine() throws IOException {
+    var away = new AtomicBoolean(true);
+    var mac =
+        new CheckpointMac() {
+          @Override
+          public byte[] mac(byte[] message) {
+            if (away.get()) {
+              throw new IllegalStateException("the token is away");
+            }
+            return new byte[32];
+          }
+
+          @Override
+          public boolean verify(byte[] message, byte[] code) {
+            return true;
+          }
+        };
+    try (AuditLog audit = AuditLog.open(AuditSettings.toFile(directory.resolve("audit.jsonl")))) {
+      audit.makeCheckpoints(mac);
+      assertThat(audit.unvouched()).isZero();
+      audit.record(refusal());
+      await().until(() -> audit.unvouched().compareTo(Duration.ofSeconds(1)) > 0);
+      audit.append(refusal().text());
+      assertThat(audit.unvouched()).as("of the oldest").isGreaterThan(Duration.ofSeconds(1));
+      assertThat(audit.head()).isEmpty();
+
+      away.set(false);
+      await().atMost(Duration.ofSeconds(30)).until(() -> audit.unvouched().isZero());
+      assertThat(audit.head()).isPresent();
+      audit.record(refusal());
+      await().until(() -> audit.unvouched().isPositive());
     }
   }
 

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import dev.grep11.gateway.pkcs11.Policy;
 import dev.grep11.gateway.store.StoreLocation;
 import java.io.IOException;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -76,10 +77,12 @@ class GatewayConfigTest {
     assertThat(together.health().getAddress()).isEqualTo(together.address());
 
     var apart = read(listen.formatted(", healthHost: 127.0.0.1") + GOOD).listen();
-    assertThat(apart.health()).isEqualTo(new InetSocketAddress("127.0.0.1", 9979));
-    assertThat(apart.tokenService()).isEqualTo(new InetSocketAddress("0.0.0.0", 9978));
-    assertThat(problem(listen.formatted(", healthHost: 10.0.0.300") + GOOD))
-        .contains("listen.healthHost: \"10.0.0.300\" is not an address of this host");
+    assertThat(apart.health())
+        .isEqualTo(new InetSocketAddress(InetAddress.ofLiteral("127.0.0.1"), 9979));
+    assertThat(apart.tokenService())
+        .isEqualTo(new InetSocketAddress(InetAddress.ofLiteral("0.0.0.0"), 9978));
+    assertThat(problem(listen.formatted(", healthHost: '1::2::3'") + GOOD))
+        .contains("listen.healthHost: \"1::2::3\" is not an address of this host");
   }
 
   @Test

@@ -439,6 +439,36 @@ class TokenVerifierTest {
   }
 
   @Test
+  void tellsHowOldTheKeysAreThatCannotBeFetchedAnyMore() throws Exception {
+    TokenVerifier verifier = verifier();
+    String token = signed(ec, claims().expirationTime(at(100_000)).build());
+    verifier.verify(token);
+    nanos.addAndGet(Duration.ofMinutes(50).toNanos());
+    assertThat(verifier.keysOverdue()).as("nobody asked for them").isZero();
+
+    down = true;
+    assertThat(verifier.cached(token)).isPresent();
+    await().until(() -> verifier.keysOverdue().equals(Duration.ofMinutes(50)));
+    nanos.addAndGet(Duration.ofMinutes(1).toNanos());
+    assertThat(verifier.keysOverdue()).isEqualTo(Duration.ofMinutes(51));
+
+    down = false;
+    assertThat(verifier.cached(token)).isPresent();
+    await().until(() -> verifier.keysOverdue().isZero());
+  }
+
+  @Test
+  void tellsForHowLongItNeverHadKeys() throws Exception {
+    down = true;
+    TokenVerifier verifier = verifier();
+    assertThat(refusal(verifier, signed(ec, claims().build()))).isEqualTo(Reason.KEYS_UNAVAILABLE);
+    nanos.addAndGet(Duration.ofMinutes(1).toNanos());
+    assertThat(refusal(verifier, signed(ec, claims().build()))).isEqualTo(Reason.KEYS_UNAVAILABLE);
+    nanos.addAndGet(Duration.ofMinutes(1).toNanos());
+    assertThat(verifier.keysOverdue()).isEqualTo(Duration.ofMinutes(2));
+  }
+
+  @Test
   void refusesWhileItNeverHadKeys() throws Exception {
     down = true;
     assertThat(refusal(verifier(), signed(ec, claims().build())))

@@ -270,6 +270,25 @@ class RevocationsTest {
   }
 
   @Test
+  void tellsForHowLongItsListsCount() throws IOException {
+    assertThat(new RevocationFiles(RevocationSettings.NONE).current().left(NOW)).isEmpty();
+    assertThat(denyList("").current().left(NOW)).isEmpty();
+    Files.delete(denyFile);
+    var gone = new RevocationSettings(Optional.of(denyFile), List.of());
+    assertThat(new RevocationFiles(gone).current().left(NOW)).contains(Duration.ZERO);
+
+    assertThat(crl().current().left(NOW)).as("missing").contains(Duration.ZERO);
+    Files.write(crlFile, Draft.of().der());
+    assertThat(crl().current().left(NOW)).contains(Duration.ofDays(1));
+    assertThat(crl().current().left(NOW.plus(Duration.ofHours(23)))).contains(Duration.ofHours(1));
+    assertThat(crl().current().left(NOW.plus(Duration.ofDays(2))))
+        .as("out of date")
+        .contains(Duration.ZERO);
+    Files.write(crlFile, Draft.of().valid(NOW.plusSeconds(60), NOW.plusSeconds(120)).der());
+    assertThat(crl().current().left(NOW)).as("of the future").contains(Duration.ZERO);
+  }
+
+  @Test
   void theDenyListNamesCertificatesByFingerprintOrNumber() throws IOException {
     var print = Fingerprint.of(BAD.der());
     var serial = GOOD.certificate().getSerialNumber().toString(16);
