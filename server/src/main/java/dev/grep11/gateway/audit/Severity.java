@@ -15,6 +15,11 @@ public enum Severity {
           "hs-crypto.keystore.deletekey",
           "hs-crypto.keystore.deletekeystore",
           "hs-crypto.keystore.updatekey",
+          "grep11.apikey.confirm",
+          "grep11.apikey.create",
+          "grep11.apikey.delete",
+          "grep11.grant.add",
+          "grep11.grant.remove",
           "grep11.keystore.change-password",
           "grep11.store.restore");
 

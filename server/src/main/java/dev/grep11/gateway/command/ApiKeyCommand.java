@@ -100,7 +100,9 @@ final class ApiKeyCommand {
       var config = gateway.read();
       var chosen = instance.chosen(config);
       try (var host = Host.open(config)) {
-        var created = keys(config, host).create(name, chosen, roles, Optional.ofNullable(keystore));
+        var created =
+            host.access()
+                .createKey(keys(config, host), name, chosen, roles, Optional.ofNullable(keystore));
         try (var secret = created.secret()) {
           var fields = fields(created.record());
           fields.put("apikey", new String(secret.chars()));
@@ -156,14 +158,7 @@ final class ApiKeyCommand {
     public Integer call() {
       var config = gateway.read();
       try (var host = Host.open(config)) {
-        output.one(
-            Commands.out(spec),
-            fields(
-                keys(config, host)
-                    .confirm(key)
-                    .orElseThrow(() ->
-                        new StartException(
-                            "there is no API key \"" + key + "\"; see: grep11 apikey list"))));
+        output.one(Commands.out(spec), fields(host.access().confirmKey(keys(config, host), key)));
       }
       return 0;
     }
@@ -192,9 +187,7 @@ final class ApiKeyCommand {
     public Integer call() {
       var config = gateway.read();
       try (var host = Host.open(config)) {
-        if (!keys(config, host).delete(key)) {
-          throw new StartException("there is no API key \"" + key + "\"; see: grep11 apikey list");
-        }
+        host.access().deleteKey(keys(config, host), key);
       }
       return 0;
     }

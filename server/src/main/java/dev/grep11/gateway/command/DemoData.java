@@ -292,7 +292,7 @@ public final class DemoData {
     writePrivately(config(), configuration(token, instance));
     var config = GatewayConfig.read(config());
     try (var host = Host.openOrBegin(config)) {
-      var record = host.createInstance(instance, NAME, NAME, LOCATION);
+      var record = host.createUnrecordedInstance(instance, NAME, NAME, LOCATION);
       var issuer = config.tokenService().orElseThrow().issuer();
       var keys = new ApiKeys(host.store(), Roles.standard(), issuer);
       try (var secret = keys.create("demo", record.id(), "Manager").secret()) {

@@ -2,14 +2,11 @@ package dev.grep11.gateway.command;
 
 import dev.grep11.gateway.config.GatewayConfig;
 import dev.grep11.gateway.host.Host;
-import dev.grep11.gateway.iam.GrantRegister;
 import dev.grep11.gateway.iam.IssuerSettings;
-import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.iam.TokenServiceSettings;
 import dev.grep11.gateway.store.Entitlement;
 import dev.grep11.gateway.store.Grant;
 import dev.grep11.gateway.store.Subject;
-import dev.grep11.gateway.token.StartException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -128,10 +125,7 @@ final class GrantCommand {
     public Integer call() {
       var config = gateway.read();
       try (var host = Host.open(config)) {
-        if (!new GrantRegister(host.store(), Roles.standard()).add(grant.grant(config))) {
-          throw new StartException(
-              grant.subject + " has this grant already; see: grep11 grant list");
-        }
+        host.access().add(grant.grant(config));
       }
       warnOfUnknownIssuer(config);
       return 0;
@@ -196,9 +190,7 @@ final class GrantCommand {
     public Integer call() {
       var config = gateway.read();
       try (var host = Host.open(config)) {
-        if (!new GrantRegister(host.store(), Roles.standard()).remove(grant.grant(config))) {
-          throw new StartException(grant.subject + " has no such grant; see: grep11 grant list");
-        }
+        host.access().remove(grant.grant(config));
       }
       return 0;
     }

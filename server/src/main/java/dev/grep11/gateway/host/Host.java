@@ -10,6 +10,7 @@ import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.Lane;
 import dev.grep11.gateway.hsm.LaneSettings;
 import dev.grep11.gateway.hsm.NativeCryptoki;
+import dev.grep11.gateway.iam.GrantRegister;
 import dev.grep11.gateway.iam.IssuerSettings;
 import dev.grep11.gateway.iam.Roles;
 import dev.grep11.gateway.store.InstanceRecord;
@@ -32,6 +33,7 @@ import java.time.InstantSource;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.LongConsumer;
 
@@ -170,17 +172,46 @@ public final class Host implements AutoCloseable {
     return AuditVerification.verify(file, Optional.of(checkpointMac()), known, progress);
   }
 
+  /** Who may use what in its instances; each change is recorded. */
+  public Access access() {
+    return new Access(
+        store,
+        HostAudit.of(config.audit(), checkpointMac()),
+        new GrantRegister(store, Roles.standard()),
+        InstantSource.system());
+  }
+
   /**
    * Makes sealing keys in the token, and the records of an instance with an empty registry of
-   * client CAs.
+   * client CAs. Recorded like every change by an operator.
    *
-   * @throws StartException when there is such an instance already
+   * @throws StartException when there is such an instance already, or it cannot be recorded
    */
   public InstanceRecord createInstance(UUID id, String name, String account, String location) {
-    var taken = "there is an instance " + id + " already; name another by --id";
+    var access = access();
     if (store.findInstance(id).isPresent()) {
-      throw new StartException(taken);
+      throw access.refused(new InstanceRecord(id, name, account, location, List.of()));
     }
+    return makeInstance(id, name, account, location, access::add);
+  }
+
+  /** As {@link #createInstance}, of a demo that is being made: nobody is served from it yet. */
+  public InstanceRecord createUnrecordedInstance(
+      UUID id, String name, String account, String location) {
+    return makeInstance(
+        id,
+        name,
+        account,
+        location,
+        instance -> {
+          if (!store.createInstance(instance)) {
+            throw Access.taken(instance);
+          }
+        });
+  }
+
+  private InstanceRecord makeInstance(
+      UUID id, String name, String account, String location, Consumer<InstanceRecord> add) {
     Function<SealingKeyGeneration, InstanceRecord> instance =
         first -> new InstanceRecord(id, name, account, location, List.of(first));
     return instance.apply(
@@ -190,11 +221,7 @@ public final class Host implements AutoCloseable {
             id,
             SealingKeyGeneration.State.ACTIVE,
             Instant.now(),
-            first -> {
-              if (!store.createInstance(instance.apply(first))) {
-                throw new StartException(taken);
-              }
-            }));
+            first -> add.accept(instance.apply(first))));
   }
 
   /**

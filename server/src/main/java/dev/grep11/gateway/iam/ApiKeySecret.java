@@ -17,6 +17,9 @@ public final class ApiKeySecret implements AutoCloseable {
 
   private static final int BYTES = 32;
 
+  /** Of so many bytes in base64url. */
+  private static final int TEXT_LENGTH = 43;
+
   private final char[] chars;
 
   private ApiKeySecret(char[] chars) {
@@ -24,7 +27,7 @@ public final class ApiKeySecret implements AutoCloseable {
   }
 
   /** 256 random bits. */
-  static ApiKeySecret random() {
+  public static ApiKeySecret random() {
     byte[] random = new byte[BYTES];
     new SecureRandom().nextBytes(random);
     byte[] text = Base64.getUrlEncoder().withoutPadding().encode(random);
@@ -36,6 +39,13 @@ public final class ApiKeySecret implements AutoCloseable {
     Arrays.fill(random, (byte) 0);
     Arrays.fill(text, (byte) 0);
     return new ApiKeySecret(chars);
+  }
+
+  /** What somebody typed as a name, for an event or a message: a key by mistake is not repeated. */
+  public static String masked(String text) {
+    return text.length() == PREFIX.length() + TEXT_LENGTH && text.startsWith(PREFIX)
+        ? PREFIX + "…"
+        : text;
   }
 
   /** The key itself; the array is this object's own, which {@link #close} wipes. */

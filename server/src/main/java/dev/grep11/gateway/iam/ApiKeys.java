@@ -43,33 +43,40 @@ public final class ApiKeys {
    *     or the roles would both manage certificates and use keys (security rules 6.2)
    */
   public Created create(String name, UUID instance, List<String> roles, Optional<UUID> keystore) {
-    if (roles.isEmpty()) {
-      throw new IllegalArgumentException("an API key needs a role");
-    }
     ApiKeySecret secret = ApiKeySecret.random();
     try {
-      Subject subject = new Subject(issuer, "iam-ServiceId-" + UUID.randomUUID());
-      ApiKeyRecord record =
-          new ApiKeyRecord(UUID.randomUUID(), name, secret.hash(), subject, Instant.now());
-      Optional<String> resource = keystore.map(id -> "keystore:" + id);
-      List<Grant> wanted =
-          roles.stream()
-              .map(role ->
-                  grants.checked(
-                      new Grant(subject, instance, new Entitlement.Role(role), resource)))
-              .toList();
-      store.change(change -> {
-        if (!change.addApiKey(record)) {
-          throw new IllegalArgumentException(
-              "there is an API key \"" + name + "\" already; choose another --name");
-        }
-        return wanted.stream().filter(grant -> grants.add(change, grant)).count();
-      });
-      return new Created(record, secret);
+      return store.change(change -> create(change, secret, name, instance, roles, keystore));
     } catch (RuntimeException e) {
       secret.close();
       throw e;
     }
+  }
+
+  /** The same as a part of a change; the secret stays the caller's to wipe. */
+  public Created create(
+      Store.Change change,
+      ApiKeySecret secret,
+      String name,
+      UUID instance,
+      List<String> roles,
+      Optional<UUID> keystore) {
+    if (roles.isEmpty()) {
+      throw new IllegalArgumentException("an API key needs a role");
+    }
+    Subject subject = new Subject(issuer, "iam-ServiceId-" + UUID.randomUUID());
+    ApiKeyRecord record =
+        new ApiKeyRecord(UUID.randomUUID(), name, secret.hash(), subject, Instant.now());
+    if (!change.addApiKey(record)) {
+      throw new IllegalArgumentException(
+          "there is an API key \"" + name + "\" already; choose another --name");
+    }
+    Optional<String> resource = keystore.map(id -> "keystore:" + id);
+    for (String role : roles) {
+      // False where a role is named twice.
+      boolean _ =
+          grants.add(change, new Grant(subject, instance, new Entitlement.Role(role), resource));
+    }
+    return new Created(record, secret);
   }
 
   public List<ApiKeyRecord> list() {
@@ -82,13 +89,16 @@ public final class ApiKeys {
    * @return its record, as it is now; empty when there is no such key
    */
   public Optional<ApiKeyRecord> confirm(String idOrName) {
-    return store.change(change -> {
-      Optional<ApiKeyRecord> found = find(change, idOrName);
-      found
-          .filter(key -> key.disabled().isPresent())
-          .ifPresent(key -> change.replace(key.disabled(Optional.empty())));
-      return found.map(key -> key.disabled(Optional.empty()));
-    });
+    return store.change(change -> confirm(change, idOrName));
+  }
+
+  /** The same as a part of a change. */
+  public Optional<ApiKeyRecord> confirm(Store.Change change, String idOrName) {
+    Optional<ApiKeyRecord> found = find(change, idOrName);
+    found
+        .filter(key -> key.disabled().isPresent())
+        .ifPresent(key -> change.replace(key.disabled(Optional.empty())));
+    return found.map(key -> key.disabled(Optional.empty()));
   }
 
   private static Optional<ApiKeyRecord> find(Store.Change change, String idOrName) {
@@ -102,13 +112,16 @@ public final class ApiKeys {
    * given for it end within seconds.
    */
   public boolean delete(String idOrName) {
-    return store.change(change -> {
-      Optional<ApiKeyRecord> found = find(change, idOrName);
-      found.ifPresent(key -> {
-        change.snapshot().grants(key.subject()).forEach(change::remove);
-        change.remove(key);
-      });
-      return found.isPresent();
+    return store.change(change -> delete(change, idOrName)).isPresent();
+  }
+
+  /** The same as a part of a change; what was deleted. */
+  public Optional<ApiKeyRecord> delete(Store.Change change, String idOrName) {
+    Optional<ApiKeyRecord> found = find(change, idOrName);
+    found.ifPresent(key -> {
+      change.snapshot().grants(key.subject()).forEach(change::remove);
+      change.remove(key);
     });
+    return found;
   }
 }

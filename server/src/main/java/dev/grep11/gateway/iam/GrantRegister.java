@@ -29,8 +29,7 @@ public final class GrantRegister {
    *     (security rules 6.2)
    */
   public boolean add(Grant grant) {
-    Grant checked = checked(grant);
-    return store.change(change -> add(change, checked));
+    return store.change(change -> add(change, grant));
   }
 
   /**
@@ -38,15 +37,22 @@ public final class GrantRegister {
    * given out already.
    */
   public boolean remove(Grant grant) {
+    return store.change(change -> remove(change, grant));
+  }
+
+  /** The same as a part of a change. */
+  public boolean remove(Store.Change change, Grant grant) {
     // A role that the data file no longer has can still be removed, as it is written.
-    return store.removeGrant(grant) || store.removeGrant(spelled(grant));
+    return change.remove(grant) || change.remove(spelled(grant));
   }
 
   public List<Grant> list() {
     return store.grants();
   }
 
-  boolean add(Store.Change change, Grant grant) {
+  /** As {@link #add(Grant)}, as a part of a change. */
+  public boolean add(Store.Change change, Grant asked) {
+    Grant grant = checked(asked);
     if (change.snapshot().instance(grant.instance()).isEmpty()) {
       throw new IllegalArgumentException(
           "there is no instance " + grant.instance() + "; see: grep11 instance list");
@@ -66,7 +72,7 @@ public final class GrantRegister {
     return change.add(grant);
   }
 
-  Grant checked(Grant grant) {
+  private Grant checked(Grant grant) {
     switch (grant.entitlement()) {
       case Entitlement.Role role -> roles.named(role.name());
       case Entitlement.Actions actions -> {
