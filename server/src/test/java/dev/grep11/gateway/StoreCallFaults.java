@@ -67,6 +67,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Every step of the store fails once, by its number: what was acknowledged is there, what was
@@ -575,15 +577,22 @@ abstract class StoreCallFaults {
 
   @Test
   void noFailedStepLeavesWhatPassesForABackup() throws Exception {
-    backups(false);
+    backups(false, false);
   }
 
   @Test
   void noFailedStepLosesTheBackupThatIsReplaced() throws Exception {
-    backups(true);
+    backups(true, false);
   }
 
-  private void backups(boolean overwrite) throws Exception {
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  @Tag("long")
+  void noFailedStepLeavesOrLosesABackupByAnyFault(boolean overwrite) throws Exception {
+    backups(overwrite, true);
+  }
+
+  private void backups(boolean overwrite, boolean everyFault) throws Exception {
     running.close();
     var directory = Files.createDirectory(parent.resolve("backups"));
     var file = directory.resolve("backup");
@@ -596,7 +605,7 @@ abstract class StoreCallFaults {
         boolean more = true;
         for (int n = 1; more; n++) {
           more = false;
-          for (var fault : Fault.values()) {
+          for (var fault : faults(everyFault)) {
             if (overwrite) {
               var _ = host.backups(plain).backUp(file, true);
             }
@@ -657,7 +666,7 @@ abstract class StoreCallFaults {
 
   @Test
   void aStartIsRefusedOrLockedThoughAStepFails() throws Exception {
-    starts(16);
+    starts(10);
   }
 
   @Test
