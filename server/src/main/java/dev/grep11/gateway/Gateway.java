@@ -8,6 +8,7 @@ import dev.grep11.gateway.config.GatewayConfig;
 import dev.grep11.gateway.host.StartSteps;
 import dev.grep11.gateway.hsm.Hsm;
 import dev.grep11.gateway.hsm.HsmSettings;
+import dev.grep11.gateway.http.HttpListener;
 import dev.grep11.gateway.iam.Grants;
 import dev.grep11.gateway.iam.IssuerSettings;
 import dev.grep11.gateway.iam.Roles;
@@ -83,6 +84,7 @@ public final class Gateway implements AutoCloseable {
   // Ports, where connections that were refused are counted.
   private static final String CRYPTO = "crypto";
   private static final String CERTIFICATE_MANAGER = "certificate-manager";
+  private static final String TOKEN_SERVICE = "token-service";
   private static final String HEALTH = "health";
 
   /** What Netty's native transport puts before the system's own words. */
@@ -92,7 +94,7 @@ public final class Gateway implements AutoCloseable {
   private final Deque<AutoCloseable> parts = new ArrayDeque<>();
   private @Nullable CryptoListener crypto;
   private @Nullable CertificateManagerListener certificateManager;
-  private @Nullable TokenService tokenService;
+  private @Nullable HttpListener tokenService;
   private @Nullable HealthListener health;
   private volatile boolean started;
   private volatile boolean stopping;
@@ -222,16 +224,39 @@ public final class Gateway implements AutoCloseable {
         ExpiryWatch.start(
             follower, config.instance(), tls::chain, config.certificateChain(), events, clock));
     var grants = new Grants(follower, Roles.standard());
+    // A rate can be told of a counter that was 0 before.
+    for (var port : List.of(CRYPTO, CERTIFICATE_MANAGER, TOKEN_SERVICE, HEALTH)) {
+      for (var reason : RefusedConnection.Reason.values()) {
+        var _ = metrics.refusedConnections(port, reason.word());
+      }
+    }
+    var tooMany =
+        closing(
+            new RefusedConnections(
+                audit,
+                config.instance(),
+                (port, reason) -> metrics.refusedConnections(port, reason.word()).inc()));
     StartSteps.requireKeyFiles(config.issuers());
     var issuers = new ArrayList<IssuerSettings>(config.issuers());
     if (config.tokenService().isPresent()) {
       var settings = config.tokenService().get();
       issuers.add(TokenService.issuerSettings(settings, signer));
+      var visitors =
+          closing(
+              new Connections(
+                  1, config.connections().ofVisits(), _ -> {}, tooMany.of(TOKEN_SERVICE)));
+      var service = new TokenService(settings, signer, grants, audit);
       tokenService =
           closing(
               listening(
                   "the token service port, " + text(settings.address()),
-                  () -> TokenService.start(settings, tls::httpsContext, signer, grants, audit)));
+                  () ->
+                      HttpListener.start(
+                          settings.address(),
+                          tls.httpContext(),
+                          visitors,
+                          TokenService.LIMITS,
+                          service)));
     }
     var verifier = new TokenVerifier(issuers);
     verifier.fetchAhead();
@@ -247,17 +272,6 @@ public final class Gateway implements AutoCloseable {
     RefusedHandshakes.reasons()
         .forEach((outcome, reasons) ->
             reasons.forEach(reason -> metrics.handshakes(word(outcome), reason)));
-    for (var port : List.of(CRYPTO, CERTIFICATE_MANAGER, HEALTH)) {
-      for (var reason : RefusedConnection.Reason.values()) {
-        var _ = metrics.refusedConnections(port, reason.word());
-      }
-    }
-    var tooMany =
-        closing(
-            new RefusedConnections(
-                audit,
-                config.instance(),
-                (port, reason) -> metrics.refusedConnections(port, reason.word()).inc()));
     var connections =
         closing(
             new Connections(
@@ -450,7 +464,7 @@ public final class Gateway implements AutoCloseable {
   }
 
   public Optional<InetSocketAddress> tokenService() {
-    return Optional.ofNullable(tokenService).map(TokenService::address);
+    return Optional.ofNullable(tokenService).map(HttpListener::address);
   }
 
   /** Takes nothing new, lets running calls end within a bound, and closes. */

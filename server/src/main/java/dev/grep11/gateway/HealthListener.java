@@ -2,45 +2,28 @@ package dev.grep11.gateway;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.grep11.gateway.http.Answer;
+import dev.grep11.gateway.http.HttpLimits;
+import dev.grep11.gateway.http.HttpListener;
+import dev.grep11.gateway.http.Pages;
+import dev.grep11.gateway.http.Request;
 import dev.grep11.gateway.metrics.Metrics;
 import dev.grep11.gateway.rpc.GrpcHealth;
 import dev.grep11.gateway.tls.Connections;
 import io.netty.bootstrap.Bootstrap;
-import io.netty.bootstrap.ServerBootstrap;
-import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
-import io.netty.channel.ChannelFutureListener;
-import io.netty.channel.ChannelHandlerContext;
-import io.netty.channel.ChannelInitializer;
-import io.netty.channel.ChannelOption;
-import io.netty.channel.SimpleChannelInboundHandler;
 import io.netty.channel.local.LocalChannel;
-import io.netty.handler.codec.http.DefaultFullHttpResponse;
-import io.netty.handler.codec.http.FullHttpRequest;
-import io.netty.handler.codec.http.HttpDecoderConfig;
-import io.netty.handler.codec.http.HttpHeaderNames;
-import io.netty.handler.codec.http.HttpMethod;
-import io.netty.handler.codec.http.HttpObjectAggregator;
-import io.netty.handler.codec.http.HttpResponseStatus;
-import io.netty.handler.codec.http.HttpServerCodec;
-import io.netty.handler.codec.http.HttpUtil;
-import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.ssl.ApplicationProtocolNames;
-import io.netty.handler.ssl.ApplicationProtocolNegotiationHandler;
 import io.netty.handler.ssl.SslContext;
-import io.netty.handler.timeout.ReadTimeoutHandler;
-import io.netty.handler.timeout.WriteTimeoutHandler;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
@@ -56,14 +39,11 @@ import org.slf4j.LoggerFactory;
 final class HealthListener implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(HealthListener.class);
   private static final ObjectMapper JSON = new ObjectMapper();
-  private static final int LARGEST_BODY = 1024;
   private static final Duration LOOK = Duration.ofMillis(500);
-  private static final Duration HANDSHAKE = Duration.ofSeconds(10);
 
-  /** Longer than the pauses between two scrapes. */
-  private static final Duration SILENCE = Duration.ofMinutes(2);
-
-  private static final Duration UNREAD = Duration.ofSeconds(30);
+  /** With longer than the pauses between two scrapes. */
+  private static final HttpLimits LIMITS =
+      new HttpLimits(4096, 8192, 1024, Duration.ofMinutes(2), Duration.ofSeconds(30));
 
   /** What the certificate manager needs of the rest: it is there to open locks. */
   private static final Set<String> OF_ADMINISTRATION = Set.of("start", "token", "store");
@@ -74,12 +54,10 @@ final class HealthListener implements AutoCloseable {
   private final Readiness ready;
   private final Metrics metrics;
   private final GrpcHealth grpc;
-  private final Channel server;
+  private final HttpListener server;
 
   /** What failed last and is in the log, by what it was: supervisors ask every few seconds. */
   private final Map<String, String> told = new ConcurrentHashMap<>();
-
-  private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
 
   /**
    * Listens from now on.
@@ -100,43 +78,18 @@ final class HealthListener implements AutoCloseable {
     this.metrics = metrics;
     grpc = new GrpcHealth();
     try {
-      server = bind(address, tls, connections);
+      server = HttpListener.start(address, tls, connections, LIMITS, new Supervised(), this::takes);
     } catch (IOException | RuntimeException e) {
       grpc.close();
       throw e;
     }
     show();
     var _ =
-        server
-            .eventLoop()
+        connections
+            .acceptors()
+            .next()
             .scheduleWithFixedDelay(
                 this::show, LOOK.toMillis(), LOOK.toMillis(), TimeUnit.MILLISECONDS);
-  }
-
-  private Channel bind(InetSocketAddress address, SslContext tls, Connections connections)
-      throws IOException {
-    var bound =
-        new ServerBootstrap()
-            .group(connections.acceptors(), connections.eventLoops())
-            .channelFactory(connections.channelFactory())
-            .option(ChannelOption.SO_REUSEADDR, true)
-            .childHandler(
-                new ChannelInitializer<>() {
-                  @Override
-                  protected void initChannel(Channel channel) {
-                    var handshake = tls.newHandler(channel.alloc());
-                    handshake.setHandshakeTimeoutMillis(HANDSHAKE.toMillis());
-                    channel.pipeline().addLast(handshake, new ProtocolChoice());
-                  }
-                })
-            .bind(address)
-            .awaitUninterruptibly();
-    if (!bound.isSuccess()) {
-      throw new IOException(
-          bound.cause().getMessage() == null ? "cannot listen" : bound.cause().getMessage(),
-          bound.cause());
-    }
-    return bound.channel();
   }
 
   /** Tells those who watch by gRPC; done twice a second anyway. */
@@ -159,42 +112,16 @@ final class HealthListener implements AutoCloseable {
   }
 
   int port() {
-    return ((InetSocketAddress) server.localAddress()).getPort();
+    return server.address().getPort();
   }
 
-  /** What remains of a connection once TLS is there. */
-  private final class ProtocolChoice extends ApplicationProtocolNegotiationHandler {
-    /** Who names no protocol speaks HTTP/1.1. */
-    private ProtocolChoice() {
-      super(ApplicationProtocolNames.HTTP_1_1);
+  private boolean takes(Channel channel, String protocol) {
+    Connections.recognize(channel);
+    boolean isGrpc = protocol.equals(ApplicationProtocolNames.HTTP_2);
+    if (isGrpc) {
+      relay(channel);
     }
-
-    @Override
-    protected void configurePipeline(ChannelHandlerContext context, String protocol) {
-      Connections.recognize(context.channel());
-      if (protocol.equals(ApplicationProtocolNames.HTTP_2)) {
-        relay(context.channel());
-      } else {
-        context
-            .pipeline()
-            .addLast(
-                new ReadTimeoutHandler(SILENCE.toSeconds(), TimeUnit.SECONDS),
-                new WriteTimeoutHandler(UNREAD.toSeconds(), TimeUnit.SECONDS),
-                new HttpServerCodec(new HttpDecoderConfig()),
-                new HttpObjectAggregator(LARGEST_BODY, true),
-                new Http());
-      }
-    }
-
-    @Override
-    protected void handshakeFailure(ChannelHandlerContext context, Throwable cause) {
-      close(context.channel());
-    }
-
-    @Override
-    public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
-      close(context.channel());
-    }
+    return isGrpc;
   }
 
   /** Hands a connection to the server of gRPC, which is in this process. */
@@ -228,61 +155,23 @@ final class HealthListener implements AutoCloseable {
 
   // ---- HTTP/1.1
 
-  private record Answer(HttpResponseStatus status, String contentType, byte[] body) {}
-
-  /** One request of a connection at a time. */
-  private final class Http extends SimpleChannelInboundHandler<FullHttpRequest> {
-    private boolean busy;
-
+  private final class Supervised implements Pages {
     @Override
-    protected void channelRead0(ChannelHandlerContext context, FullHttpRequest request) {
-      if (busy) {
-        // Who asks before he has his answer, asks faster than anybody needs to.
-        close(context.channel());
-        return;
+    public Answer answer(Request request) {
+      if (request.isTooLarge()) {
+        return new Answer(413, Map.of(), new byte[0]);
       }
-      busy = true;
-      var path = request.uri().split("\\?", 2)[0];
-      var known = request.decoderResult().isSuccess();
-      var method = request.method();
-      var accept = request.headers().get(HttpHeaderNames.ACCEPT);
-      var keepAlive = known && HttpUtil.isKeepAlive(request);
-      try {
-        threads.execute(() -> {
-          var answer = known ? answer(method, path, accept) : json(400, Map.of("status", "bad"));
-          context
-              .executor()
-              .execute(() -> send(context, answer, method.equals(HttpMethod.HEAD), keepAlive));
-        });
-      } catch (RejectedExecutionException e) {
-        close(context.channel());
-      }
-    }
-
-    private void send(
-        ChannelHandlerContext context, Answer answer, boolean headOnly, boolean keepAlive) {
-      busy = false;
-      var response =
-          new DefaultFullHttpResponse(
-              HttpVersion.HTTP_1_1,
-              answer.status(),
-              headOnly ? Unpooled.EMPTY_BUFFER : Unpooled.wrappedBuffer(answer.body()));
-      response.headers().set(HttpHeaderNames.CONTENT_TYPE, answer.contentType());
-      response.headers().set(HttpHeaderNames.CONTENT_LENGTH, answer.body().length);
-      HttpUtil.setKeepAlive(response, keepAlive);
-      var sent = context.writeAndFlush(response);
-      if (!keepAlive) {
-        sent.addListener(ChannelFutureListener.CLOSE);
-      }
+      var path = request.target().split("\\?", 2)[0];
+      return HealthListener.this.answer(request.method(), path, request.header("Accept"));
     }
 
     @Override
-    public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
-      close(context.channel());
+    public Answer malformed() {
+      return json(400, Map.of("status", "bad"));
     }
   }
 
-  private Answer answer(HttpMethod method, String path, @Nullable String accept) {
+  private Answer answer(String method, String path, Optional<String> accept) {
     try {
       var page = page(method, path, accept);
       told.remove(path);
@@ -293,8 +182,8 @@ final class HealthListener implements AutoCloseable {
     }
   }
 
-  private Answer page(HttpMethod method, String path, @Nullable String accept) {
-    if (!method.equals(HttpMethod.GET) && !method.equals(HttpMethod.HEAD)) {
+  private Answer page(String method, String path, Optional<String> accept) {
+    if (!method.equals("GET") && !method.equals("HEAD")) {
       return json(405, Map.of("status", "method not allowed"));
     }
     return switch (path) {
@@ -302,7 +191,7 @@ final class HealthListener implements AutoCloseable {
       case "/startupz" ->
           health(started.getAsBoolean() ? Map.of() : Map.of("start", "the gateway is starting"));
       case "/readyz" -> health(ready.missing());
-      case "/metrics" -> metrics(accept);
+      case "/metrics" -> metrics(accept.orElse(null));
       default -> json(404, Map.of("status", "not found"));
     };
   }
@@ -319,8 +208,7 @@ final class HealthListener implements AutoCloseable {
 
   private static Answer json(int status, Map<String, ?> body) {
     try {
-      return new Answer(
-          HttpResponseStatus.valueOf(status), "application/json", JSON.writeValueAsBytes(body));
+      return Answer.of(status, "application/json", JSON.writeValueAsBytes(body));
     } catch (JsonProcessingException e) {
       throw new UncheckedIOException(e);
     }
@@ -328,13 +216,12 @@ final class HealthListener implements AutoCloseable {
 
   private Answer metrics(@Nullable String accept) {
     var page = metrics.page(accept);
-    return new Answer(HttpResponseStatus.OK, page.contentType(), page.body());
+    return Answer.of(200, page.contentType(), page.body());
   }
 
   @Override
   public void close() {
-    server.close().syncUninterruptibly();
+    server.close();
     grpc.close();
-    threads.shutdownNow();
   }
 }

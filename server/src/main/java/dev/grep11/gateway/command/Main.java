@@ -35,8 +35,6 @@ public final class Main {
    */
   private static final int HELP_WIDTH = 110;
 
-  private static final String RENEGOTIATION_PROPERTY = "jdk.tls.rejectClientInitiatedRenegotiation";
-
   /** In the order of the help. */
   private static final Map<String, Class<?>> COMMANDS = new LinkedHashMap<>();
 
@@ -63,10 +61,6 @@ public final class Main {
     // Read once, when JSSE and tcnative are loaded: before anything else (security rules 5.1).
     if (System.getProperty(ServerTls.TICKETS_PROPERTY) == null) {
       System.setProperty(ServerTls.TICKETS_PROPERTY, "false");
-    }
-    // The ports on the JDK's TLS: a client that renegotiates makes us work, and nobody needs it.
-    if (System.getProperty(RENEGOTIATION_PROPERTY) == null) {
-      System.setProperty(RENEGOTIATION_PROPERTY, "true");
     }
     System.exit(commandLine(arguments).execute(arguments));
   }

@@ -4,7 +4,6 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import dev.grep11.findings.Findings;
 import dev.grep11.gateway.config.GatewayConfig;
-import dev.grep11.gateway.iam.TokenService;
 import dev.grep11.gateway.tls.ConnectionLimits;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -55,7 +54,7 @@ final class KernelLimits {
    */
   private static long connections(ConnectionLimits crypto, int addresses) {
     long small = ConnectionLimits.SMALL.open();
-    return addresses * (crypto.open() + small) + TokenService.MAX_CONNECTIONS + small;
+    return addresses * (crypto.open() + small) + crypto.ofVisits().open() + small;
   }
 
   private void openFiles(long connections) {

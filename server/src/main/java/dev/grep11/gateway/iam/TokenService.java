@@ -7,24 +7,25 @@ import com.nimbusds.jose.jwk.Curve;
 import com.nimbusds.jose.jwk.ECKey;
 import com.nimbusds.jose.jwk.JWKSet;
 import com.nimbusds.jose.jwk.KeyUse;
-import com.sun.net.httpserver.HttpExchange;
-import com.sun.net.httpserver.HttpsConfigurator;
-import com.sun.net.httpserver.HttpsParameters;
-import com.sun.net.httpserver.HttpsServer;
 import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.audit.AuditUnavailableException;
+import dev.grep11.gateway.http.Answer;
+import dev.grep11.gateway.http.HttpLimits;
+import dev.grep11.gateway.http.Pages;
+import dev.grep11.gateway.http.Request;
 import dev.grep11.gateway.iam.IssuerSettings.Algorithm;
 import dev.grep11.gateway.iam.IssuerSettings.Audience;
 import dev.grep11.gateway.iam.IssuerSettings.Jwks;
 import dev.grep11.gateway.store.ApiKeyRecord;
-import java.io.IOException;
 import java.net.InetAddress;
-import java.net.InetSocketAddress;
+import java.net.URI;
+import java.net.URISyntaxException;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.security.interfaces.ECPublicKey;
 import java.time.Clock;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.Base64;
 import java.util.HashMap;
@@ -34,14 +35,6 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.TimeUnit;
-import java.util.function.Supplier;
-import java.util.logging.Level;
-import java.util.stream.Stream;
-import javax.net.ssl.SSLContext;
-import javax.net.ssl.SSLParameters;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -51,41 +44,30 @@ import org.slf4j.LoggerFactory;
  * /identity/token} with the parameters in a form body (Go) or in the query (JavaScript), and {@code
  * GET /identity/keys} for verifiers.
  *
- * <p>An API key appears in no log and no error: no part of a request is ever printed, and the HTTP
- * server's own logger, which prints request lines, is off. Each request has a thread of its own and
- * limits on time and size.
+ * <p>An API key appears in no log and no error: no part of a request is ever printed. Safe for use
+ * by several threads.
  */
-public final class TokenService implements AutoCloseable {
-  /** That it takes at once. */
-  public static final int MAX_CONNECTIONS = 500;
+public final class TokenService implements Pages {
+  /** A request comes and is answered in 10 seconds. */
+  public static final HttpLimits LIMITS =
+      new HttpLimits(8 * 1024, 16 * 1024, 8 * 1024, Duration.ofSeconds(10), Duration.ofSeconds(10));
 
   static final int COST_OF_REFUSAL = 40;
 
   private static final Logger log = LoggerFactory.getLogger(TokenService.class);
-  private static final java.util.logging.Logger httpServerLog =
-      java.util.logging.Logger.getLogger("com.sun.net.httpserver");
   private static final String API_KEY_GRANT = "urn:ibm:params:oauth:grant-type:apikey";
   private static final String ACTION = "iam-identity.serviceid-apikey.login";
   private static final String API_KEY_CLAIM = "apikey_id";
-  private static final int MAX_BODY = 8 * 1024;
+  private static final int TOO_MANY_REQUESTS = 429;
   private static final ObjectMapper JSON = new ObjectMapper();
-
-  static {
-    // The server reads these once, when it is first used: seconds for a whole request (else a
-    // handshake left half open
-    // keeps its thread), for an answer, and bytes of headers.
-    setUnlessSet("sun.net.httpserver.maxReqTime", 10);
-    setUnlessSet("sun.net.httpserver.maxRspTime", 10);
-    setUnlessSet("sun.net.httpserver.maxReqHeaderSize", 16 * 1024);
-    setUnlessSet("jdk.httpserver.maxConnections", MAX_CONNECTIONS);
-    httpServerLog.setLevel(Level.OFF);
-  }
+  private static final Reply MALFORMED =
+      error(400, "GREP11-MALFORMED", "This is not a request of HTTP/1.1, or it is too long.");
 
   private final TokenServiceSettings settings;
   private final TokenSigner signer;
   private final Grants grants;
   private final AuditLog audit;
-  private final Clock clock;
+  private final Clock clock = Clock.systemUTC();
 
   /** Of addresses, for what shows no API key that is known: a refusal is an event and a look. */
   private final CallBudget strangers;
@@ -93,61 +75,17 @@ public final class TokenService implements AutoCloseable {
   /** Of each API key at each address; so nobody without the key, or elsewhere, uses it up. */
   private final CallBudget holders;
 
-  private final HttpsServer server;
-  private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
+  /** What is answered; {@code body} becomes JSON. */
+  private record Reply(int status, Map<String, Object> body) {}
 
-  /** An answer; {@code body} becomes JSON. */
-  private record Answer(int status, Map<String, Object> body) {}
-
-  /**
-   * Listens and serves.
-   *
-   * @param identity the context of the moment, asked for with every connection
-   * @throws IOException when the address cannot be bound
-   */
-  public static TokenService start(
-      TokenServiceSettings settings,
-      Supplier<SSLContext> identity,
-      TokenSigner signer,
-      Grants grants,
-      AuditLog audit)
-      throws IOException {
-    return new TokenService(settings, identity, signer, grants, audit, Clock.systemUTC());
-  }
-
-  TokenService(
-      TokenServiceSettings settings,
-      Supplier<SSLContext> identity,
-      TokenSigner signer,
-      Grants grants,
-      AuditLog audit,
-      Clock clock)
-      throws IOException {
+  public TokenService(
+      TokenServiceSettings settings, TokenSigner signer, Grants grants, AuditLog audit) {
     this.settings = settings;
     this.signer = signer;
     this.grants = grants;
     this.audit = audit;
-    this.clock = clock;
     this.strangers = new CallBudget(settings.requestsPerMinute());
     this.holders = new CallBudget(settings.requestsPerMinute());
-    server = HttpsServer.create(settings.address(), 0);
-    server.setHttpsConfigurator(
-        new HttpsConfigurator(new ReloadingSslContext(identity)) {
-          @Override
-          public void configure(HttpsParameters parameters) {
-            SSLParameters tls = getSSLContext().getDefaultSSLParameters();
-            tls.setProtocols(new String[] {"TLSv1.3", "TLSv1.2"});
-            // TLS 1.2 with CBC is what the JDK would still take (RFC 7366, RFC 9325 section 4.2).
-            tls.setCipherSuites(
-                Stream.of(tls.getCipherSuites())
-                    .filter(suite -> suite.contains("_GCM_") || suite.contains("_CHACHA20_"))
-                    .toArray(String[]::new));
-            parameters.setSSLParameters(tls);
-          }
-        });
-    server.setExecutor(threads);
-    server.createContext("/", this::handle);
-    server.start();
   }
 
   /** How the gateway's own verifier accepts these tokens, without asking over the network. */
@@ -164,56 +102,68 @@ public final class TokenService implements AutoCloseable {
         Optional.empty());
   }
 
-  /** Where it listens, with the port it really has. */
-  public InetSocketAddress address() {
-    return server.getAddress();
+  @Override
+  public Answer malformed() {
+    return Answer.of(MALFORMED.status(), "application/json", json(MALFORMED));
   }
 
-  private void handle(HttpExchange exchange) {
+  @Override
+  public Answer answer(Request request) {
     String correlationId = UUID.randomUUID().toString();
-    try (exchange) {
-      Answer answer;
-      try {
-        answer = answer(exchange, correlationId);
-      } catch (AuditUnavailableException e) {
-        answer = error(503, "GREP11-AUDIT-UNAVAILABLE", "The request cannot be recorded now.");
-      } catch (RuntimeException e) {
-        // Its message could hold a part of the request.
-        log.error("token request {} failed: {}", correlationId, e.getClass().getName());
-        answer = error(503, "GREP11-UNAVAILABLE", "No token can be given now.");
-      }
-      byte[] body = JSON.writeValueAsBytes(answer.body());
-      exchange.getResponseHeaders().set("Content-Type", "application/json");
-      exchange.getResponseHeaders().set("Cache-Control", "no-store");
-      exchange.getResponseHeaders().set("X-Correlation-Id", correlationId);
-      exchange.sendResponseHeaders(answer.status(), body.length);
-      exchange.getResponseBody().write(body);
-    } catch (IOException e) {
-      // The client has gone.
-      log.debug("token request {} was not answered", correlationId);
+    Reply reply;
+    try {
+      reply = reply(request, correlationId);
+    } catch (AuditUnavailableException e) {
+      reply = error(503, "GREP11-AUDIT-UNAVAILABLE", "The request cannot be recorded now.");
+    } catch (JsonProcessingException | RuntimeException e) {
+      // Its message could hold a part of the request.
+      log.error("token request {} failed: {}", correlationId, e.getClass().getName());
+      reply = error(503, "GREP11-UNAVAILABLE", "No token can be given now.");
+    }
+    Map<String, String> headers = new LinkedHashMap<>();
+    headers.put("Content-Type", "application/json");
+    headers.put("Cache-Control", "no-store");
+    headers.put("X-Correlation-Id", correlationId);
+    if (reply.status() == TOO_MANY_REQUESTS) {
+      headers.put("Retry-After", "60");
+    }
+    return new Answer(reply.status(), headers, json(reply));
+  }
+
+  private static byte[] json(Reply reply) {
+    try {
+      return JSON.writeValueAsBytes(reply.body());
+    } catch (JsonProcessingException e) {
+      throw new IllegalStateException("texts and numbers are JSON", e);
     }
   }
 
-  private Answer answer(HttpExchange exchange, String correlationId) throws IOException {
-    return switch (exchange.getRequestMethod() + " " + exchange.getRequestURI().getRawPath()) {
-      case "POST /identity/token" -> token(exchange, correlationId);
-      case "GET /identity/keys" -> new Answer(200, jwks(signer).toJSONObject());
+  private Reply reply(Request request, String correlationId) throws JsonProcessingException {
+    URI target;
+    try {
+      target = new URI(request.target());
+    } catch (URISyntaxException e) {
+      return MALFORMED;
+    }
+    return switch (request.method() + " " + target.getRawPath()) {
+      case "POST /identity/token" -> token(request, target.getRawQuery(), correlationId);
+      case "GET /identity/keys" -> new Reply(200, jwks(signer).toJSONObject());
       default ->
           error(404, "GREP11-NOT-FOUND", "There are POST /identity/token and GET /identity/keys.");
     };
   }
 
-  private Answer token(HttpExchange exchange, String correlationId) throws IOException {
-    byte[] body = exchange.getRequestBody().readNBytes(MAX_BODY + 1);
-    if (body.length > MAX_BODY) {
+  private Reply token(Request request, @Nullable String query, String correlationId)
+      throws JsonProcessingException {
+    if (request.isTooLarge()) {
       return refuse(
-          exchange, correlationId, error(413, "GREP11-TOO-LARGE", "The request is too large."));
+          request, correlationId, error(413, "GREP11-TOO-LARGE", "The request is too large."));
     }
     Map<String, String> parameters = new HashMap<>();
-    String form = new String(body, StandardCharsets.UTF_8);
-    if (!read(exchange.getRequestURI().getRawQuery(), parameters) || !read(form, parameters)) {
+    String form = new String(request.body(), StandardCharsets.UTF_8);
+    if (!read(query, parameters) || !read(form, parameters)) {
       return refuse(
-          exchange,
+          request,
           correlationId,
           error(400, "GREP11-AMBIGUOUS", "A parameter is there twice, and not the same."));
     }
@@ -222,13 +172,13 @@ public final class TokenService implements AutoCloseable {
     if (grantType.isEmpty() || apiKey.isEmpty()) {
       String missing = grantType.isEmpty() ? "grant_type" : "apikey";
       return refuse(
-          exchange,
+          request,
           correlationId,
           error(400, "BXNIM0109E", "Property missing or empty: '" + missing + "'."));
     }
     if (!grantType.equals(API_KEY_GRANT)) {
       return refuse(
-          exchange,
+          request,
           correlationId,
           error(400, "GREP11-GRANT-TYPE", "The only grant_type is " + API_KEY_GRANT + "."));
     }
@@ -238,37 +188,38 @@ public final class TokenService implements AutoCloseable {
     byte[] hash = ApiKeySecret.hash(apiKey);
     Optional<ApiKeyRecord> known = grants.knownApiKey(hash);
     if (known.isEmpty()) {
-      return newKey(exchange, correlationId, hash);
+      return newKey(request, correlationId, hash);
     }
-    InetAddress address = exchange.getRemoteAddress().getAddress();
+    InetAddress address = request.remote().getAddress();
     CallBudget.Balance balance = holders.spend(known.get().subject(), address, 1);
     return balance == CallBudget.Balance.WITHIN
-        ? issued(exchange, correlationId, known.get())
-        : tooMany(exchange, correlationId, known, balance);
+        ? issued(request, correlationId, known.get())
+        : tooMany(request, correlationId, known, balance);
   }
 
   /** For a key that another process made just now; what it costs to look is spent before. */
-  private Answer newKey(HttpExchange exchange, String correlationId, byte[] hash)
+  private Reply newKey(Request request, String correlationId, byte[] hash)
       throws JsonProcessingException {
-    CallBudget.Balance balance = spendOfStranger(exchange);
+    CallBudget.Balance balance = spendOfStranger(request);
     if (balance != CallBudget.Balance.WITHIN) {
-      return tooMany(exchange, correlationId, Optional.empty(), balance);
+      return tooMany(request, correlationId, Optional.empty(), balance);
     }
     Optional<ApiKeyRecord> found = grants.apiKey(hash);
     return found.isPresent()
-        ? issued(exchange, correlationId, found.get())
+        ? issued(request, correlationId, found.get())
         : recorded(
-            exchange,
+            request,
             correlationId,
             Optional.empty(),
             error(400, "BXNIM0415E", "Provided API key could not be found."));
   }
 
-  private Answer issued(HttpExchange exchange, String correlationId, ApiKeyRecord apiKey)
+  private Reply issued(Request request, String correlationId, ApiKeyRecord apiKey)
       throws JsonProcessingException {
-    Answer answer = issue(apiKey);
+    Reply answer = issue(apiKey);
+    request.recognize();
     record(
-        exchange,
+        request,
         correlationId,
         Optional.of(apiKey),
         AuditEvent.Outcome.SUCCESS,
@@ -276,34 +227,35 @@ public final class TokenService implements AutoCloseable {
     return answer;
   }
 
-  private Answer refuse(HttpExchange exchange, String correlationId, Answer answer) {
-    CallBudget.Balance balance = spendOfStranger(exchange);
+  private Reply refuse(Request request, String correlationId, Reply answer) {
+    CallBudget.Balance balance = spendOfStranger(request);
     return balance == CallBudget.Balance.WITHIN
-        ? recorded(exchange, correlationId, Optional.empty(), answer)
-        : tooMany(exchange, correlationId, Optional.empty(), balance);
+        ? recorded(request, correlationId, Optional.empty(), answer)
+        : tooMany(request, correlationId, Optional.empty(), balance);
   }
 
-  private CallBudget.Balance spendOfStranger(HttpExchange exchange) {
-    return strangers.spend(exchange.getRemoteAddress().getAddress(), COST_OF_REFUSAL);
+  private CallBudget.Balance spendOfStranger(Request request) {
+    return strangers.spend(request.remote().getAddress(), COST_OF_REFUSAL);
   }
 
   /** Recorded once, when a budget is used up: a flood must not fill the audit queue. */
-  private Answer tooMany(
-      HttpExchange exchange,
+  private Reply tooMany(
+      Request request,
       String correlationId,
       Optional<ApiKeyRecord> apiKey,
       CallBudget.Balance balance) {
-    exchange.getResponseHeaders().set("Retry-After", "60");
-    Answer answer = error(429, "GREP11-TOO-MANY-REQUESTS", "Too many requests from this address.");
+    Reply answer =
+        error(
+            TOO_MANY_REQUESTS, "GREP11-TOO-MANY-REQUESTS", "Too many requests from this address.");
     return balance == CallBudget.Balance.JUST_EXCEEDED
-        ? recorded(exchange, correlationId, apiKey, answer)
+        ? recorded(request, correlationId, apiKey, answer)
         : answer;
   }
 
-  private Answer recorded(
-      HttpExchange exchange, String correlationId, Optional<ApiKeyRecord> apiKey, Answer refusal) {
+  private Reply recorded(
+      Request request, String correlationId, Optional<ApiKeyRecord> apiKey, Reply refusal) {
     record(
-        exchange,
+        request,
         correlationId,
         apiKey,
         AuditEvent.Outcome.FAILURE,
@@ -314,7 +266,7 @@ public final class TokenService implements AutoCloseable {
     return refusal;
   }
 
-  private Answer issue(ApiKeyRecord apiKey) throws JsonProcessingException {
+  private Reply issue(ApiKeyRecord apiKey) throws JsonProcessingException {
     Instant now = clock.instant();
     long expiration = now.getEpochSecond() + settings.lifetime().toSeconds();
     String iamId = apiKey.subject().id();
@@ -351,11 +303,11 @@ public final class TokenService implements AutoCloseable {
     body.put("expires_in", settings.lifetime().toSeconds());
     body.put("expiration", expiration);
     body.put("scope", "ibm openid");
-    return new Answer(200, body);
+    return new Reply(200, body);
   }
 
   private void record(
-      HttpExchange exchange,
+      Request request,
       String correlationId,
       Optional<ApiKeyRecord> apiKey,
       AuditEvent.Outcome outcome,
@@ -371,8 +323,8 @@ public final class TokenService implements AutoCloseable {
                 apiKey.map(ApiKeyRecord::name),
                 AuditEvent.Initiator.SERVICE_ID,
                 "apikey",
-                Optional.of(exchange.getRemoteAddress().getAddress().getHostAddress()),
-                Optional.ofNullable(exchange.getRequestHeaders().getFirst("User-Agent"))),
+                Optional.of(request.remote().getAddress().getHostAddress()),
+                request.header("User-Agent")),
             new AuditEvent.Target(
                 settings.issuer(),
                 apiKey.map(key -> key.id().toString()),
@@ -408,11 +360,11 @@ public final class TokenService implements AutoCloseable {
     }
   }
 
-  private static Answer error(int status, String code, String message) {
+  private static Reply error(int status, String code, String message) {
     Map<String, Object> body = new LinkedHashMap<>();
     body.put("errorCode", code);
     body.put("errorMessage", message);
-    return new Answer(status, body);
+    return new Reply(status, body);
   }
 
   private static String keySet(TokenSigner signer) {
@@ -433,26 +385,5 @@ public final class TokenService implements AutoCloseable {
 
   private static String base64(byte[] bytes) {
     return Base64.getUrlEncoder().withoutPadding().encodeToString(bytes);
-  }
-
-  private static void setUnlessSet(String property, int value) {
-    if (System.getProperty(property) == null) {
-      System.setProperty(property, Integer.toString(value));
-    }
-  }
-
-  /** Answers what is under way, for a second at most, and stops. */
-  @Override
-  public void close() {
-    // Not server.stop(1), which waits the whole second also when nothing is under way.
-    threads.shutdown();
-    try {
-      if (!threads.awaitTermination(1, TimeUnit.SECONDS)) {
-        threads.shutdownNow();
-      }
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-    }
-    server.stop(0);
   }
 }

@@ -48,4 +48,17 @@ public record ConnectionLimits(
       throw new IllegalArgumentException("a port that takes no connection serves nobody");
     }
   }
+
+  /** Of a port to which the clients of this one come too, as often, each for a moment. */
+  public ConnectionLimits ofVisits() {
+    return new ConnectionLimits(
+        Math.min(open, SMALL.open),
+        Math.min(openPerAddress, SMALL.openPerAddress),
+        Math.min(openPerCaller, SMALL.openPerCaller),
+        handshakes,
+        handshakesPerAddress,
+        perSecond,
+        perSecondPerAddress,
+        unread);
+  }
 }

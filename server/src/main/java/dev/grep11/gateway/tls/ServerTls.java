@@ -11,7 +11,6 @@ import io.netty.handler.ssl.SslContext;
 import io.netty.handler.ssl.SslContextBuilder;
 import io.netty.handler.ssl.SslProvider;
 import java.nio.file.Path;
-import java.security.GeneralSecurityException;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.util.Arrays;
@@ -20,10 +19,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
-import javax.net.ssl.KeyManager;
-import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLException;
-import javax.net.ssl.TrustManager;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -44,8 +40,7 @@ public final class ServerTls implements AutoCloseable {
   private final SwitchableSslContext grpcContext;
   private final SwitchableSslContext cryptoContext;
   private final SwitchableSslContext healthContext;
-  private final IdentityKeyManager keyManager;
-  private final SSLContext httpsContext;
+  private final SwitchableSslContext httpContext;
   private final ScheduledExecutorService watcher;
 
   // Both guarded by this.
@@ -78,8 +73,7 @@ public final class ServerTls implements AutoCloseable {
     this.grpcContext = new SwitchableSslContext(context(identity, ClientTrust.NOT_ASKED));
     this.cryptoContext = new SwitchableSslContext(context(identity, clientTrust));
     this.healthContext = new SwitchableSslContext(context(identity, Protocols.HTTP_OR_GRPC));
-    this.keyManager = new IdentityKeyManager(identity);
-    this.httpsContext = httpsContext(keyManager);
+    this.httpContext = new SwitchableSslContext(context(identity, Protocols.HTTP));
     this.watcher =
         Executors.newSingleThreadScheduledExecutor(
             task -> Thread.ofPlatform().name("tls-identity").daemon().unstarted(task));
@@ -141,9 +135,9 @@ public final class ServerTls implements AutoCloseable {
     clientTrust = trust;
   }
 
-  /** For the ports that speak HTTP/1.1 and reach no key. */
-  public SSLContext httpsContext() {
-    return httpsContext;
+  /** For a port that speaks HTTP/1.1 and never asks for a client certificate. */
+  public SslContext httpContext() {
+    return httpContext;
   }
 
   /** What the server shows at the moment: its certificate first, then the intermediates. */
@@ -187,10 +181,11 @@ public final class ServerTls implements AutoCloseable {
   private synchronized void use(ServerIdentity next) throws IdentityException {
     var unasked = context(next, ClientTrust.NOT_ASKED);
     var ofHealth = context(next, Protocols.HTTP_OR_GRPC);
+    var ofHttp = context(next, Protocols.HTTP);
     cryptoContext.switchTo(context(next, clientTrust));
     grpcContext.switchTo(unasked);
     healthContext.switchTo(ofHealth);
-    keyManager.switchTo(next);
+    httpContext.switchTo(ofHttp);
     identity = next;
     LOG.info(
         "new server certificate {} until {}",
@@ -208,6 +203,7 @@ public final class ServerTls implements AutoCloseable {
   /** What a context offers by ALPN (RFC 7301), in the order of our preference. */
   private enum Protocols {
     GRPC,
+    HTTP,
     /** Who speaks both means the pages: a client of gRPC offers HTTP/2 alone. */
     HTTP_OR_GRPC
   }
@@ -235,14 +231,9 @@ public final class ServerTls implements AutoCloseable {
       GrpcSslContexts.configure(builder, SslProvider.OPENSSL);
       switch (protocols) {
         case GRPC -> {}
+        case HTTP -> offer(builder, ApplicationProtocolNames.HTTP_1_1);
         case HTTP_OR_GRPC ->
-            builder.applicationProtocolConfig(
-                new ApplicationProtocolConfig(
-                    ApplicationProtocolConfig.Protocol.ALPN,
-                    SelectorFailureBehavior.NO_ADVERTISE,
-                    SelectedListenerFailureBehavior.ACCEPT,
-                    ApplicationProtocolNames.HTTP_1_1,
-                    ApplicationProtocolNames.HTTP_2));
+            offer(builder, ApplicationProtocolNames.HTTP_1_1, ApplicationProtocolNames.HTTP_2);
       }
       var context =
           builder
@@ -258,16 +249,13 @@ public final class ServerTls implements AutoCloseable {
     }
   }
 
-  private static SSLContext httpsContext(KeyManager keyManager) {
-    try {
-      var context = SSLContext.getInstance("TLS");
-      // No trust manager at all: nobody is asked for a certificate. With null the JDK
-      // would read its public roots, a tenth of a second for each start.
-      context.init(new KeyManager[] {keyManager}, new TrustManager[0], null);
-      return context;
-    } catch (GeneralSecurityException e) {
-      throw new IllegalStateException("every JDK has TLS", e);
-    }
+  private static void offer(SslContextBuilder builder, String... protocols) {
+    builder.applicationProtocolConfig(
+        new ApplicationProtocolConfig(
+            ApplicationProtocolConfig.Protocol.ALPN,
+            SelectorFailureBehavior.NO_ADVERTISE,
+            SelectedListenerFailureBehavior.ACCEPT,
+            protocols));
   }
 
   @Override

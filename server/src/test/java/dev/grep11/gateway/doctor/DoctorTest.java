@@ -239,8 +239,8 @@ class DoctorTest {
             "fewer descriptors than connections",
             patient -> patient.write("proc/self/limits", limits("0", "8192", "8388608")),
             "open files",
-            "8192 may be open, and with 12500 connections",
-            "13524 would be",
+            "8192 may be open, and with 13000 connections",
+            "14024 would be",
             "LimitNOFILE=65536"),
         warning(
             "more connections on two addresses than descriptors",
@@ -249,8 +249,8 @@ class DoctorTest {
               patient.set("/listen/private/host", "127.0.0.2");
             },
             "open files",
-            "65536 may be open, and with 83500 connections",
-            "LimitNOFILE=84524",
+            "65536 may be open, and with 84000 connections",
+            "LimitNOFILE=85024",
             "limits.connections"),
         warning(
             "core files",

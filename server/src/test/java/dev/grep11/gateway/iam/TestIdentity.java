@@ -4,9 +4,11 @@ import java.io.IOException;
 import java.math.BigInteger;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.security.KeyPair;
 import java.security.KeyPairGenerator;
 import java.security.KeyStore;
+import java.security.PrivateKey;
 import java.security.cert.Certificate;
 import java.security.cert.X509Certificate;
 import java.security.spec.ECGenParameterSpec;
@@ -26,7 +28,8 @@ import org.bouncycastle.cert.jcajce.JcaX509v3CertificateBuilder;
 import org.bouncycastle.operator.jcajce.JcaContentSignerBuilder;
 
 /** A self-signed server identity for 127.0.0.1, and who trusts it. */
-public record TestIdentity(X509Certificate certificate, SSLContext server, SSLContext client) {
+public record TestIdentity(
+    X509Certificate certificate, PrivateKey key, SSLContext server, SSLContext client) {
   public static TestIdentity create() throws Exception {
     KeyPair pair = ecKeyPair();
     X500Name name = new X500Name("CN=test " + System.nanoTime());
@@ -66,7 +69,7 @@ public record TestIdentity(X509Certificate certificate, SSLContext server, SSLCo
     trust.init(anchors);
     SSLContext client = SSLContext.getInstance("TLS");
     client.init(null, trust.getTrustManagers(), null);
-    return new TestIdentity(certificate, server, client);
+    return new TestIdentity(certificate, pair.getPrivate(), server, client);
   }
 
   public void writePem(Path file) throws Exception {
@@ -79,6 +82,16 @@ public record TestIdentity(X509Certificate certificate, SSLContext server, SSLCo
     } catch (IOException e) {
       throw new IllegalStateException(e);
     }
+  }
+
+  /** As a server's file, which only its owner may read. */
+  public void writeKey(Path file) throws IOException {
+    Files.writeString(
+        file,
+        "-----BEGIN PRIVATE KEY-----\n"
+            + Base64.getMimeEncoder().encodeToString(key.getEncoded())
+            + "\n-----END PRIVATE KEY-----\n");
+    Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-------"));
   }
 
   static KeyPair ecKeyPair() throws Exception {

@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import ch.qos.logback.classic.Level;
 import ch.qos.logback.classic.Logger;
@@ -15,6 +16,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.audit.AuditSettings;
+import dev.grep11.gateway.http.HttpListener;
 import dev.grep11.gateway.store.FollowSettings;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.SoftwareAnchor;
@@ -22,6 +24,8 @@ import dev.grep11.gateway.store.SoftwareEnvelope;
 import dev.grep11.gateway.store.Store;
 import dev.grep11.gateway.store.StoreFollower;
 import dev.grep11.gateway.store.StoreLocation;
+import dev.grep11.gateway.tls.Connections;
+import dev.grep11.gateway.tls.ServerTls;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -51,14 +55,16 @@ class TokenServiceTest {
   @TempDir Path directory;
   private final ListAppender<ILoggingEvent> logged = new ListAppender<>();
   private final Logger root = (Logger) LoggerFactory.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
-  private volatile TestIdentity identity;
+  private TestIdentity identity;
+  private ServerTls tls;
+  private Connections connections;
   private Store store;
   private StoreFollower follower;
   private Grants grants;
   private AuditLog audit;
   private SoftwareSigner signer;
   private TokenServiceSettings settings;
-  private TokenService service;
+  private HttpListener service;
   private ApiKeys apiKeys;
   private ApiKeys.Created created;
   private String key;
@@ -68,7 +74,14 @@ class TokenServiceTest {
     logged.start();
     root.addAppender(logged);
     root.setLevel(Level.TRACE);
-    identity = TestIdentity.create();
+    useNewIdentity();
+    tls =
+        ServerTls.start(
+            directory.resolve("server.pem"),
+            directory.resolve("server.key"),
+            Duration.ofMillis(50),
+            _ -> {});
+    connections = new Connections(1);
     store =
         Store.create(
             new StoreLocation.Directory(directory.resolve("data")),
@@ -87,15 +100,32 @@ class TokenServiceTest {
             "https://iam.local",
             "grep11",
             "acc");
-    service = TokenService.start(settings, () -> identity.server(), signer, grants, audit);
+    service = listen();
     apiKeys = new ApiKeys(store, Roles.standard(), settings.issuer());
     created = apiKeys.create("ci", INSTANCE, "Writer");
     key = new String(created.secret().chars());
   }
 
+  private void useNewIdentity() throws Exception {
+    identity = TestIdentity.create();
+    identity.writePem(directory.resolve("server.pem"));
+    identity.writeKey(directory.resolve("server.key"));
+  }
+
+  private HttpListener listen() throws IOException {
+    return HttpListener.start(
+        settings.address(),
+        tls.httpContext(),
+        connections,
+        TokenService.LIMITS,
+        new TokenService(settings, signer, grants, audit));
+  }
+
   @AfterEach
   void stop() {
     service.close();
+    connections.close();
+    tls.close();
     audit.close();
     follower.close();
     store.close();
@@ -274,7 +304,7 @@ class TokenServiceTest {
             settings.account(),
             settings.lifetime(),
             3);
-    service = TokenService.start(settings, () -> identity.server(), signer, grants, audit);
+    service = listen();
     ApiKeys.Created other = apiKeys.create("other", INSTANCE, "Reader");
     follower.refresh();
     String body = "grant_type=" + GRANT_TYPE + "&apikey=";
@@ -292,19 +322,19 @@ class TokenServiceTest {
   @Test
   void showsANewCertificateWithoutARestart() throws Exception {
     HttpClient old = client();
-    identity = TestIdentity.create();
-    assertThatThrownBy(() ->
-            old.send(
-                HttpRequest.newBuilder(uri("/identity/keys")).build(),
-                HttpResponse.BodyHandlers.ofString()))
-        .isInstanceOf(IOException.class);
-    assertThat(
-            client()
-                .send(
-                    HttpRequest.newBuilder(uri("/identity/keys")).build(),
-                    HttpResponse.BodyHandlers.ofString())
-                .statusCode())
-        .isEqualTo(200);
+    useNewIdentity();
+    HttpClient young = client();
+    await()
+        .atMost(Duration.ofSeconds(30))
+        .ignoreException(IOException.class)
+        .until(() -> keys(young).statusCode() == 200);
+    assertThatThrownBy(() -> keys(old)).isInstanceOf(IOException.class);
+  }
+
+  private HttpResponse<String> keys(HttpClient client) throws Exception {
+    return client.send(
+        HttpRequest.newBuilder(uri("/identity/keys")).build(),
+        HttpResponse.BodyHandlers.ofString());
   }
 
   @Test

@@ -1,0 +1,134 @@
+package dev.grep11.gateway;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.net.SocketException;
+import java.net.URI;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Who keeps others from tokens: nobody. The attacker has another address of this host. */
+@Timeout(value = 120, unit = TimeUnit.SECONDS)
+class TokenPortTest {
+  private static final String ATTACKER = "127.0.0.3";
+
+  /** More than the port has places for. */
+  private static final int SILENT = 700;
+
+  @TempDir Path directory;
+
+  @SuppressWarnings("NullAway.Init") // Each test starts it with limits of its own.
+  private RunningGateway running;
+
+  private final List<Socket> sockets = new ArrayList<>();
+
+  @AfterEach
+  void stop() throws IOException {
+    for (var socket : sockets) {
+      socket.close();
+    }
+    running.close();
+  }
+
+  private void start(Map<String, Object> limits) throws Exception {
+    running = RunningGateway.start(directory.resolve("demo"), limits);
+  }
+
+  private void attack(int connections) throws IOException {
+    for (int i = 0; i < connections; i++) {
+      var socket = new Socket();
+      sockets.add(socket);
+      socket.bind(new InetSocketAddress(ATTACKER, 0));
+      try {
+        socket.connect(
+            new InetSocketAddress(
+                InetAddress.getLoopbackAddress(),
+                running.gateway.tokenService().orElseThrow().getPort()),
+            5000);
+      } catch (SocketException e) {
+        // Refused already.
+      }
+    }
+  }
+
+  private int answered() throws Exception {
+    return running.identityToken(running.demoApiKey()).statusCode();
+  }
+
+  private double refused(String reason) {
+    try {
+      return running
+          .web()
+          .send(
+              HttpRequest.newBuilder(
+                      URI.create("https://localhost:" + running.gateway.healthPort() + "/metrics"))
+                  .build(),
+              HttpResponse.BodyHandlers.ofString())
+          .body()
+          .lines()
+          .filter(line ->
+              line.startsWith(
+                  "grep11_connections_refused_total{port=\"token-service\",reason=\""
+                      + reason
+                      + "\"}"))
+          .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' '))))
+          .sum();
+    } catch (Exception e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  @Test
+  void silentConnectionsOfAnAddressMakeRoomForEachOther() throws Exception {
+    start(
+        Map.of(
+            "/limits/handshakesPerAddress",
+            20,
+            "/limits/connectionsPerSecondPerAddress",
+            2 * SILENT));
+    attack(SILENT);
+
+    for (int i = 0; i < 5; i++) {
+      assertThat(answered()).isEqualTo(200);
+    }
+
+    await()
+        .atMost(Duration.ofSeconds(30))
+        .until(() -> refused("handshakes-of-address") >= SILENT / 2);
+    await()
+        .atMost(Duration.ofSeconds(30))
+        .untilAsserted(() ->
+            assertThat(running.events("grep11.connection.refused"))
+                .anySatisfy(event ->
+                    assertThat(event.toString())
+                        .contains("token-service", ATTACKER, "handshakes-of-address")));
+  }
+
+  @Test
+  void whoHadATokenOfLateComesBackDuringAFloodOfStrangers() throws Exception {
+    start(Map.of("/limits/connectionsPerSecond", 1));
+    assertThat(answered()).isEqualTo(200);
+
+    for (int i = 0; i < 5; i++) {
+      attack(20);
+      assertThat(answered()).isEqualTo(200);
+    }
+
+    assertThat(refused("rate")).isPositive();
+  }
+}
