@@ -539,8 +539,7 @@ class GatewayTest {
   private static int freePorts() throws IOException {
     while (true) {
       try (var first = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
-          var _ =
-              new ServerSocket(first.getLocalPort() + 1, 1, InetAddress.getLoopbackAddress())) {
+          var _ = new ServerSocket(first.getLocalPort() + 1, 1, InetAddress.getLoopbackAddress())) {
         return first.getLocalPort();
       } catch (BindException | IllegalArgumentException e) {
         // The next port is taken, or there is none.

@@ -62,7 +62,8 @@ import org.junit.jupiter.params.provider.EnumSource;
  * Floods of every kind, from another address of this host, while an honest client signs, or fetches
  * tokens where their port is flooded. It meets no error, the flooder is sent away, and its 99th
  * percentile is at most three times what it is without (interfaces 11): printed, and a failure
- * where {@code GREP11_BOUNDS=fail}, since the flood computes on the same processors.
+ * where it is far beyond, or {@code GREP11_BOUNDS=fail}, since the flood computes on the same
+ * processors.
  */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 @Timeout(value = 300, unit = TimeUnit.SECONDS)
@@ -76,6 +77,10 @@ class FloodTest {
   private static final int CALLS_PER_SECOND = 500;
   private static final int UNREAD_SECONDS = 2;
   private static final double P99_BOUND = 3;
+
+  /** Of the bound, in the few seconds of a run in which a first burst weighs much. */
+  private static final int FAR_BEYOND = 10;
+
   private static final String TOKEN_SERVICE = "token-service";
 
   /** Of all threads together fewer than handshakes may be begun: so it is time that ends them. */
@@ -261,6 +266,7 @@ class FloodTest {
               .as("bytes of buffers that were not given back")
               .isLessThan(64L << 20);
         });
+    assertThat(ratio).as("no machine is so busy with others").isLessThan(FAR_BEYOND * P99_BOUND);
     if ("fail".equals(System.getenv("GREP11_BOUNDS"))) {
       assertThat(ratio).as("99th percentile against that without a flood").isLessThan(P99_BOUND);
     }
