@@ -198,7 +198,10 @@ class GatewayTest {
   @Test
   void underPrivateOnlyTheManagerIsReachedByItsPrivateAddressAlone() throws Exception {
     var settings = new HashMap<>(settings("open"));
-    settings.put("/listen/private", Map.of("host", "127.0.0.1", "portBase", freePorts()));
+    // Public and private ones are to be told apart, so none is the system's choice.
+    int base = freePorts(6);
+    settings.put("/listen/portBase", base);
+    settings.put("/listen/private", Map.of("host", "127.0.0.1", "portBase", base + 4));
     settings.put("/network", Map.of("policy", "private-only"));
     var administrator = start(GatewayConfig.read(demo.config(), settings));
     var address =
@@ -535,14 +538,22 @@ class GatewayTest {
     return told;
   }
 
-  /** The first of two that are free; the public and the private ones must be told apart. */
-  private static int freePorts() throws IOException {
+  /** The first of so many that are free. */
+  private static int freePorts(int number) throws IOException {
     while (true) {
-      try (var first = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
-          var _ = new ServerSocket(first.getLocalPort() + 1, 1, InetAddress.getLoopbackAddress())) {
-        return first.getLocalPort();
+      var held = new ArrayList<ServerSocket>();
+      try {
+        for (int i = 0; i < number; i++) {
+          int port = held.isEmpty() ? 0 : held.getFirst().getLocalPort() + i;
+          held.add(new ServerSocket(port, 1, InetAddress.getLoopbackAddress()));
+        }
+        return held.getFirst().getLocalPort();
       } catch (BindException | IllegalArgumentException e) {
-        // The next port is taken, or there is none.
+        // One of them is taken, or there are no more.
+      } finally {
+        for (var socket : held) {
+          socket.close();
+        }
       }
     }
   }
