@@ -6,6 +6,7 @@ import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import java.nio.channels.ClosedChannelException;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -54,13 +55,23 @@ public final class Grep11Exception extends RuntimeException {
     if (named.isPresent()) {
       return new Grep11Exception(status.getCode(), true, named.getAsLong(), "", false, failure);
     }
+    var code = isLost(status) ? Status.Code.UNAVAILABLE : status.getCode();
     return new Grep11Exception(
-        status.getCode(),
+        code,
         false,
         Ckr.CKR_GENERAL_ERROR,
         withRootCause(description, failure),
-        status.getCode() == Status.Code.UNAVAILABLE || isCutOff(status),
+        code == Status.Code.UNAVAILABLE || isCutOff(status),
         failure);
+  }
+
+  /**
+   * A call that is sent at the moment in which its connection is lost: gRPC then gives the
+   * transport's own failure, which says nothing of the call.
+   */
+  private static boolean isLost(Status status) {
+    return status.getCode() == Status.Code.UNKNOWN
+        && status.getCause() instanceof ClosedChannelException;
   }
 
   /** As {@link #of(StatusRuntimeException)}, naming where there is nobody. */

@@ -9,6 +9,7 @@ import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import java.nio.channels.ClosedChannelException;
 import java.nio.charset.StandardCharsets;
 import org.junit.jupiter.api.Test;
 
@@ -63,6 +64,23 @@ class Grep11ExceptionTest {
         Grep11Exception.of(Status.INTERNAL.withDescription("x").asRuntimeException(trailers));
     assertThat(exception.status()).isEqualTo(Status.Code.INTERNAL);
     assertThat(exception.answered()).isFalse();
+  }
+
+  /** As of a gateway that is killed in the moment in which a call is sent. */
+  @Test
+  void aConnectionThatIsLostUnderACallIsToBeTriedAgain() {
+    var lost =
+        Grep11Exception.of(
+            Status.UNKNOWN
+                .withDescription("channel closed")
+                .withCause(new ClosedChannelException())
+                .asRuntimeException());
+    assertThat(lost.status()).isEqualTo(Status.Code.UNAVAILABLE);
+    assertThat(lost.retry()).isTrue();
+    assertThat(lost.answered()).isFalse();
+    var said = Status.UNKNOWN.withDescription("channel closed").asRuntimeException();
+    assertThat(Grep11Exception.of(said).status()).isEqualTo(Status.Code.UNKNOWN);
+    assertThat(Grep11Exception.of(said).retry()).isFalse();
   }
 
   @Test
