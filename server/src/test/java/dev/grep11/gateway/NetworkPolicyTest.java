@@ -16,10 +16,12 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.NettyChannelBuilder;
 import io.netty.handler.ssl.util.InsecureTrustManagerFactory;
+import java.io.IOException;
 import java.net.ConnectException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
@@ -269,14 +271,26 @@ class NetworkPolicyTest {
   @Test
   void theHealthPortListensWhereOnlyTheMonitoringReachesIt(@TempDir Path directory)
       throws Exception {
-    try (var running = RunningGateway.start(directory, Map.of("/listen/healthHost", PRIVATE))) {
-      var health = running.gateway.healthPort();
-      try (var monitoring = new Socket(InetAddress.ofLiteral(PRIVATE), health)) {
-        assertThat(monitoring.isConnected()).isTrue();
+    // A stranger's port of the same number may listen at the public address: not three times.
+    for (var strangers = 0; ; strangers++) {
+      var own = Files.createDirectory(directory.resolve("gateway" + strangers));
+      try (var running = RunningGateway.start(own, Map.of("/listen/healthHost", PRIVATE))) {
+        var health = running.gateway.healthPort();
+        assertThat(listens(PRIVATE, health)).isTrue();
+        assertThat(running.client().generateRandom(RANDOM).getRnd().size()).isEqualTo(16);
+        if (!listens(PUBLIC, health)) {
+          return;
+        }
+        assertThat(strangers).as("gateways found at %s as well", PUBLIC).isLessThan(2);
       }
-      assertThatThrownBy(() -> new Socket(InetAddress.ofLiteral(PUBLIC), health))
-          .isInstanceOf(ConnectException.class);
-      assertThat(running.client().generateRandom(RANDOM).getRnd().size()).isEqualTo(16);
+    }
+  }
+
+  private static boolean listens(String address, int port) throws IOException {
+    try (var socket = new Socket(InetAddress.ofLiteral(address), port)) {
+      return socket.isConnected();
+    } catch (ConnectException _) {
+      return false;
     }
   }
 
