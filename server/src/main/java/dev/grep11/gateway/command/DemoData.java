@@ -139,6 +139,11 @@ public final class DemoData {
     }
   }
 
+  /** Where the settings of a demo are. */
+  static Path configurationFile(Path directory) {
+    return new DemoData(directory.toAbsolutePath().normalize()).config();
+  }
+
   /**
    * The configuration of the demo in a directory, for commands on it.
    *

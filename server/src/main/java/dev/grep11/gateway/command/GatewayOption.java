@@ -28,10 +28,25 @@ final class GatewayOption {
       }
       return DemoData.configuration(data);
     }
+
+    Path file() {
+      if (config != null) {
+        return config;
+      }
+      if (data == null) {
+        throw new IllegalStateException("picocli requires one of the two");
+      }
+      return DemoData.configurationFile(data);
+    }
   }
 
   GatewayConfig read() {
     return choice.read();
+  }
+
+  /** The file that {@link #read} reads. */
+  Path file() {
+    return choice.file();
   }
 
   /** As it was given, for a command that is proposed. */

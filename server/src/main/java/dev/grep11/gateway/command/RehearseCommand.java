@@ -73,10 +73,9 @@ final class RehearseCommand implements Callable<Integer> {
     var given = Optional.ofNullable(blob).map(RehearseCommand::read);
     try (var host = Host.open(gateway.read())) {
       var room = Optional.ofNullable(scratch);
+      var backups = host.backups().withTokenCopies(gateway.file());
       var done =
-          from == null
-              ? host.backups().rehearseLatest(given, room)
-              : host.backups().rehearse(from, given, room);
+          from == null ? backups.rehearseLatest(given, room) : backups.rehearse(from, given, room);
       var findings = done.findings();
       var fields = new LinkedHashMap<String, Object>();
       fields.put("result", "good");
@@ -84,6 +83,11 @@ final class RehearseCommand implements Callable<Integer> {
       fields.put("made", done.manifest().made());
       fields.put("generation", done.manifest().generation());
       fields.put("rehearsed", done.time().toString());
+      fields.put(
+          "token",
+          done.onCopy()
+              ? new Value("copy", "a copy of it, and the live one")
+              : new Value("live", "the live one: no copy of it can be made"));
       fields.put("instances", findings.instances());
       fields.put("master-keys", findings.masterKeys());
       fields.put("keystores", findings.keystores());

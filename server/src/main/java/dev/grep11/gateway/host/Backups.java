@@ -14,6 +14,8 @@ import dev.grep11.gateway.store.StoreException;
 import dev.grep11.gateway.store.StoreLocation;
 import dev.grep11.gateway.store.UncertainChangeException;
 import dev.grep11.gateway.store.UpkeepRecord;
+import dev.grep11.gateway.token.HsmCalls;
+import dev.grep11.gateway.token.HsmEnvelope;
 import dev.grep11.gateway.token.RestoredKeys;
 import dev.grep11.gateway.token.SampleBlobs;
 import dev.grep11.gateway.token.StartException;
@@ -44,6 +46,7 @@ public final class Backups {
   private final HostAudit audit;
   private final StoreEvents events;
   private final InstantSource clock;
+  private final Optional<Path> configFile;
 
   Backups(
       GatewayConfig config,
@@ -53,6 +56,21 @@ public final class Backups {
       TokenKeys keys,
       HostAudit audit,
       InstantSource clock) {
+    this(config, hsm, store, envelope, keys, audit, clock, Optional.empty());
+  }
+
+  /**
+   * @param configFile of the same configuration, for trials on copies of the token
+   */
+  private Backups(
+      GatewayConfig config,
+      Hsm hsm,
+      Store store,
+      Envelope envelope,
+      TokenKeys keys,
+      HostAudit audit,
+      InstantSource clock,
+      Optional<Path> configFile) {
     this.config = config;
     this.hsm = hsm;
     this.store = store;
@@ -61,6 +79,16 @@ public final class Backups {
     this.audit = audit;
     this.events = new StoreEvents(hex(keys.storeKey()), clock);
     this.clock = clock;
+    this.configFile = configFile;
+  }
+
+  /**
+   * The same, whose trials are on a copy of the token too where it allows one.
+   *
+   * @param file that the configuration was read from
+   */
+  public Backups withTokenCopies(Path file) {
+    return new Backups(config, hsm, store, envelope, keys, audit, clock, Optional.of(file));
   }
 
   /**
@@ -80,7 +108,7 @@ public final class Backups {
    */
   public Made backUp(Path to, boolean overwrite) {
     var now = clock.instant();
-    var samples = new SampleBlobs(hsm, privateObjects(), config.softwareFallback());
+    var samples = new SampleBlobs(hsm, privateObjects(config, hsm), config.softwareFallback());
     try (var made = store.backUp(to, overwrite, envelope, token(), now, samples::of)) {
       var manifest = made.manifest();
       var what = "a backup of generation %d".formatted(manifest.generation());
@@ -123,7 +151,7 @@ public final class Backups {
     }
   }
 
-  private boolean privateObjects() {
+  private static boolean privateObjects(GatewayConfig config, Hsm hsm) {
     return config.privateObjects() || !hsm.publicSessionObjects();
   }
 
@@ -156,6 +184,7 @@ public final class Backups {
    *
    * @param samples how many of those that came with the backup were opened; empty when it was made
    *     by a program that made none
+   * @param onCopy whether it went well on a copy of the token too
    * @param uncounted why it is not the last rehearsal from now on; empty when it is
    */
   public record Rehearsed(
@@ -165,6 +194,7 @@ public final class Backups {
       RestoredKeys.Findings findings,
       Optional<Integer> samples,
       Optional<RestoredKeys.Worked> blob,
+      boolean onCopy,
       Optional<String> uncounted) {}
 
   /**
@@ -226,7 +256,9 @@ public final class Backups {
       last.ifPresent(record -> requireIs(backup, record));
       Restore.requireToken(hsm, backup, keys);
       var verified = backup.verify(envelope);
-      var tried = tried(verified, blob, scratch.orElseGet(this::roomiest));
+      var place = scratch.orElseGet(this::roomiest);
+      var tried = tried(hsm, config, envelope, clock, verified, blob, place);
+      boolean onCopy = triedOnCopy(from, place);
       var time = clock.instant();
       var manifest = backup.manifest();
       var uncounted = new AtomicReference<Optional<String>>(Optional.empty());
@@ -248,7 +280,14 @@ public final class Backups {
           },
           why -> events.event("rehearse", from, Optional.of(why), what, Optional.empty()));
       return new Rehearsed(
-          from, manifest, time, tried.findings(), tried.samples(), tried.blob(), uncounted.get());
+          from,
+          manifest,
+          time,
+          tried.findings(),
+          tried.samples(),
+          tried.blob(),
+          onCopy,
+          uncounted.get());
     } catch (RuntimeException e) {
       var why = Optional.of(String.valueOf(e.getMessage()));
       audit.refused(
@@ -285,15 +324,69 @@ public final class Backups {
     };
   }
 
-  private Tried tried(BackupFile.Verified backup, Optional<byte[]> blob, Path place) {
+  /** False where the token allows no copy. */
+  private boolean triedOnCopy(Path from, Path place) {
+    var copy = configFile.flatMap(_ -> TokenCopy.of(config, hsm.tokenInfo()));
+    if (copy.isEmpty()) {
+      return false;
+    }
+    return inScratch(
+        place,
+        scratch -> {
+          var _ = copy.get().rehearse(configFile.orElseThrow(), from, scratch);
+          return true;
+        });
+  }
+
+  /**
+   * What a trial does with one token, and nothing is recorded of.
+   *
+   * @return how many samples were opened
+   */
+  static int rehearseOn(Hsm hsm, GatewayConfig config, Path from, Path place) {
+    var keys = TokenKeys.read(config.store());
+    var envelope = new HsmEnvelope(new HsmCalls(hsm), keys);
+    try (var backup = BackupFile.open(from)) {
+      Restore.requireToken(hsm, backup, keys);
+      var verified = backup.verify(envelope);
+      var clock = InstantSource.system();
+      return tried(hsm, config, envelope, clock, verified, Optional.empty(), place)
+          .samples()
+          .orElse(0);
+    }
+  }
+
+  private static Tried tried(
+      Hsm hsm,
+      GatewayConfig config,
+      Envelope envelope,
+      InstantSource clock,
+      BackupFile.Verified backup,
+      Optional<byte[]> blob,
+      Path place) {
+    return inScratch(
+        place,
+        scratch -> {
+          try (var restored = restored(backup, envelope, clock, scratch.resolve("store"), place)) {
+            var proof =
+                new RestoredKeys(
+                    hsm, restored, privateObjects(config, hsm), config.softwareFallback());
+            return new Tried(
+                proof.prove(), backup.samples().map(proof::prove), blob.map(proof::prove));
+          }
+        });
+  }
+
+  private interface InDirectory<T> {
+    T run(Path directory) throws IOException;
+  }
+
+  /** Mode 0700; what is in it is sealed as the store is, and the token's files by its PIN. */
+  private static <T> T inScratch(Path place, InDirectory<T> work) {
     Path scratch = null;
     try {
-      // Mode 0700; what is in it is sealed as the store is.
       scratch = Files.createTempDirectory(place, "rehearsal-");
-      try (var restored = restored(backup, scratch.resolve("store"), place)) {
-        var proof = new RestoredKeys(hsm, restored, privateObjects(), config.softwareFallback());
-        return new Tried(proof.prove(), backup.samples().map(proof::prove), blob.map(proof::prove));
-      }
+      return work.run(scratch);
     } catch (IOException e) {
       throw noScratch(place, IoCause.of(e), e);
     } finally {
@@ -303,7 +396,12 @@ public final class Backups {
     }
   }
 
-  private Store restored(BackupFile.Verified backup, Path directory, Path place) {
+  private static Store restored(
+      BackupFile.Verified backup,
+      Envelope envelope,
+      InstantSource clock,
+      Path directory,
+      Path place) {
     var location = new StoreLocation.Directory(directory);
     var anchor = new ScratchAnchor();
     try {
@@ -332,7 +430,7 @@ public final class Backups {
         cause);
   }
 
-  private static void delete(Path directory) {
+  static void delete(Path directory) {
     try (Stream<Path> all = Files.walk(directory)) {
       for (var path : all.sorted(Comparator.reverseOrder()).toList()) {
         Files.delete(path);

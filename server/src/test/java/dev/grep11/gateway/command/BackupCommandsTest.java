@@ -57,6 +57,7 @@ class BackupCommandsTest {
     assertThat(good.get("master-keys").asInt()).isEqualTo(1);
     assertThat(good.get("samples").asInt()).isEqualTo(3);
     assertThat(good.get("counts").asBoolean()).isTrue();
+    assertThat(good.get("token").asText()).isEqualTo("copy");
     assertThat(at("rehearse", "--from", file).out()).contains("give a client's by --blob FILE");
     var bytes = Files.readAllBytes(Path.of(file));
     bytes[bytes.length / 2] ^= 1;
