@@ -92,6 +92,19 @@ class ImageTest {
   }
 
   @Test
+  void aBackupIsRehearsedInContainersOnACopyOfTheToken() {
+    var file = "/var/lib/grep11/backup";
+    installation.grep11("backup", "--config", CONFIG, "--to", file).succeeded();
+
+    var answer = installation.grep11("rehearse", "--config", CONFIG, "--output", "json");
+
+    assertThat(answer.succeeded())
+        .containsPattern("\"file\"\\s*:\\s*\"%s\"".formatted(file))
+        .containsPattern("\"token\"\\s*:\\s*\"copy\"")
+        .containsPattern("\"counts\"\\s*:\\s*true");
+  }
+
+  @Test
   void theImagesHealthCheckPasses() {
     await().atMost(Duration.ofSeconds(60)).until(gateway::isHealthy);
   }
