@@ -243,8 +243,12 @@ public final class Gateway implements AutoCloseable {
       issuers.add(TokenService.issuerSettings(settings, signer));
       var visitors =
           closing(
+              // A handshake with an RSA key takes milliseconds of an event loop.
               new Connections(
-                  1, config.connections().ofVisits(), _ -> {}, tooMany.of(TOKEN_SERVICE)));
+                  Runtime.getRuntime().availableProcessors(),
+                  config.connections().ofVisits(),
+                  _ -> {},
+                  tooMany.of(TOKEN_SERVICE)));
       var service = new TokenService(settings, signer, grants, audit);
       tokenService =
           closing(

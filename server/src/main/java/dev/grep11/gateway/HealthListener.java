@@ -41,9 +41,16 @@ final class HealthListener implements AutoCloseable {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final Duration LOOK = Duration.ofMillis(500);
 
-  /** With longer than the pauses between two scrapes. */
+  /** It waits for longer than the pauses between two scrapes. */
   private static final HttpLimits LIMITS =
-      new HttpLimits(4096, 8192, 1024, Duration.ofMinutes(2), Duration.ofSeconds(30));
+      new HttpLimits(
+          4096,
+          8192,
+          64,
+          1024,
+          Duration.ofMinutes(2),
+          Duration.ofSeconds(10),
+          Duration.ofSeconds(30));
 
   /** What the certificate manager needs of the rest: it is there to open locks. */
   private static final Set<String> OF_ADMINISTRATION = Set.of("start", "token", "store");

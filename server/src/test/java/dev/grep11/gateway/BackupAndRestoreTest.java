@@ -659,7 +659,7 @@ class BackupAndRestoreTest {
       assertThatThrownBy(() -> restore.restore(accepted, REPLACE, new Restore.Confirmed.All()))
           .isInstanceOf(StoreException.class)
           .hasMessageContaining("--revert-masterkey " + next.id());
-      var leave = new Leave(true, Set.of(), Set.of(next.id()), Set.of("alice"));
+      var leave = new Leave(true, Set.of(), Set.of(next.id()), Set.of(fingerprint(stolen)));
       generation = restore.restore(accepted, leave, new Restore.Confirmed.All()).generation();
       assertThat(commandsOf(config))
           .anySatisfy(event ->
@@ -668,7 +668,7 @@ class BackupAndRestoreTest {
                   .contains("master key " + next.id() + " comes back RETIRED, was NEXT"))
           .anySatisfy(event ->
               assertThat(event)
-                  .contains("key that comes back for alice was replaced by ")
+                  .contains(fingerprint(stolen) + " that comes back for alice of instance ")
                   .contains(fingerprint(new byte[] {2})))
           .anySatisfy(event ->
               assertThat(event)

@@ -885,8 +885,14 @@ class HsmCallFaultsTest {
     try {
       check = work.ask();
     } catch (StatusRuntimeException e) {
-      assertThat(token.disarm().filter(Hit::failed)).as("what failed before %s", e).isPresent();
+      var hit = token.disarm().filter(Hit::failed);
+      assertThat(hit).as("what failed before %s", e).isPresent();
       assertThat(detail(e).getCode()).isNotEqualTo(Ckr.CKR_OK);
+      if (!hit.get().function().equals("C_Verify") && !hit.get().function().equals("C_Decrypt")) {
+        assertThat(detail(e).getCode())
+            .as("data blamed for %s", hit)
+            .isNotIn(Ckr.CKR_SIGNATURE_INVALID, Ckr.CKR_ENCRYPTED_DATA_INVALID);
+      }
       assertThat(detail(e).getDetail()).doesNotContain("internal error");
       return;
     }

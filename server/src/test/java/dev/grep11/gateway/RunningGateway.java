@@ -42,9 +42,13 @@ import dev.grep11.proto.Grep11Error;
 import dev.grep11.proto.Mechanism;
 import dev.grep11.proto.certmgr.CertificateManagerGrpc;
 import dev.grep11.proto.certmgr.CertificateManagerGrpc.CertificateManagerBlockingStub;
+import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.ClientCall;
 import io.grpc.ClientInterceptor;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.NettyChannelBuilder;
@@ -369,8 +373,7 @@ public final class RunningGateway implements AutoCloseable {
             .build();
     channels.add(channel);
     return CertificateManagerGrpc.newBlockingStub(channel)
-        .withInterceptors(headers(headers))
-        .withDeadlineAfter(60, TimeUnit.SECONDS);
+        .withInterceptors(new Patience(), headers(headers));
   }
 
   static AttributeValue number(long value) {
@@ -421,9 +424,7 @@ public final class RunningGateway implements AutoCloseable {
 
   /** With these headers, names and values in turn. */
   CryptoGrpc.CryptoBlockingStub client(String... headers) throws IOException {
-    return CryptoGrpc.newBlockingStub(channel())
-        .withInterceptors(headers(headers))
-        .withDeadlineAfter(60, TimeUnit.SECONDS);
+    return CryptoGrpc.newBlockingStub(channel()).withInterceptors(new Patience(), headers(headers));
   }
 
   public static ClientInterceptor headers(String... namesAndValues) {
@@ -434,6 +435,19 @@ public final class RunningGateway implements AutoCloseable {
           namesAndValues[i + 1]);
     }
     return MetadataUtils.newAttachHeadersInterceptor(metadata);
+  }
+
+  /** Of each call: a deadline of the stub's would be one of all its calls together. */
+  private static final class Patience implements ClientInterceptor {
+    @Override
+    public <Q, A> ClientCall<Q, A> interceptCall(
+        MethodDescriptor<Q, A> method, CallOptions options, Channel next) {
+      return next.newCall(
+          method,
+          options.getDeadline() == null
+              ? options.withDeadlineAfter(60, TimeUnit.SECONDS)
+              : options);
+    }
   }
 
   static ClientInterceptor correlation(String id) {

@@ -1,5 +1,6 @@
 package dev.grep11.gateway;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
@@ -17,6 +18,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import javax.net.ssl.SSLSocket;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -29,6 +31,9 @@ class TokenPortTest {
 
   /** More than the port has places for. */
   private static final int SILENT = 700;
+
+  /** More than an address may ask in the time that this takes. */
+  private static final int MANY = 20_000;
 
   @TempDir Path directory;
 
@@ -130,5 +135,42 @@ class TokenPortTest {
     }
 
     assertThat(refused("rate")).isPositive();
+  }
+
+  @Test
+  void whoAsksMoreThanAnybodyNeedsToIsSentAway() throws Exception {
+    start(Map.of());
+    var asked = 0;
+    try (var socket = secure()) {
+      var in = socket.getInputStream();
+      for (; asked < MANY; asked++) {
+        socket
+            .getOutputStream()
+            .write("GET /identity/keys HTTP/1.1\r\nHost: localhost\r\n\r\n".getBytes(US_ASCII));
+        if (in.read() < 0) {
+          break;
+        }
+        // The rest of a short answer, which comes with its first byte.
+        var _ = in.skip(in.available());
+      }
+    } catch (SocketException e) {
+      // It is closed.
+    }
+    assertThat(asked).isBetween(900, MANY - 1);
+    await().until(() -> refused("requests-of-address") >= 1);
+    assertThat(answered()).isEqualTo(200);
+  }
+
+  private Socket secure() throws Exception {
+    attack(1);
+    var socket =
+        (SSLSocket)
+            running
+                .web()
+                .sslContext()
+                .getSocketFactory()
+                .createSocket(sockets.getLast(), "localhost", 0, true);
+    socket.startHandshake();
+    return socket;
   }
 }

@@ -28,6 +28,9 @@ public record AuditEvent(
     implements AuditEntry {
   private static final int MAX_TEXT = 512;
 
+  /** Of what was done: all actions that a grant may give are in it. */
+  private static final int MAX_DONE = 4096;
+
   /** The event of every EP11 crypto call. */
   public static final String EP11_USE = "hs-crypto.ep11.use";
 
@@ -260,7 +263,7 @@ public record AuditEvent(
    */
   public record ResponseData(String action, Optional<String> consequence) {
     public ResponseData {
-      action = bounded(action);
+      action = bounded(action, MAX_DONE);
       consequence = consequence.map(AuditEvent::bounded);
     }
 
@@ -270,6 +273,10 @@ public record AuditEvent(
   }
 
   private static String bounded(String text) {
-    return text.length() <= MAX_TEXT ? text : text.substring(0, MAX_TEXT) + "…";
+    return bounded(text, MAX_TEXT);
+  }
+
+  private static String bounded(String text, int most) {
+    return text.length() <= most ? text : text.substring(0, most) + "…";
   }
 }

@@ -1,7 +1,6 @@
 package dev.grep11.gateway.command;
 
 import dev.grep11.gateway.certmgr.ClientCas;
-import dev.grep11.gateway.host.Administrators;
 import dev.grep11.gateway.host.Restore;
 import dev.grep11.gateway.host.Restore.Confirmed;
 import dev.grep11.gateway.host.Restore.Listing;
@@ -100,10 +99,10 @@ final class RestoreCommand implements Callable<Integer> {
 
   @Option(
       names = "--readmit-administrator",
-      paramLabel = "SUBJECT",
+      paramLabel = "FINGERPRINT",
       description = {
-        "with --replace: a certificate administrator whose key was replaced or removed since, and",
-        "counts again. May be repeated; each has to be named"
+        "with --replace: the key of a certificate administrator that was replaced or removed since,",
+        "and counts again. May be repeated; each has to be named"
       })
   private Set<String> readmitted = new LinkedHashSet<>();
 
@@ -190,7 +189,8 @@ final class RestoreCommand implements Callable<Integer> {
         }
         case Setback.Readmitted each -> {
           var row = fields(each.back());
-          row.put("in-place", each.inPlace().map(Administrators::fingerprint).orElse("removed"));
+          row.put(
+              "in-place", each.inPlace().map(AdministratorRecord::fingerprint).orElse("removed"));
           replaced.add(row);
         }
       }
@@ -308,8 +308,8 @@ final class RestoreCommand implements Callable<Integer> {
           told.add(
               "The store in place knows more than the backup: name each master key that may be lost"
                   + " by --drop-masterkey ID, each that may be in another state by"
-                  + " --revert-masterkey ID, and each administrator whose replaced or removed key may"
-                  + " count again by --readmit-administrator SUBJECT.");
+                  + " --revert-masterkey ID, and each replaced or removed key of an administrator that"
+                  + " may count again by --readmit-administrator FINGERPRINT.");
         }
         told.add("To restore, and lose the store in place: " + command + " --replace");
         yield told;
@@ -391,7 +391,7 @@ final class RestoreCommand implements Callable<Integer> {
     fields.put("subject", administrator.subject().id());
     fields.put("issuer", administrator.subject().issuer());
     fields.put("since", administrator.since().toString());
-    fields.put("fingerprint", Administrators.fingerprint(administrator));
+    fields.put("fingerprint", administrator.fingerprint());
     return fields;
   }
 

@@ -14,6 +14,7 @@ import java.time.InstantSource;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.TreeSet;
 import java.util.UUID;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Function;
@@ -45,7 +46,11 @@ public final class Access {
    */
   public ApiKeys.Created createKey(
       ApiKeys keys, String name, UUID instance, List<String> roles, Optional<UUID> keystore) {
-    var gives = String.join(", ", roles) + keystore.map(id -> " on keystore:" + id).orElse("");
+    // What limits a grant comes before what it gives, each of which is told once.
+    var gives =
+        keystore.map(id -> "on keystore:" + id + " ").orElse("")
+            + "with "
+            + String.join(", ", new TreeSet<>(roles));
     var shown = ApiKeySecret.masked(name);
     var secret = ApiKeySecret.random();
     try {
@@ -56,7 +61,7 @@ public final class Access {
             }
             return keys.create(change, secret, name, instance, roles, keystore);
           },
-          made -> keyEvent("create", made.record(), Optional.of(instance), "made, with " + gives),
+          made -> keyEvent("create", made.record(), Optional.of(instance), "made, " + gives),
           why -> refusedKey("create", shown, Optional.of(instance), "refused: " + gives, why));
     } catch (RuntimeException e) {
       secret.close();
@@ -177,9 +182,9 @@ public final class Access {
     var entitlement =
         switch (grant.entitlement()) {
           case Entitlement.Role(var name) -> name;
-          case Entitlement.Actions(var names) -> String.join(",", names);
+          case Entitlement.Actions(var names) -> String.join(",", new TreeSet<>(names));
         };
-    return entitlement + grant.resource().map(resource -> " on " + resource).orElse("");
+    return grant.resource().map(resource -> "on " + resource + ": ").orElse("") + entitlement;
   }
 
   private AuditEvent grantEvent(String verb, Grant grant, String done, Optional<String> refusal) {

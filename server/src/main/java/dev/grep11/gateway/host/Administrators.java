@@ -9,7 +9,6 @@ import dev.grep11.gateway.audit.AuditEvent;
 import dev.grep11.gateway.certmgr.AdministratorKey;
 import dev.grep11.gateway.certmgr.InvitationCode;
 import dev.grep11.gateway.iam.Roles;
-import dev.grep11.gateway.store.AdministratorRecord;
 import dev.grep11.gateway.store.EnrolmentRecord;
 import dev.grep11.gateway.store.InstanceRecord;
 import dev.grep11.gateway.store.RegistryRecord;
@@ -83,7 +82,7 @@ public final class Administrators {
         .map(each ->
             new Standing(
                 each.subject(),
-                fingerprint(each),
+                each.fingerprint(),
                 each.since(),
                 each.counter(),
                 entries.stream().filter(entry -> entry.owner().equals(each.subject())).count()))
@@ -230,7 +229,7 @@ public final class Administrators {
               parsed(fingerprint), AdministratorKey.fingerprint(administrator.publicKey()))) {
             throw new StartException(
                 "the key of %s is %s, not %s"
-                    .formatted(subject.id(), fingerprint(administrator), fingerprint));
+                    .formatted(subject.id(), administrator.fingerprint(), fingerprint));
           }
           change.remove(administrator);
           // Whoever found the lost key may have vouched with it.
@@ -242,7 +241,7 @@ public final class Administrators {
           put(change, instance, invitation);
           return "removed key %s%s"
               .formatted(
-                  fingerprint(administrator),
+                  administrator.fingerprint(),
                   vouched.isEmpty()
                       ? ""
                       : "; countersignatures by it are withdrawn: " + subjects(vouched));
@@ -379,11 +378,6 @@ public final class Administrators {
         .instance(instance)
         .orElseThrow(() ->
             new StartException("there is no instance " + instance + "; see: grep11 instance list"));
-  }
-
-  /** SHA-256 of the key, hexadecimal. */
-  public static String fingerprint(AdministratorRecord administrator) {
-    return HexFormat.of().formatHex(AdministratorKey.fingerprint(administrator.publicKey()));
   }
 
   private static byte[] parsed(String fingerprint) {

@@ -26,12 +26,10 @@ import java.nio.file.Path;
 import java.sql.SQLException;
 import java.time.Instant;
 import java.time.InstantSource;
-import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** Backups of the store and their trial, beside gateways that serve. */
@@ -367,7 +365,8 @@ public final class Backups {
     return inScratch(
         place,
         scratch -> {
-          try (var restored = restored(backup, envelope, clock, scratch.resolve("store"), place)) {
+          try (var restored =
+              restored(backup, envelope, clock, scratch.directory().resolve("store"), place)) {
             var proof =
                 new RestoredKeys(
                     hsm, restored, privateObjects(config, hsm), config.softwareFallback());
@@ -377,22 +376,16 @@ public final class Backups {
         });
   }
 
-  private interface InDirectory<T> {
-    T run(Path directory) throws IOException;
+  private interface Trial<T> {
+    T run(Scratch scratch) throws IOException;
   }
 
-  /** Mode 0700; what is in it is sealed as the store is, and the token's files by its PIN. */
-  private static <T> T inScratch(Path place, InDirectory<T> work) {
-    Path scratch = null;
-    try {
-      scratch = Files.createTempDirectory(place, "rehearsal-");
-      return work.run(scratch);
+  /** What is in it is sealed as the store is, and the token's files by its PIN. */
+  private static <T> T inScratch(Path place, Trial<T> trial) {
+    try (var scratch = Scratch.in(place)) {
+      return trial.run(scratch);
     } catch (IOException e) {
       throw noScratch(place, IoCause.of(e), e);
-    } finally {
-      if (scratch != null) {
-        delete(scratch);
-      }
     }
   }
 
@@ -428,18 +421,6 @@ public final class Backups {
         "no backup can be restored on trial in %s: %s; it takes as much room there as the store: make some, or name another directory by --scratch"
             .formatted(place, why),
         cause);
-  }
-
-  static void delete(Path directory) {
-    try (Stream<Path> all = Files.walk(directory)) {
-      for (var path : all.sorted(Comparator.reverseOrder()).toList()) {
-        Files.delete(path);
-      }
-    } catch (IOException e) {
-      throw new StartException(
-          "the scratch store cannot be removed, delete %s: %s".formatted(directory, IoCause.of(e)),
-          e);
-    }
   }
 
   /** Of a store that lives as long as a trial. */

@@ -333,18 +333,20 @@ public final class Restore implements AutoCloseable {
                 "master key %s comes back %s, was %s"
                     .formatted(back.generation().id(), back.back(), back.generation().state());
             case Setback.Readmitted key ->
-                "the administrator's key that comes back for %s was %s"
+                "the administrator's key %s that comes back for %s of instance %s was %s"
                     .formatted(
+                        key.back().fingerprint(),
                         key.back().subject().id(),
+                        key.back().instance(),
                         key.inPlace()
-                            .map(now -> "replaced by " + Administrators.fingerprint(now))
+                            .map(now -> "replaced by " + now.fingerprint())
                             .orElse("removed"));
           });
     }
     for (var each : comesBack.administrators()) {
       told.add(
           "administrator %s of instance %s comes back with key %s"
-              .formatted(each.subject().id(), each.instance(), Administrators.fingerprint(each)));
+              .formatted(each.subject().id(), each.instance(), each.fingerprint()));
     }
     return told;
   }

@@ -38,6 +38,15 @@ final class TokenCopy {
   private static final Duration PAUSE = Duration.ofMillis(250);
   private static final Duration LONGEST = Duration.ofMinutes(60);
 
+  /** It has the PIN, and keys for a moment: nothing looks into its memory, and none of it stays. */
+  private static final List<String> HARDENED =
+      List.of(
+          "-XX:+DisableAttachMechanism",
+          "-XX:-HeapDumpOnOutOfMemoryError",
+          "-XX:-CreateCoredumpOnCrash",
+          "-XX:-UsePerfData",
+          "-XX:TieredStopAtLevel=1");
+
   private final Path settings;
   private final Path tokens;
 
@@ -81,12 +90,11 @@ final class TokenCopy {
    * Tries a backup on a copy.
    *
    * @param config the file of the gateway's settings
-   * @param scratch a directory of the owner's alone, which the caller removes
    * @return how many samples were opened
    * @throws StartException with what does not work
    */
-  int rehearse(Path config, Path backup, Path scratch) throws IOException {
-    var directory = Files.createDirectory(scratch.resolve("token"));
+  int rehearse(Path config, Path backup, Scratch scratch) throws IOException {
+    var directory = Files.createDirectory(scratch.directory().resolve("token"));
     copy(directory.resolve("tokens"));
     var copied = directory.resolve("softhsm2.conf");
     var lines = new ArrayList<String>();
@@ -108,7 +116,7 @@ final class TokenCopy {
             "the token in %s cannot be copied: a file of it is empty, or changes all the time"
                 .formatted(tokens));
       }
-      Backups.delete(to);
+      Scratch.remove(to);
       try {
         Thread.sleep(PAUSE);
       } catch (InterruptedException e) {
@@ -163,29 +171,28 @@ final class TokenCopy {
     }
   }
 
-  private static int answer(Path config, Path backup, Path scratch, Path copied)
+  private static int answer(Path config, Path backup, Scratch scratch, Path copied)
       throws IOException {
-    var answer = scratch.resolve("answer");
+    var answer = scratch.directory().resolve("answer");
     var command = new ArrayList<String>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-    // Where libraries are, and what they may do.
+    // Where libraries are, what they may do, and how much memory there is.
     ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-        .filter(each -> each.startsWith("-D") || each.startsWith("--"))
+        .filter(each -> each.startsWith("-D") || each.startsWith("--") || each.startsWith("-Xmx"))
         .forEach(command::add);
+    command.addAll(HARDENED);
     command.addAll(
         List.of(
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC",
             "-cp",
             System.getProperty("java.class.path"),
             TokenCopyTrial.class.getName(),
             config.toAbsolutePath().toString(),
             backup.toAbsolutePath().toString(),
-            scratch.toAbsolutePath().toString(),
+            scratch.directory().toAbsolutePath().toString(),
             answer.toAbsolutePath().toString()));
     var builder = new ProcessBuilder(command);
     builder.environment().put(SETTINGS, copied.toAbsolutePath().toString());
-    var log = scratch.resolve("log");
+    var log = scratch.directory().resolve("log");
     Process process;
     try {
       process = builder.redirectErrorStream(true).redirectOutput(log.toFile()).start();
@@ -193,6 +200,7 @@ final class TokenCopy {
       throw new StartException(
           "no process for a trial on a copy of the token can be started: " + e.getMessage(), e);
     }
+    scratch.runs(process);
     try {
       if (!process.waitFor(LONGEST.toSeconds(), TimeUnit.SECONDS)) {
         throw new StartException("the trial on a copy of the token did not end");
@@ -200,8 +208,6 @@ final class TokenCopy {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new StartException("the trial on a copy of the token was interrupted", e);
-    } finally {
-      process.destroyForcibly();
     }
     if (!Files.exists(answer)) {
       throw new StartException(

@@ -20,6 +20,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.LongConsumer;
+import java.util.function.LongFunction;
 import java.util.function.LongSupplier;
 
 /**
@@ -615,9 +616,7 @@ public final class Session {
       reopen();
       returnValue = operation.init.call(handle, parameters, key);
     }
-    if (returnValue != CKR_OK) {
-      check(operation.function, returnValue);
-    }
+    checkBegun(operation.function + "Init", returnValue);
   }
 
   private void begin(String function, LongSupplier init) {
@@ -626,7 +625,7 @@ public final class Session {
       reopen();
       returnValue = init.getAsLong();
     }
-    check(function, returnValue);
+    checkBegun(function, returnValue);
   }
 
   /** Ends an operation that an error may have left half open; 0x91 where it has not. */
@@ -666,15 +665,32 @@ public final class Session {
   }
 
   private void check(String function, long returnValue) {
-    check(function, returnValue, returnValue);
+    check(function, returnValue, failed -> new Pkcs11Exception(failed, function));
+  }
+
+  /**
+   * The same.
+   *
+   * @param generalError what CKR_GENERAL_ERROR means in this place as long as the token is alive
+   */
+  private void check(String function, long returnValue, long generalError) {
+    check(
+        function,
+        returnValue,
+        failed ->
+            new Pkcs11Exception(failed == CKR_GENERAL_ERROR ? generalError : failed, function));
+  }
+
+  private void checkBegun(String function, long returnValue) {
+    check(function, returnValue, failed -> new NotBegunException(failed, function));
   }
 
   /**
    * Throws what the return value deserves.
    *
-   * @param generalError what CKR_GENERAL_ERROR means in this place as long as the token is alive
+   * @param alive makes what is thrown of a token that failed and is alive
    */
-  private void check(String function, long returnValue, long generalError) {
+  private void check(String function, long returnValue, LongFunction<Pkcs11Exception> alive) {
     if (returnValue == CKR_OK) {
       return;
     }
@@ -691,8 +707,7 @@ public final class Session {
           epoch.end(function + " " + Ckr.name(returnValue) + ", and the token does not answer");
           throw unavailable();
         }
-        throw new Pkcs11Exception(
-            returnValue == CKR_GENERAL_ERROR ? generalError : returnValue, function);
+        throw alive.apply(returnValue);
       }
     }
   }

@@ -1,10 +1,11 @@
 package dev.grep11.gateway.http;
 
+import dev.grep11.gateway.tls.Connections;
 import io.netty.buffer.ByteBufUtil;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
-import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelPipeline;
 import io.netty.channel.ChannelPromise;
 import io.netty.channel.SimpleChannelInboundHandler;
@@ -24,6 +25,7 @@ import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.handler.timeout.WriteTimeoutHandler;
 import java.io.ByteArrayOutputStream;
 import java.net.InetSocketAddress;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.Date;
 import java.util.concurrent.ExecutorService;
@@ -53,7 +55,12 @@ final class HttpConnection extends SimpleChannelInboundHandler<HttpObject> {
 
   private ByteArrayOutputStream body = new ByteArrayOutputStream();
   private long length;
+
+  /** Until the client has taken its answer: of who takes none no further question is. */
   private boolean answering;
+
+  /** Whether anything of the next request is there. */
+  private boolean begun;
 
   /** Ends the connection when what is next has not come. */
   private @Nullable Future<?> end;
@@ -66,13 +73,17 @@ final class HttpConnection extends SimpleChannelInboundHandler<HttpObject> {
 
   static void add(
       ChannelPipeline pipeline, Pages pages, HttpLimits limits, ExecutorService threads) {
+    var connection = new HttpConnection(pages, limits, threads);
     pipeline.addLast(
         new WriteTimeoutHandler(limits.unread().toMillis(), TimeUnit.MILLISECONDS),
+        connection.new Arrivals(),
         new HttpServerCodec(
             new HttpDecoderConfig()
                 .setMaxInitialLineLength(limits.line())
-                .setMaxHeaderSize(limits.headers())),
-        new HttpConnection(pages, limits, threads));
+                .setMaxHeaderSize(limits.headers())
+                .setHeadersFactory(new FewFields(limits.fields()))
+                .setTrailersFactory(new FewFields(limits.fields()))),
+        connection);
   }
 
   @SuppressWarnings("FutureReturnValueIgnored") // What cannot be closed is closed.
@@ -81,13 +92,12 @@ final class HttpConnection extends SimpleChannelInboundHandler<HttpObject> {
   }
 
   /** Each byte that drips in would put a timeout of reading off; this one it does not. */
-  private void endInTime(ChannelHandlerContext context) {
+  private void endAfter(Duration time, ChannelHandlerContext context) {
     waitNoMore();
     end =
         context
             .executor()
-            .schedule(
-                () -> close(context.channel()), limits.time().toMillis(), TimeUnit.MILLISECONDS);
+            .schedule(() -> close(context.channel()), time.toMillis(), TimeUnit.MILLISECONDS);
   }
 
   private void waitNoMore() {
@@ -98,7 +108,7 @@ final class HttpConnection extends SimpleChannelInboundHandler<HttpObject> {
 
   @Override
   public void handlerAdded(ChannelHandlerContext context) {
-    endInTime(context);
+    endAfter(limits.idle(), context);
   }
 
   @Override
@@ -112,6 +122,20 @@ final class HttpConnection extends SimpleChannelInboundHandler<HttpObject> {
   }
 
   // ---- Reading
+
+  /** Sees each byte, also of a head that is never whole. */
+  private final class Arrivals extends ChannelInboundHandlerAdapter {
+    @Override
+    public void channelRead(ChannelHandlerContext context, Object message) {
+      if (!begun) {
+        begun = true;
+        if (!answering) {
+          endAfter(limits.time(), context);
+        }
+      }
+      context.fireChannelRead(message);
+    }
+  }
 
   @Override
   protected void channelRead0(ChannelHandlerContext context, HttpObject part) {
@@ -140,6 +164,9 @@ final class HttpConnection extends SimpleChannelInboundHandler<HttpObject> {
     if (answering) {
       // Who asks before he has his answer, asks faster than anybody needs to.
       close(context.channel());
+      return;
+    }
+    if (!Connections.mayAsk(context.channel())) {
       return;
     }
     head = next;
@@ -178,7 +205,8 @@ final class HttpConnection extends SimpleChannelInboundHandler<HttpObject> {
       return;
     }
     answering = true;
-    endInTime(context);
+    begun = false;
+    endAfter(limits.time(), context);
     var request =
         new Request(head, body.toByteArray(), length > limits.body(), remote, context.channel());
     body = new ByteArrayOutputStream();
@@ -216,7 +244,7 @@ final class HttpConnection extends SimpleChannelInboundHandler<HttpObject> {
       boolean headOnly,
       boolean keepAlive,
       ChannelPromise sent) {
-    answering = false;
+    answering = true;
     var response =
         new DefaultFullHttpResponse(
             HttpVersion.HTTP_1_1,
@@ -228,10 +256,20 @@ final class HttpConnection extends SimpleChannelInboundHandler<HttpObject> {
         .set(HttpHeaderNames.DATE, DateFormatter.format(Date.from(Instant.now())))
         .set(HttpHeaderNames.CONTENT_LENGTH, answer.body().length);
     HttpUtil.setKeepAlive(response, keepAlive);
-    if (!keepAlive) {
-      sent.addListener(ChannelFutureListener.CLOSE);
-    }
-    endInTime(context);
+    endAfter(limits.time(), context);
+    sent.addListener(done -> {
+      if (keepAlive && done.isSuccess()) {
+        ask(context);
+      } else {
+        close(context.channel());
+      }
+    });
     var _ = context.writeAndFlush(response, sent);
+  }
+
+  /** Waits for the next request, or for the rest of what came too early. */
+  private void ask(ChannelHandlerContext context) {
+    answering = false;
+    endAfter(begun ? limits.time() : limits.idle(), context);
   }
 }

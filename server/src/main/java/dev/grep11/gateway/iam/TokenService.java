@@ -50,7 +50,14 @@ import org.slf4j.LoggerFactory;
 public final class TokenService implements Pages {
   /** A request comes and is answered in 10 seconds. */
   public static final HttpLimits LIMITS =
-      new HttpLimits(8 * 1024, 16 * 1024, 8 * 1024, Duration.ofSeconds(10), Duration.ofSeconds(10));
+      new HttpLimits(
+          8 * 1024,
+          16 * 1024,
+          64,
+          8 * 1024,
+          Duration.ofSeconds(10),
+          Duration.ofSeconds(10),
+          Duration.ofSeconds(10));
 
   static final int COST_OF_REFUSAL = 40;
 
@@ -69,6 +76,9 @@ public final class TokenService implements Pages {
   private final AuditLog audit;
   private final Clock clock = Clock.systemUTC();
 
+  /** For verifiers; made once, for anybody may ask. */
+  private final Reply keys;
+
   /** Of addresses, for what shows no API key that is known: a refusal is an event and a look. */
   private final CallBudget strangers;
 
@@ -84,6 +94,7 @@ public final class TokenService implements Pages {
     this.signer = signer;
     this.grants = grants;
     this.audit = audit;
+    this.keys = new Reply(200, jwks(signer).toJSONObject());
     this.strangers = new CallBudget(settings.requestsPerMinute());
     this.holders = new CallBudget(settings.requestsPerMinute());
   }
@@ -147,7 +158,7 @@ public final class TokenService implements Pages {
     }
     return switch (request.method() + " " + target.getRawPath()) {
       case "POST /identity/token" -> token(request, target.getRawQuery(), correlationId);
-      case "GET /identity/keys" -> new Reply(200, jwks(signer).toJSONObject());
+      case "GET /identity/keys" -> keys;
       default ->
           error(404, "GREP11-NOT-FOUND", "There are POST /identity/token and GET /identity/keys.");
     };

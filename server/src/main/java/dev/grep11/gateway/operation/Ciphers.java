@@ -4,6 +4,7 @@ import static dev.grep11.gateway.pkcs11.Cka.*;
 import static java.nio.ByteBuffer.wrap;
 
 import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.NotBegunException;
 import dev.grep11.gateway.key.KeyForm;
 import dev.grep11.gateway.key.KeySealer;
 import dev.grep11.gateway.key.PublicKeyInfo;
@@ -328,6 +329,8 @@ final class Ciphers {
   private static <T> T sayingNoMore(Supplier<T> decryption) {
     try {
       return decryption.get();
+    } catch (NotBegunException e) {
+      throw e;
     } catch (Pkcs11Exception e) {
       if (e.returnValue() == Ckr.CKR_GENERAL_ERROR
           || e.returnValue() == Ckr.CKR_ENCRYPTED_DATA_INVALID

@@ -3,6 +3,7 @@ package dev.grep11.gateway.operation;
 import static dev.grep11.gateway.pkcs11.Cka.*;
 
 import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.NotBegunException;
 import dev.grep11.gateway.key.KeyForm;
 import dev.grep11.gateway.key.PublicKeyInfo;
 import dev.grep11.gateway.key.WorkingKey;
@@ -214,6 +215,8 @@ final class Signatures {
   private void verifyInToken(Mechanism token, WorkingKey key, ByteBuffer input, byte[] signature) {
     try {
       hsm.session().verify(token, key.handle(), input, signature);
+    } catch (NotBegunException e) {
+      throw e;
     } catch (Pkcs11Exception e) {
       // Of a signature that is no group element or integer some tokens say only that it failed.
       if (e.returnValue() == Ckr.CKR_SIGNATURE_INVALID

@@ -1,7 +1,10 @@
 package dev.grep11.gateway.store;
 
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.time.Instant;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.UUID;
 
 /**
@@ -19,6 +22,15 @@ public record AdministratorRecord(
       throw new IllegalArgumentException("command counter " + counter);
     }
     publicKey = publicKey.clone();
+  }
+
+  /** SHA-256 of the key, hexadecimal. */
+  public String fingerprint() {
+    try {
+      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(publicKey));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("SHA-256 is part of every JDK", e);
+    }
   }
 
   @Override

@@ -87,7 +87,7 @@ public final class Restoration {
    * @param replace whether it may be lost at all
    * @param dropped ids of master keys that may be lost with it
    * @param reverted ids of master keys that may come back in another state
-   * @param readmitted ids of subjects whose keys as administrators may count again
+   * @param readmitted fingerprints of administrators' keys that may count again
    */
   public record Leave(
       boolean replace, Set<String> dropped, Set<String> reverted, Set<String> readmitted) {
@@ -104,7 +104,7 @@ public final class Restoration {
       return switch (setback) {
         case Setback.Dropped lost -> dropped.contains(lost.generation().id());
         case Setback.Reverted back -> reverted.contains(back.generation().id());
-        case Setback.Readmitted key -> readmitted.contains(key.back().subject().id());
+        case Setback.Readmitted key -> readmitted.contains(key.back().fingerprint());
       };
     }
   }
@@ -311,10 +311,12 @@ public final class Restoration {
                           .formatted(
                               back.generation().id(), back.generation().state(), back.back());
                   case Setback.Readmitted key ->
-                      "the key of the certificate administrator %s was %s since, and would count again; if that may be: --readmit-administrator %1$s"
+                      "the key of the certificate administrator %s of instance %s was %s since, and would count again; if that may be: --readmit-administrator %s"
                           .formatted(
-                              key.back().subject().id(),
-                              key.inPlace().isPresent() ? "replaced" : "removed");
+                              Text.shown("subject", key.back().subject().id()),
+                              key.back().instance(),
+                              key.inPlace().isPresent() ? "replaced" : "removed",
+                              key.back().fingerprint());
                 })
             .toList();
     if (!missing.isEmpty()) {

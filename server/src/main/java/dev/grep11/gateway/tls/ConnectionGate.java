@@ -48,6 +48,12 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
 
   private static final int FRAMES_BURST_SECONDS = 2;
 
+  /** By HTTP/1.1: of all clients behind a proxy that fetch their tokens at the same time. */
+  private static final int REQUESTS_PER_SECOND = 200;
+
+  /** Of a connection beyond what its address may ask: who shares one with a flood asks once. */
+  private static final int HONEST_REQUESTS = 8;
+
   private final ConnectionLimits limits;
   private final Consumer<RefusedConnection> onRefusal;
   private final LongSupplier nanoClock;
@@ -115,6 +121,7 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
     private final RateLimit framesOfStrangers;
 
     private final RateLimit framesOfKnown;
+    private final RateLimit requests;
 
     /** When the last one left of whom a call was admitted, or was recognized; empty for never. */
     private Optional<Long> known = Optional.empty();
@@ -123,6 +130,7 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
       this.rate = rate;
       this.framesOfStrangers = new RateLimit(FRAMES_PER_SECOND, FRAMES_BURST_SECONDS, now);
       this.framesOfKnown = new RateLimit(FRAMES_PER_SECOND, FRAMES_BURST_SECONDS, now);
+      this.requests = new RateLimit(REQUESTS_PER_SECOND, ConnectionLimits.BURST_SECONDS, now);
     }
 
     private boolean isKnown(long now) {
@@ -140,6 +148,9 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
 
     /** Whether a call was admitted. */
     private volatile boolean admitted;
+
+    /** Requests beyond what its address may send; of its event loop. */
+    private int excess;
 
     /** For whom it makes room for nobody; absent where it would. */
     private @Nullable Object caller;
@@ -294,6 +305,24 @@ final class ConnectionGate extends ChannelInboundHandlerAdapter {
   static boolean mayWaste(Channel channel) {
     var guest = channel.attr(GUEST).get();
     return guest == null || guest.gate.mayWaste(guest);
+  }
+
+  /** Whether a connection may send one more request of HTTP/1.1; if not, it is cut off. */
+  static boolean mayAsk(Channel channel) {
+    var guest = channel.attr(GUEST).get();
+    return guest == null || guest.gate.mayAsk(guest);
+  }
+
+  private boolean mayAsk(Guest guest) {
+    if (guest.address.requests.take(nanoClock.getAsLong()) || ++guest.excess <= HONEST_REQUESTS) {
+      return true;
+    }
+    var remote = guest.channel.remoteAddress();
+    cutOff(guest.channel);
+    if (remote != null) {
+      refused(remote, Reason.REQUESTS_OF_ADDRESS);
+    }
+    return false;
   }
 
   /** Whether no call of a connection was admitted yet. */

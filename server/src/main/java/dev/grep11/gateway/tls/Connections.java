@@ -164,6 +164,14 @@ public final class Connections extends ServerTransportFilter implements AutoClos
     };
   }
 
+  /**
+   * Whether the peer of a connection may send one more request of HTTP/1.1. If not, it is being cut
+   * off. On its event loop.
+   */
+  public static boolean mayAsk(Channel channel) {
+    return ConnectionGate.mayAsk(channel);
+  }
+
   /** Says of a connection to a port that admits nobody that its peer is one whom it is for. */
   public static void recognize(Channel channel) {
     ConnectionGate.recognize(channel);

@@ -21,6 +21,8 @@ public record RefusedConnection(SocketAddress remote, Reason reason) {
     FRAMES("frames"),
     /** All of its address sent more of them, with resets and pings, however often it came back. */
     FRAMES_OF_ADDRESS("frames-of-address"),
+    /** All of its address asked more often, by HTTP/1.1, than anybody needs to. */
+    REQUESTS_OF_ADDRESS("requests-of-address"),
     /** It left its answers unread. */
     UNREAD("unread");
 

@@ -153,6 +153,7 @@ public final class RefusedConnections implements AutoCloseable {
       case FRAMES -> "it sent more HTTP/2 frames than a client has a use for";
       case FRAMES_OF_ADDRESS ->
           "its address sent more resets, pings and other frames that do no work than one may";
+      case REQUESTS_OF_ADDRESS -> "its address asked more often than anybody needs to";
       case UNREAD -> "it left its answers unread";
     };
   }

@@ -142,7 +142,7 @@ class AccessEventsTest {
         "critical",
         id,
         "app",
-        "made, with Writer, Reader on keystore:" + keystore);
+        "made, on keystore:" + keystore + " with Reader, Writer");
     assertThat(created.at("/requestData/instanceID").asText()).isEqualTo(instance());
     assertThat(created.at("/requestData/accountId").asText()).isEqualTo(subject);
 
@@ -220,7 +220,7 @@ class AccessEventsTest {
         "critical",
         SUBJECT,
         ISSUER,
-        "gave hs-crypto.crypto.sign,hs-crypto.ep11.use on key");
+        "gave on key: hs-crypto.crypto.sign,hs-crypto.ep11.use");
     assertThat(at(with("grant", "remove", action)).code()).isZero();
     assertThat(event().path("outcome").asText()).isEqualTo("success");
     assertIntact();

@@ -2,6 +2,7 @@ package dev.grep11.gateway.host;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import dev.grep11.gateway.command.DemoData;
 import dev.grep11.gateway.config.GatewayConfig;
@@ -11,10 +12,16 @@ import dev.grep11.gateway.token.StartException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -41,8 +48,14 @@ class TokenCopyTest {
   }
 
   private int rehearse() throws IOException {
-    var scratch = Files.createDirectory(parent.resolve("scratch"));
-    return TokenCopy.of(config, SOFTHSM).orElseThrow().rehearse(demo.config(), file, scratch);
+    try (var scratch = Scratch.in(parent)) {
+      int samples =
+          TokenCopy.of(config, SOFTHSM).orElseThrow().rehearse(demo.config(), file, scratch);
+      try (Stream<Path> copied = Files.walk(scratch.directory().resolve("token/tokens"))) {
+        assertThat(copied.filter(Files::isRegularFile)).hasSameSizeAs(tokenFiles());
+      }
+      return samples;
+    }
   }
 
   private Path tokens() {
@@ -72,8 +85,108 @@ class TokenCopyTest {
     assertThat(rehearse()).isEqualTo(3);
 
     assertThat(state()).isEqualTo(before);
-    try (Stream<Path> copied = Files.walk(parent.resolve("scratch/token/tokens"))) {
-      assertThat(copied.filter(Files::isRegularFile)).hasSameSizeAs(before.keySet());
+    assertThat(scratches()).isEmpty();
+  }
+
+  private List<Path> scratches() throws IOException {
+    try (Stream<Path> all = Files.list(parent)) {
+      return all.filter(each -> each.getFileName().toString().startsWith("rehearsal-")).toList();
+    }
+  }
+
+  @Test
+  void whatAKilledRehearsalLeftIsRemovedByTheNextAndNotWhatIsInUse() throws Exception {
+    try (var inUse = Scratch.in(parent)) {
+      Files.createDirectories(inUse.directory().resolve("token/tokens"));
+      var left = Files.createDirectories(parent.resolve("rehearsal-1/token"));
+      Files.createFile(left.resolveSibling("lock"));
+      Files.createFile(left.resolve("token.object"));
+      var other = Files.createDirectories(parent.resolve("rehearsal-notes"));
+
+      try (var next = Scratch.in(parent)) {
+        assertThat(scratches())
+            .containsExactlyInAnyOrder(inUse.directory(), next.directory(), other);
+        assertThat(Files.getPosixFilePermissions(next.directory()))
+            .isEqualTo(PosixFilePermissions.fromString("rwx------"));
+      }
+      assertThat(scratches()).containsExactlyInAnyOrder(inUse.directory(), other);
+    }
+  }
+
+  @Test
+  void aProcessThatIsToldToStopTakesItsScratchAlong() throws Exception {
+    var process =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-cp",
+                System.getProperty("java.class.path"),
+                Waiting.class.getName(),
+                parent.toString())
+            .redirectErrorStream(true)
+            .redirectOutput(parent.resolve("log").toFile())
+            .start();
+    try {
+      await()
+          .atMost(Duration.ofSeconds(30))
+          .until(() -> Files.exists(parent.resolve("child")) && !scratches().isEmpty());
+      var child =
+          ProcessHandle.of(Long.parseLong(Files.readString(parent.resolve("child")))).orElseThrow();
+      process.destroy();
+      assertThat(process.waitFor(30, TimeUnit.SECONDS)).isTrue();
+      assertThat(scratches()).isEmpty();
+      await().atMost(Duration.ofSeconds(10)).until(() -> !child.isAlive());
+    } finally {
+      process.destroyForcibly();
+    }
+  }
+
+  /** A rehearsal that does not end. */
+  static final class Waiting {
+    private Waiting() {}
+
+    public static void main(String[] arguments) throws Exception {
+      var scratch = Scratch.in(Path.of(arguments[0]));
+      Files.createFile(scratch.directory().resolve("token.object"));
+      var child = new ProcessBuilder("sleep", "60").start();
+      scratch.runs(child);
+      var next = Path.of(arguments[0], "child.next");
+      Files.writeString(next, Long.toString(child.pid()));
+      Files.move(next, Path.of(arguments[0], "child"));
+      Thread.sleep(Duration.ofMinutes(1));
+    }
+  }
+
+  @Test
+  void theTrialIsHardenedAsGatewaysAre() throws Exception {
+    var options = new AtomicReference<>("");
+    var ended = new AtomicBoolean();
+    try (var scratch = Scratch.in(parent)) {
+      var watching =
+          Thread.ofVirtual()
+              .start(() -> {
+                while (options.get().isEmpty() && !ended.get()) {
+                  ProcessHandle.current()
+                      .children()
+                      .map(child -> commandLine(child.pid()))
+                      .filter(line -> line.contains(TokenCopyTrial.class.getName()))
+                      .forEach(options::set);
+                  LockSupport.parkNanos(Duration.ofMillis(10).toNanos());
+                }
+              });
+      var _ = TokenCopy.of(config, SOFTHSM).orElseThrow().rehearse(demo.config(), file, scratch);
+      ended.set(true);
+      watching.join();
+    }
+    assertThat(options.get())
+        .contains("-XX:+DisableAttachMechanism\0", "-XX:-CreateCoredumpOnCrash\0")
+        .contains("-XX:-HeapDumpOnOutOfMemoryError\0", "-XX:-UsePerfData\0");
+  }
+
+  private static String commandLine(long process) {
+    try {
+      return Files.readString(Path.of("/proc", Long.toString(process), "cmdline"));
+    } catch (IOException e) {
+      return "";
     }
   }
 

@@ -30,7 +30,12 @@ class HttpListenerTest {
   private static final int PATIENCE_MILLIS = 30_000;
   private static final int LINE = 200;
   private static final int HEADERS = 400;
+  private static final int FIELDS = 10;
   private static final int BODY = 100;
+
+  /** More than any socket takes of what is not read. */
+  private static final int LONG = 32 * 1024 * 1024;
+
   private static final Duration NO_HURRY = Duration.ofMinutes(10);
 
   private final CountDownLatch asked = new CountDownLatch(1);
@@ -42,7 +47,7 @@ class HttpListenerTest {
   @SuppressWarnings("NullAway.Init") // Each test connects with a time of its own.
   private HttpListener listener;
 
-  /** Says what was read; {@code /wait} is answered when the test says so. */
+  /** Says what was read; {@code /wait} when the test says so, and {@code /long} something long. */
   private final class Echo implements Pages {
     @Override
     public Answer answer(Request request) {
@@ -53,6 +58,9 @@ class HttpListenerTest {
         } catch (InterruptedException e) {
           throw new IllegalStateException(e);
         }
+      }
+      if (request.target().equals("/long")) {
+        return Answer.of(200, "text/plain", new byte[LONG]);
       }
       return text(
           200,
@@ -97,12 +105,16 @@ class HttpListenerTest {
   }
 
   private SSLSocket connect(Duration time) throws IOException {
+    return connect(time, time);
+  }
+
+  private SSLSocket connect(Duration idle, Duration time) throws IOException {
     listener =
         HttpListener.start(
             new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
             tls.httpContext(),
             connections,
-            new HttpLimits(LINE, HEADERS, BODY, time, Duration.ofSeconds(30)),
+            new HttpLimits(LINE, HEADERS, FIELDS, BODY, idle, time, Duration.ofSeconds(30)),
             new Echo());
     var socket =
         (SSLSocket)
@@ -295,6 +307,80 @@ class HttpListenerTest {
       send(
           socket,
           "GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      assertThat(isClosed(socket)).isTrue();
+    }
+  }
+
+  @Test
+  void whoAsksAgainBeforeHeTookHisAnswerIsSentAway() throws Exception {
+    try (var socket = connect(NO_HURRY)) {
+      send(socket, "GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      assertThat(line(socket)).isEqualTo("HTTP/1.1 200 OK");
+      send(socket, "GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      assertThat(restUntilClosed(socket)).as("bytes of one answer").isLessThan(LONG + LONG / 2);
+    }
+  }
+
+  private static long restUntilClosed(Socket socket) throws IOException {
+    long bytes = 0;
+    try {
+      var part = new byte[16 * 1024];
+      for (int read = 0; read >= 0; read = socket.getInputStream().read(part)) {
+        bytes += read;
+      }
+    } catch (SocketException e) {
+      // It is closed.
+    }
+    return bytes;
+  }
+
+  @Test
+  void takesNoMoreFieldsThanItsLimitInHeadersAndInTrailers() throws Exception {
+    var most = "x:\r\n".repeat(FIELDS - 1);
+    var chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n";
+    try (var socket = connect(NO_HURRY)) {
+      send(socket, "GET / HTTP/1.1\r\nHost: localhost\r\n" + most + "\r\n");
+      assertThat(answer(socket)).endsWith("GET /  true");
+      send(socket, chunked + "x:\r\n" + most + "\r\n");
+      assertThat(answer(socket)).endsWith("POST / a=b true");
+    }
+    listener.close();
+    for (var much :
+        new String[] {
+          "GET / HTTP/1.1\r\nHost: localhost\r\n" + most + "x:\r\n\r\n",
+          chunked + "x:\r\nx:\r\n" + most + "\r\n"
+        }) {
+      try (var socket = connect(NO_HURRY)) {
+        send(socket, much);
+        assertThat(answer(socket)).startsWith("HTTP/1.1 400 ").endsWith("malformed");
+        assertThat(isClosed(socket)).isTrue();
+      }
+      listener.close();
+    }
+  }
+
+  @Test
+  void mayBeIdleForLongerThanARequestMayTake() throws Exception {
+    try (var socket = connect(NO_HURRY, Duration.ofSeconds(1))) {
+      Thread.sleep(1500);
+      send(socket, post("a=b"));
+      assertThat(answer(socket)).endsWith("a=b true");
+      Thread.sleep(1500);
+      send(socket, post("c=d"));
+      assertThat(answer(socket)).endsWith("c=d true");
+      send(socket, "GET ");
+      assertThat(isClosed(socket)).isTrue();
+    }
+  }
+
+  @Test
+  void aRequestThatBeginsBeforeTheAnswerIsNoIdleConnection() throws Exception {
+    try (var socket = connect(NO_HURRY, Duration.ofSeconds(2))) {
+      send(socket, "GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      asked.await();
+      send(socket, "GET ");
+      released.countDown();
+      assertThat(answer(socket)).endsWith("GET /wait  true");
       assertThat(isClosed(socket)).isTrue();
     }
   }

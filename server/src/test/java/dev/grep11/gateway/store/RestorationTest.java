@@ -488,19 +488,28 @@ class RestorationTest {
 
     assertThatThrownBy(() -> restore(restoration(), true))
         .isInstanceOf(StoreException.class)
-        .hasMessageContaining("alice was replaced since")
-        .hasMessageContaining("--readmit-administrator alice")
-        .hasMessageContaining("bob was removed since")
-        .hasMessageContaining("--readmit-administrator bob")
+        .hasMessageContaining("alice of instance " + INSTANCE + " was replaced since")
+        .hasMessageContaining("--readmit-administrator " + alice.fingerprint())
+        .hasMessageContaining("bob of instance " + INSTANCE + " was removed since")
+        .hasMessageContaining("--readmit-administrator " + bob.fingerprint())
         .hasMessageNotContaining("carol");
-    var one = new Leave(true, Set.of(), Set.of(), Set.of("alice"));
+    for (var other : List.of("alice", administrator("alice", 4).fingerprint())) {
+      assertThatThrownBy(() ->
+              restore(restoration(), new Leave(true, Set.of(), Set.of(), Set.of(other)), NOON))
+          .as("a subject, and the key in place")
+          .hasMessageContaining(alice.fingerprint());
+    }
+    var one = new Leave(true, Set.of(), Set.of(), Set.of(alice.fingerprint()));
     assertThatThrownBy(() -> restore(restoration(), one, NOON))
         .isInstanceOf(StoreException.class)
         .hasMessageContaining("bob")
         .hasMessageNotContaining("alice");
     assertThat(store.snapshot().administrator(INSTANCE, bob.subject())).isEmpty();
 
-    restore(restoration(), new Leave(true, Set.of(), Set.of(), Set.of("alice", "bob")), NOON);
+    restore(
+        restoration(),
+        new Leave(true, Set.of(), Set.of(), Set.of(alice.fingerprint(), bob.fingerprint())),
+        NOON);
     store.close();
     assertThat(open().snapshot().administrators(INSTANCE))
         .containsExactlyInAnyOrder(alice, bob, carol);
