@@ -82,7 +82,8 @@ final class Ports {
       findings.bad(
           check,
           "%s cannot be bound: %s".formatted(text, refusal.get()),
-          "choose an address of this host by listen.host, and a listen.portBase from 1024 on");
+          "choose an address of this host by listen.host (health: listen.healthHost, private network:"
+              + " listen.private.host), and a portBase from 1024 on");
       return;
     }
     var process = process(listener.get().inode());
