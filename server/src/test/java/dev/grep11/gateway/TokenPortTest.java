@@ -2,6 +2,7 @@ package dev.grep11.gateway;
 
 import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import java.io.IOException;
@@ -135,6 +136,17 @@ class TokenPortTest {
     }
 
     assertThat(refused("rate")).isPositive();
+  }
+
+  @Test
+  void whoShowedNoGoodKeyStaysAStrangerDuringAFlood() throws Exception {
+    start(Map.of("/limits/connectionsPerSecond", 1));
+    assertThat(running.identityToken("g11_unknown").statusCode()).isEqualTo(400);
+    assertThat(running.identityToken("").statusCode()).isEqualTo(400);
+
+    attack(20);
+
+    assertThatThrownBy(this::answered).isInstanceOf(IOException.class);
   }
 
   @Test

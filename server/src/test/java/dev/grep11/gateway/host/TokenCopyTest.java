@@ -247,4 +247,17 @@ class TokenCopyTest {
       assertThat(left).noneMatch(each -> each.getFileName().toString().startsWith("rehearsal-"));
     }
   }
+
+  @Test
+  void aTrialThatEndsWithoutAnAnswerIsNone() {
+    var path = System.getProperty("java.class.path");
+    System.setProperty("java.class.path", parent.toString());
+    try {
+      assertThatThrownBy(this::rehearse)
+          .isInstanceOf(StartException.class)
+          .hasMessageContaining("ended without an answer, by exit code 1: ");
+    } finally {
+      System.setProperty("java.class.path", path);
+    }
+  }
 }

@@ -51,6 +51,7 @@ class HttpListenerTest {
   private final class Echo implements Pages {
     @Override
     public Answer answer(Request request) {
+      assertThat(request.body().length).isLessThanOrEqualTo(BODY);
       if (request.target().equals("/wait")) {
         asked.countDown();
         try {
@@ -223,6 +224,39 @@ class HttpListenerTest {
   }
 
   @Test
+  void aBodyThatDripsInEndsTheConnectionInTime() throws Exception {
+    try (var socket = connect(Duration.ofSeconds(1))) {
+      send(
+          socket,
+          "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n".formatted(BODY));
+      // Whole after ten seconds, and then it would be answered.
+      var dripping =
+          Thread.ofVirtual()
+              .start(() -> {
+                try {
+                  for (int i = 0; i < BODY; i++) {
+                    send(socket, "x");
+                    Thread.sleep(100);
+                  }
+                } catch (IOException | InterruptedException e) {
+                  // It is closed.
+                }
+              });
+      assertThat(isClosed(socket)).isTrue();
+      dripping.interrupt();
+    }
+  }
+
+  @Test
+  void aHandshakeThatIsNotDoneEndsInTime() throws Exception {
+    try (var _ = connect(NO_HURRY);
+        var silent = new Socket(listener.address().getAddress(), listener.address().getPort())) {
+      silent.setSoTimeout(PATIENCE_MILLIS);
+      assertThat(isClosed(silent)).isTrue();
+    }
+  }
+
+  @Test
   void whoSaysNothingIsSentAwayBeforeTheFirstRequestAndAfterIt() throws Exception {
     try (var socket = connect(Duration.ofSeconds(1))) {
       assertThat(isClosed(socket)).isTrue();
@@ -307,6 +341,14 @@ class HttpListenerTest {
       send(
           socket,
           "GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      assertThat(isClosed(socket)).isTrue();
+    }
+  }
+
+  @Test
+  void nonsenseBeforeAnAnswerIsNotAnsweredInItsPlace() throws Exception {
+    try (var socket = connect(NO_HURRY)) {
+      send(socket, "GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\nnonsense\r\n\r\n");
       assertThat(isClosed(socket)).isTrue();
     }
   }

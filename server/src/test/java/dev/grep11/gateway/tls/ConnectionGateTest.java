@@ -231,14 +231,19 @@ class ConnectionGateTest {
 
   /** How many calls it may begin before it is cut off. */
   private int calls(Channel channel, int most) {
+    // HEADERS (RFC 9113, 6.2) that end their stream.
+    return frames(channel, 1, 5, most);
+  }
+
+  private int frames(Channel channel, int type, int flags, int most) {
     var client = (EmbeddedChannel) channel;
     client.pipeline().addLast(new FrameLimit(refused -> refusals.add(refused.reason())));
     client.writeInbound(Unpooled.copiedBuffer("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", US_ASCII));
     int refusedBefore = refusals.size();
     int calls = 0;
     while (calls < most && refusals.size() == refusedBefore) {
-      // HEADERS (RFC 9113, 6.2) that end their stream.
-      client.writeInbound(Unpooled.wrappedBuffer(new byte[] {0, 0, 0, 1, 5, 0, 0, 0, 1}));
+      client.writeInbound(
+          Unpooled.wrappedBuffer(new byte[] {0, 0, 0, (byte) type, (byte) flags, 0, 0, 0, 1}));
       client.releaseInbound();
       calls++;
     }
@@ -261,5 +266,61 @@ class ConnectionGateTest {
     assertThat(calls(arrive("192.0.2.1"), MANY)).isLessThan(100);
     assertThat(calls(arrive("192.0.2.2"), 1000)).isEqualTo(1000);
     assertThat(refusals).containsExactly(Reason.FRAMES_OF_ADDRESS);
+  }
+
+  /** RST_STREAM, PING and CONTINUATION. */
+  @ParameterizedTest
+  @org.junit.jupiter.params.provider.ValueSource(ints = {3, 6, 9})
+  void framesThatDoNoWorkCountForTheAddressAlsoOfThoseWhoAreKnown(int type) throws Exception {
+    limits(new ConnectionLimits(MANY, MANY, MANY, MANY, MANY, MANY, MANY, Duration.ofMinutes(1)));
+    assertThat(frames(admitted(arrive("192.0.2.1")), type, 0, MANY)).isBetween(2001, 2100);
+    assertThat(refusals).containsExactly(Reason.FRAMES_OF_ADDRESS);
+    assertThat(frames(admitted(arrive("192.0.2.1")), type, 0, MANY)).isBetween(2, 20);
+    assertThat(frames(arrive("192.0.2.1"), type, 0, 1000)).as("a stranger").isEqualTo(1000);
+    assertThat(frames(arrive("192.0.2.1"), type, 0, MANY)).isBetween(1000, 1100);
+    assertThat(frames(arrive("192.0.2.1"), type, 0, MANY)).isBetween(2, 20);
+    assertThat(frames(arrive("192.0.2.2"), type, 0, 2000)).isEqualTo(2000);
+  }
+
+  @Test
+  void strangersHaveNoKnownAddressForgotten() throws Exception {
+    limits(new ConnectionLimits(MANY, MANY, MANY, MANY, MANY, 1, MANY, Duration.ofMinutes(1)));
+    leave(admitted(arrive("192.0.2.1")));
+    for (int i = 0; i < 20_000; i++) {
+      var _ = arriveAndLeave("10.%d.%d.%d".formatted(i >> 16, i >> 8 & 255, i & 255));
+    }
+    assertThat(arrive("198.51.100.1").isOpen()).as("a stranger").isFalse();
+    assertThat(arrive("192.0.2.1").isOpen()).as("who was known").isTrue();
+  }
+
+  private Channel arriveAndLeave(String address) throws Exception {
+    var channel = arrive(address);
+    leave(channel);
+    return channel;
+  }
+
+  @Test
+  void anAddressGetsNoNewRateByLeaving() throws Exception {
+    limits(new ConnectionLimits(MANY, MANY, MANY, MANY, MANY, MANY, 2, Duration.ofMinutes(1)));
+    int let = 0;
+    for (int i = 0; i < 100; i++) {
+      var channel = arrive("192.0.2.1");
+      let += channel.isOpen() ? 1 : 0;
+      leave(channel);
+    }
+    assertThat(let).isEqualTo(10);
+  }
+
+  @Test
+  void ofStrangersThatLeftNoMoreAreRememberedThanSoMany() throws Exception {
+    limits(new ConnectionLimits(MANY, MANY, MANY, MANY, MANY, MANY, 1, Duration.ofMinutes(1)));
+    for (int i = 0; i < 5; i++) {
+      var _ = arriveAndLeave("192.0.2.1");
+    }
+    assertThat(arrive("192.0.2.1").isOpen()).as("beyond its rate").isFalse();
+    for (int i = 0; i < 20_000; i++) {
+      var _ = arriveAndLeave("10.%d.%d.%d".formatted(i >> 16, i >> 8 & 255, i & 255));
+    }
+    assertThat(arrive("192.0.2.1").isOpen()).as("forgotten").isTrue();
   }
 }
