@@ -284,7 +284,7 @@ class AuditFileTest {
             }),
         new Tampering(
             "everything is removed",
-            "the store knows no checkpoint",
+            "nothing is in it",
             lines -> {
               lines.clear();
               return 0;

@@ -5,8 +5,6 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
@@ -67,6 +65,10 @@ public final class AuditLog implements AutoCloseable {
   private final AuditSettings settings;
   private final BlockingQueue<AuditEntry> queue;
   private final List<AuditSink> sinks;
+
+  /** Of the file, which no other process writes meanwhile. */
+  private final Optional<LockFile> hold;
+
   private final AuditLines lines;
   private final LongAdder dropped = new LongAdder();
   private final Thread writer;
@@ -105,6 +107,7 @@ public final class AuditLog implements AutoCloseable {
   public static AuditLog open(AuditSettings settings, String gateway) throws IOException {
     List<AuditSink> sinks = new ArrayList<>();
     AuditTail tail = AuditTail.EMPTY;
+    Optional<LockFile> hold = Optional.empty();
     if (settings.file().isPresent()) {
       Path file = settings.file().get();
       Path directory = file.toAbsolutePath().getParent();
@@ -114,21 +117,24 @@ public final class AuditLog implements AutoCloseable {
                 .formatted(file, directory));
       }
       requireRegular(file);
-      FileChannel channel = appendingChannel(file);
+      hold = Optional.of(holdAlone(file));
       try {
-        holdAlone(channel, file);
+        FileChannel channel = appendingChannel(file);
+        sinks.add(new AuditSink.File(channel));
         tail = AuditTail.of(file);
       } catch (IOException | RuntimeException e) {
-        channel.close();
+        for (AuditSink sink : sinks) {
+          sink.close();
+        }
+        hold.get().close();
         throw e;
       }
-      sinks.add(new AuditSink.File(channel));
     }
     if (settings.standardOutput()) {
       // Not System.out, which swallows errors. Never closed: it is not ours.
       sinks.add(new AuditSink.Stream(new FileOutputStream(FileDescriptor.out)));
     }
-    return new AuditLog(settings, sinks, gateway, tail);
+    return new AuditLog(settings, sinks, gateway, tail, hold);
   }
 
   /**
@@ -155,8 +161,8 @@ public final class AuditLog implements AutoCloseable {
     }
     Path file = commandsFile(settings.file().get());
     appending.lock();
-    try (FileChannel channel = appendingChannel(file);
-        FileLock _ = channel.lock()) {
+    try (LockFile _ = LockFile.await(lockFile(file)).orElseThrow();
+        FileChannel channel = appendingChannel(file)) {
       AuditTail tail = AuditTail.of(file);
       if (tail.inMiddleOfLine()) {
         bytes.write('\n');
@@ -186,18 +192,34 @@ public final class AuditLog implements AutoCloseable {
     }
   }
 
+  /** Which one process holds at a time that writes to this file. */
+  private static Path lockFile(Path file) {
+    return file.resolveSibling(file.getFileName() + ".lock");
+  }
+
+  /** Whether a process writes to this file at present, this one included. */
+  public static boolean isHeld(Path file) throws IOException {
+    return LockFile.isHeld(lockFile(file));
+  }
+
   /** Where host commands write, when the gateway writes to this file. */
   public static Path commandsFile(Path file) {
     return file.resolveSibling(file.getFileName() + ".commands");
   }
 
   AuditLog(AuditSettings settings, List<AuditSink> sinks) {
-    this(settings, sinks, "test", AuditTail.EMPTY);
+    this(settings, sinks, "test", AuditTail.EMPTY, Optional.empty());
   }
 
-  private AuditLog(AuditSettings settings, List<AuditSink> sinks, String gateway, AuditTail tail) {
+  private AuditLog(
+      AuditSettings settings,
+      List<AuditSink> sinks,
+      String gateway,
+      AuditTail tail,
+      Optional<LockFile> hold) {
     this.settings = settings;
     this.sinks = sinks;
+    this.hold = hold;
     this.lines = new AuditLines(gateway, tail);
     this.inMiddleOfLine = tail.inMiddleOfLine();
     this.expectedSize = tail.size();
@@ -598,6 +620,7 @@ public final class AuditLog implements AutoCloseable {
         log.error("the audit file did not close cleanly: {}", e.getMessage());
       }
     }
+    hold.ifPresent(LockFile::close);
   }
 
   private static FileChannel appendingChannel(Path file) throws IOException {
@@ -648,17 +671,19 @@ public final class AuditLog implements AutoCloseable {
    * Lines of two processes in one file would cut into each other, and sequences look like gaps. The
    * lock ends with the process, however it ends.
    */
-  private static void holdAlone(FileChannel channel, Path file) throws IOException {
-    FileLock lock;
+  private static LockFile holdAlone(Path file) throws IOException {
+    Optional<LockFile> hold;
     try {
-      lock = channel.tryLock();
-    } catch (OverlappingFileLockException e) {
-      lock = null;
-    }
-    if (lock == null) {
+      hold = LockFile.hold(lockFile(file));
+    } catch (IOException e) {
       throw new IOException(
-          "audit.file %s: another gateway writes it; give each process a file of its own"
-              .formatted(file));
+          "audit.file %s: %s cannot be made or locked: %s; let the gateway's user write in its directory"
+              .formatted(file, lockFile(file), reason(e)),
+          e);
     }
+    return hold.orElseThrow(() ->
+        new IOException(
+            "audit.file %s: another gateway writes it; give each process a file of its own"
+                .formatted(file)));
   }
 }

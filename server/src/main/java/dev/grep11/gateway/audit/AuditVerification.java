@@ -86,6 +86,7 @@ public final class AuditVerification {
 
   private record Place(UUID source, long sequence) {}
 
+  private final Path path;
   private final Optional<CheckpointMac> mac;
   private final Map<Place, AuditHead> wanted = new HashMap<>();
   private final List<Finding> findings = new ArrayList<>();
@@ -105,7 +106,8 @@ public final class AuditVerification {
   private boolean ofAnother;
   private @Nullable Instant lastCheckpoint;
 
-  private AuditVerification(Optional<CheckpointMac> mac) {
+  private AuditVerification(Path path, Optional<CheckpointMac> mac) {
+    this.path = path.toAbsolutePath().normalize();
     this.mac = mac;
   }
 
@@ -119,7 +121,7 @@ public final class AuditVerification {
   public static Report verify(
       Path path, Optional<CheckpointMac> mac, List<AuditHead> known, LongConsumer progress)
       throws IOException {
-    AuditVerification verification = new AuditVerification(mac);
+    AuditVerification verification = new AuditVerification(path, mac);
     try (FileChannel channel = AuditTail.reading(path)) {
       InputStream in = new Bounded(Channels.newInputStream(channel), channel.size());
       verification.read(new LineReader(in), mac.isPresent() ? known : List.of(), progress);
@@ -135,7 +137,7 @@ public final class AuditVerification {
    *     that was read
    */
   public static List<Finding> verifyTail(Path path, long most) throws IOException {
-    AuditVerification verification = new AuditVerification(Optional.empty());
+    AuditVerification verification = new AuditVerification(path, Optional.empty());
     try (FileChannel channel = AuditTail.reading(path)) {
       long size = channel.size();
       long from = Math.max(0, size - most);
@@ -296,7 +298,7 @@ public final class AuditVerification {
     }
   }
 
-  private void end(List<AuditHead> known) {
+  private void end(List<AuditHead> known) throws IOException {
     if (others > 0 && !(torn && others == 1)) {
       found("nothing vouches for the last %d line(s): no gateway wrote them".formatted(others));
     }
@@ -309,6 +311,10 @@ public final class AuditVerification {
               0,
               "the tail is missing: the store knows a checkpoint of %s that the file has not, line %d of source %s"
                   .formatted(head.time(), head.sequence(), head.source())));
+    }
+    if (line == 0) {
+      nothing(known);
+      return;
     }
     boolean unknown = known.stream().noneMatch(head -> head.file().equals(file));
     if (unknown && checkpoints > 0 && rightMacs == 0) {
@@ -324,6 +330,21 @@ public final class AuditVerification {
     findings.addAll(wrongMacs);
     findings.sort(
         Comparator.comparingLong(each -> each.line() == 0 ? Long.MAX_VALUE : each.line()));
+  }
+
+  /** A gateway makes its file when it starts, and writes when something happens. */
+  private void nothing(List<AuditHead> known) throws IOException {
+    var last =
+        known.stream()
+            .filter(head -> head.path().equals(path.toString()))
+            .max(Comparator.comparing(AuditHead::time));
+    if (last.isPresent()) {
+      found(
+          "nothing is in it, and the store knows a checkpoint of %s of a file in this place: it was emptied, or moved away"
+              .formatted(last.get().time()));
+    } else if (!AuditLog.isHeld(path)) {
+      found("nothing is in it, no gateway writes it now, and the store knows no checkpoint of it");
+    }
   }
 
   /** Once, instead of at every checkpoint; and a file about which this is all is not intact. */

@@ -4,6 +4,7 @@ import dev.grep11.findings.Findings;
 import dev.grep11.gateway.audit.AuditLog;
 import dev.grep11.gateway.audit.AuditVerification;
 import dev.grep11.gateway.config.GatewayConfig;
+import dev.grep11.gateway.config.IoCause;
 import dev.grep11.gateway.host.AuditHeads;
 import dev.grep11.gateway.store.Snapshot;
 import java.io.IOException;
@@ -54,7 +55,7 @@ final class AuditSink {
       return;
     }
     var sink = new AuditSink(config, surroundings, findings);
-    if (sink.writable(file.get())) {
+    if (sink.writable(file.get()) && sink.isFree(file.get())) {
       sink.space(file.get());
       sink.chain(file.get(), snapshot);
       sink.chain(AuditLog.commandsFile(file.get()), Optional.empty());
@@ -85,6 +86,27 @@ final class AuditSink {
     }
     findings.good(CHECK, there ? file + " can be written" : file + " will be made at start");
     return true;
+  }
+
+  /** Where a gateway of this configuration runs, it is that which writes. */
+  private boolean isFree(Path file) {
+    try {
+      if (config.listen().portBase() == 0
+          || !config.listen().taken().isEmpty()
+          || !AuditLog.isHeld(file)) {
+        return true;
+      }
+      findings.bad(
+          CHECK,
+          "%s is written by a process, and no gateway of this configuration runs".formatted(file),
+          "give each gateway an audit.file of its own");
+    } catch (IOException e) {
+      findings.bad(
+          CHECK,
+          "%s.lock cannot be locked: %s".formatted(file, IoCause.of(e)),
+          "let the gateway's user write in its directory");
+    }
+    return false;
   }
 
   private void space(Path file) {

@@ -4,6 +4,7 @@ import dev.grep11.findings.Findings;
 import dev.grep11.gateway.config.GatewayConfig;
 import dev.grep11.gateway.store.DatabaseState;
 import dev.grep11.gateway.store.StoreException;
+import dev.grep11.gateway.store.StoreLocation;
 import java.time.Duration;
 
 /** The database beneath the store: whether it is there, and what its user may do. */
@@ -31,9 +32,13 @@ final class DatabaseAccess {
     } catch (StoreException e) {
       findings.bad(
           CHECK,
-          "%s: %s".formatted(config.database(), e.getMessage()),
-          "see that it runs and takes this user, host, password and certificate; store.postgresql"
-              + " says which, and a directory belongs to the gateway's user with mode 0700");
+          String.valueOf(e.getMessage()).contains(config.database().toString())
+              ? String.valueOf(e.getMessage())
+              : "%s: %s".formatted(config.database(), e.getMessage()),
+          config.database() instanceof StoreLocation.Directory
+              ? "have it belong to the gateway's user, mode 0700"
+              : "see that it runs and takes this user, host, password and certificate;"
+                  + " store.postgresql says which");
       return false;
     }
     state.server().ifPresent(server -> server(config, server, clocks, findings));

@@ -105,7 +105,9 @@ final class FileRights {
     if (rights.wrong == 0) {
       findings.good(
           CHECK,
-          "%d are closed to others and belong to %s or root".formatted(rights.right, rights.self));
+          "%d are closed to others and belong to %s"
+              .formatted(
+                  rights.right, rights.self.equals("root") ? "root" : rights.self + " or root"));
     }
   }
 

@@ -105,7 +105,11 @@ final class TokenAccess {
       findings.bad(
           check,
           "there is none with the label \"%s\" among %s".formatted(label, labels(all)),
-          "correct hsm.tokenLabel, or see that the token is there for this user");
+          all.isEmpty()
+              ? "see that the token is there for this user; SoftHSM passes over one whose token.object"
+                  + " is empty, as a process that was killed leaves it: put token.object.kept back"
+                  + " (operations-reference.md, SoftHSM and kill -9)"
+              : "correct hsm.tokenLabel, or see that the token is there for this user");
       return Optional.empty();
     }
     if (found.size() > 1) {

@@ -75,7 +75,13 @@ public final class Access {
    * @throws StartException when there is no such key
    */
   public ApiKeyRecord confirmKey(ApiKeys keys, String idOrName) {
-    return onKey("confirm", idOrName, change -> keys.confirm(change, idOrName), "counts again");
+    var before =
+        onKey(
+            "confirm",
+            idOrName,
+            change -> keys.confirm(change, idOrName),
+            key -> key.disabled().isPresent() ? "counts again" : "counts already");
+    return before.disabled(Optional.empty());
   }
 
   /**
@@ -89,14 +95,14 @@ public final class Access {
             "delete",
             idOrName,
             change -> keys.delete(change, idOrName),
-            "deleted, with its grants");
+            _ -> "deleted, with its grants");
   }
 
   private ApiKeyRecord onKey(
       String verb,
       String idOrName,
       Function<Store.Change, Optional<ApiKeyRecord>> work,
-      String done) {
+      Function<ApiKeyRecord, String> done) {
     var shown = ApiKeySecret.masked(idOrName);
     return recorded(
         change ->
@@ -104,7 +110,7 @@ public final class Access {
                 .orElseThrow(() ->
                     new StartException(
                         "there is no API key \"" + shown + "\"; see: grep11 apikey list")),
-        key -> keyEvent(verb, key, Optional.empty(), done),
+        key -> keyEvent(verb, key, Optional.empty(), done.apply(key)),
         why -> refusedKey(verb, shown, Optional.empty(), "refused", why));
   }
 

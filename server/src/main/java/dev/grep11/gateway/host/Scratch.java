@@ -1,13 +1,11 @@
 package dev.grep11.gateway.host;
 
+import dev.grep11.gateway.audit.LockFile;
 import dev.grep11.gateway.config.IoCause;
 import dev.grep11.gateway.token.StartException;
 import java.io.IOException;
-import java.nio.channels.FileChannel;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.Comparator;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
@@ -31,12 +29,12 @@ final class Scratch implements AutoCloseable {
   private static final int PAUSE_MILLIS = 100;
 
   private final Path directory;
-  private final FileChannel lock;
+  private final LockFile lock;
   private final Thread atEnd = new Thread(this::removeAtEnd, "scratch");
   private volatile @Nullable Process process;
   private volatile boolean ending;
 
-  private Scratch(Path directory, FileChannel lock) {
+  private Scratch(Path directory, LockFile lock) {
     this.directory = directory;
     this.lock = lock;
   }
@@ -45,12 +43,11 @@ final class Scratch implements AutoCloseable {
   static Scratch in(Path place) throws IOException {
     removeLeft(place);
     var directory = Files.createTempDirectory(place, PREFIX);
-    var scratch =
-        new Scratch(
-            directory,
-            FileChannel.open(
-                directory.resolve(LOCK), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE));
-    var _ = scratch.lock.lock();
+    var lock = LockFile.hold(directory.resolve(LOCK));
+    if (lock.isEmpty()) {
+      throw new IOException(directory + " is somebody else's");
+    }
+    var scratch = new Scratch(directory, lock.get());
     Runtime.getRuntime().addShutdownHook(scratch.atEnd);
     return scratch;
   }
@@ -69,13 +66,14 @@ final class Scratch implements AutoCloseable {
   }
 
   private static void removeIfLeft(Path directory) {
-    try (var lock = FileChannel.open(directory.resolve(LOCK), StandardOpenOption.WRITE)) {
-      if (lock.tryLock() != null) {
-        remove(directory);
+    try {
+      var left = LockFile.hold(directory.resolve(LOCK));
+      if (left.isPresent()) {
+        try (var _ = left.get()) {
+          remove(directory);
+        }
         LOG.warn("removed {}, which a rehearsal that was killed had left", directory);
       }
-    } catch (OverlappingFileLockException e) {
-      LOG.debug("{} is in use", directory);
     } catch (IOException e) {
       LOG.warn("{} is left of a rehearsal; remove it: {}", directory, IoCause.of(e));
     }
@@ -114,7 +112,7 @@ final class Scratch implements AutoCloseable {
           "the scratch store cannot be removed, delete %s: %s".formatted(directory, IoCause.of(e)),
           e);
     } finally {
-      unlock();
+      lock.close();
     }
   }
 
@@ -150,14 +148,6 @@ final class Scratch implements AutoCloseable {
       Thread.sleep(PAUSE_MILLIS);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
-    }
-  }
-
-  private void unlock() {
-    try {
-      lock.close();
-    } catch (IOException e) {
-      LOG.debug("the lock of a directory that is gone was not closed", e);
     }
   }
 

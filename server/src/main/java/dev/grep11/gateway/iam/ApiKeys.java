@@ -86,7 +86,7 @@ public final class ApiKeys {
   /**
    * Lets a key count again that is disabled since a restore.
    *
-   * @return its record, as it is now; empty when there is no such key
+   * @return its record as it was before; empty when there is no such key
    */
   public Optional<ApiKeyRecord> confirm(String idOrName) {
     return store.change(change -> confirm(change, idOrName));
@@ -98,7 +98,7 @@ public final class ApiKeys {
     found
         .filter(key -> key.disabled().isPresent())
         .ifPresent(key -> change.replace(key.disabled(Optional.empty())));
-    return found.map(key -> key.disabled(Optional.empty()));
+    return found;
   }
 
   private static Optional<ApiKeyRecord> find(Store.Change change, String idOrName) {

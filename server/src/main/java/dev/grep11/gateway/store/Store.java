@@ -492,6 +492,7 @@ public final class Store implements AutoCloseable {
       Function<Snapshot, List<BackupSample>> samples,
       int format) {
     requireUntampered();
+    UnpublishedBackup.requireNoDirectory(target);
     if (!overwrite) {
       UnpublishedBackup.requireFree(target);
     }

@@ -257,6 +257,12 @@ public final class UnpublishedBackup implements AutoCloseable {
     }
   }
 
+  static void requireNoDirectory(Path target) {
+    if (Files.isDirectory(target, LinkOption.NOFOLLOW_LINKS)) {
+      throw new StoreException(target + " is a directory; name a file in it");
+    }
+  }
+
   private static StoreException alreadyThere(Path target) {
     return new StoreException(
         target + " is there already; choose another file, or replace it with --overwrite");

@@ -106,6 +106,66 @@ class ProcessTest {
   }
 
   @Test
+  void aSecondProcessWritesNothingIntoTheAuditFileOfTheFirst(@TempDir Path parent)
+      throws Exception {
+    var demo = DemoData.open(parent.resolve("demo"));
+    var file = parent.resolve("audit.jsonl");
+    var one = configuration(demo, "one.yaml", file);
+    var two = configuration(demo, "two.yaml", file);
+    try (var first = GatewayProcess.start(output, "serve", "--config", one.toString())) {
+      assertThat(first.awaitReady()).containsKey("grep11");
+      assertThat(verify(file, one)).as("of which nobody asked anything yet").isZero();
+      assertThat(verify(Files.createFile(parent.resolve("audit.copy")), one)).isEqualTo(1);
+    }
+    try (var first = GatewayProcess.start(output, "serve", "--config", one.toString());
+        var client = new Client(parent.resolve("demo"), first.awaitReady())) {
+      assertThat(client.encrypt(client.aes()).isEmpty()).isFalse();
+      await().until(() -> Files.size(file) > 0);
+      var before = Files.readAllBytes(file);
+      try (var second = GatewayProcess.start(output, "serve", "--config", two.toString())) {
+        assertThat(second.awaitExit()).isEqualTo(1);
+        assertThat(second.stderr()).contains(file + ": another gateway writes it");
+      }
+      assertThat(Files.readAllBytes(file)).startsWith(before);
+      try (var doctor = GatewayProcess.start(output, "doctor", "--config", two.toString())) {
+        assertThat(doctor.awaitExit()).isEqualTo(1);
+        assertThat(doctor.stdout()).contains("give each gateway an audit.file of its own");
+      }
+      // It has not taken the lock from the first by looking.
+      try (var second = GatewayProcess.start(output, "serve", "--config", two.toString())) {
+        assertThat(second.awaitExit()).isEqualTo(1);
+      }
+      first.kill();
+      assertThat(first.awaitExit()).isNotZero();
+    }
+    try (var second = GatewayProcess.start(output, "serve", "--config", two.toString())) {
+      assertThat(second.awaitReady()).containsKey("grep11");
+    }
+    assertThat(verify(file, one)).isZero();
+  }
+
+  private int verify(Path file, Path configuration) throws Exception {
+    try (var verify =
+        GatewayProcess.start(
+            output, "audit", "verify", file.toString(), "--config", configuration.toString())) {
+      return verify.awaitExit();
+    }
+  }
+
+  /** Of the demo, with ports of its own. */
+  private static Path configuration(DemoData demo, String name, Path audit) throws IOException {
+    var file = demo.config().resolveSibling(name);
+    var settings =
+        Files.readString(demo.config())
+            .replaceFirst(
+                "(?m)^( *)host: 127.0.0.1$",
+                "$1host: 127.0.0.1\n$1portBase: " + GatewayProcess.freePorts())
+            .replaceFirst("(?m)^( *)file: .*audit.*$", "$1file: " + audit);
+    assertThat(settings).contains(audit.toString(), "portBase: ");
+    return Files.writeString(file, settings);
+  }
+
+  @Test
   void withoutTracingNothingOfOpenTelemetryIsLoaded() throws Exception {
     var classes = output.resolve("classes");
     try (var gateway =
