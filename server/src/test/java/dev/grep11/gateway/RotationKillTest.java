@@ -39,7 +39,7 @@ class RotationKillTest {
   @Test
   @Tag("load")
   void aStepThatIsKilledLosesNothingAndCanBeRepeated(@TempDir Path parent) throws Exception {
-    rotate(parent, 900, 5);
+    rotate(parent, 1800, 3);
   }
 
   @Test

@@ -133,8 +133,8 @@ class SecondLockModelTest {
 
   @Test
   @Tag("load")
-  void stepsOfAMinuteLetNobodyInWhomTheModelRefuses() throws Exception {
-    run(5_000, Duration.ofMinutes(1));
+  void stepsOfTwentySecondsLetNobodyInWhomTheModelRefuses() throws Exception {
+    run(5_000, Duration.ofSeconds(20));
   }
 
   @Test

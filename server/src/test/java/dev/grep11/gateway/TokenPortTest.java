@@ -144,9 +144,15 @@ class TokenPortTest {
     assertThat(running.identityToken("g11_unknown").statusCode()).isEqualTo(400);
     assertThat(running.identityToken("").statusCode()).isEqualTo(400);
 
-    attack(20);
-
-    assertThatThrownBy(this::answered).isInstanceOf(IOException.class);
+    // Now and then a second begins between the attack and the question: not ten times.
+    assertThatThrownBy(
+            () -> {
+              for (int i = 0; i < 10; i++) {
+                attack(20);
+                assertThat(answered()).isEqualTo(200);
+              }
+            })
+        .isInstanceOf(IOException.class);
   }
 
   @Test

@@ -27,6 +27,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -58,6 +59,8 @@ public final class AuditLog implements AutoCloseable {
 
   private static final Duration AFTER_FAILED_CHECKPOINT = Duration.ofSeconds(5);
   private static final Duration LONGEST_APPEND = Duration.ofSeconds(5);
+  private static final int HOLDS = 10;
+  private static final Duration BETWEEN_HOLDS = Duration.ofMillis(100);
 
   /** Locks of a file are held by a process, so commands in one process need another. */
   private static final ReentrantLock appending = new ReentrantLock();
@@ -117,16 +120,17 @@ public final class AuditLog implements AutoCloseable {
                 .formatted(file, directory));
       }
       requireRegular(file);
-      hold = Optional.of(holdAlone(file));
+      hold = Optional.of(holdAlone(file, gateway));
       try {
         FileChannel channel = appendingChannel(file);
         sinks.add(new AuditSink.File(channel));
         tail = AuditTail.of(file);
       } catch (IOException | RuntimeException e) {
-        for (AuditSink sink : sinks) {
-          sink.close();
+        try (LockFile _ = hold.get()) {
+          for (AuditSink sink : sinks) {
+            sink.close();
+          }
         }
-        hold.get().close();
         throw e;
       }
     }
@@ -161,7 +165,7 @@ public final class AuditLog implements AutoCloseable {
     }
     Path file = commandsFile(settings.file().get());
     appending.lock();
-    try (LockFile _ = LockFile.await(lockFile(file)).orElseThrow();
+    try (LockFile _ = awaited(file, who);
         FileChannel channel = appendingChannel(file)) {
       AuditTail tail = AuditTail.of(file);
       if (tail.inMiddleOfLine()) {
@@ -197,9 +201,36 @@ public final class AuditLog implements AutoCloseable {
     return file.resolveSibling(file.getFileName() + ".lock");
   }
 
-  /** Whether a process writes to this file at present, this one included. */
-  public static boolean isHeld(Path file) throws IOException {
-    return LockFile.isHeld(lockFile(file));
+  private static LockFile awaited(Path file, String who) throws IOException {
+    try {
+      return LockFile.await(lockFile(file), who).orElseThrow();
+    } catch (IOException e) {
+      throw noLock(file, e);
+    }
+  }
+
+  private static IOException noLock(Path file, IOException cause) {
+    return new IOException(
+        "audit.file %s: %s cannot be made or locked: %s; let the gateway's user write in its directory"
+            .formatted(file, lockFile(file), reason(cause)),
+        cause);
+  }
+
+  /**
+   * Who writes to this file at present.
+   *
+   * @return as {@link #open(AuditSettings, String)} was told; empty when nobody does
+   */
+  public static Optional<String> writer(Path file) throws IOException {
+    return LockFile.holder(lockFile(file));
+  }
+
+  /** Whether this process can take the lock of a file that it can write. */
+  public static boolean isLockable(Path file) {
+    Path lock = lockFile(file).toAbsolutePath();
+    return Files.exists(lock, LinkOption.NOFOLLOW_LINKS)
+        ? Files.isWritable(lock)
+        : lock.getParent() != null && Files.isWritable(lock.getParent());
   }
 
   /** Where host commands write, when the gateway writes to this file. */
@@ -671,15 +702,18 @@ public final class AuditLog implements AutoCloseable {
    * Lines of two processes in one file would cut into each other, and sequences look like gaps. The
    * lock ends with the process, however it ends.
    */
-  private static LockFile holdAlone(Path file) throws IOException {
-    Optional<LockFile> hold;
+  private static LockFile holdAlone(Path file, String gateway) throws IOException {
+    Optional<LockFile> hold = Optional.empty();
     try {
-      hold = LockFile.hold(lockFile(file));
+      // Who looks whether it is held, as doctor does, has it for a moment.
+      for (int attempt = 1; hold.isEmpty() && attempt <= HOLDS; attempt++) {
+        if (attempt > 1) {
+          LockSupport.parkNanos(BETWEEN_HOLDS.toNanos());
+        }
+        hold = LockFile.hold(lockFile(file), gateway);
+      }
     } catch (IOException e) {
-      throw new IOException(
-          "audit.file %s: %s cannot be made or locked: %s; let the gateway's user write in its directory"
-              .formatted(file, lockFile(file), reason(e)),
-          e);
+      throw noLock(file, e);
     }
     return hold.orElseThrow(() ->
         new IOException(

@@ -55,7 +55,8 @@ final class AuditSink {
       return;
     }
     var sink = new AuditSink(config, surroundings, findings);
-    if (sink.writable(file.get()) && sink.isFree(file.get())) {
+    if (sink.writable(file.get())) {
+      sink.writer(file.get());
       sink.space(file.get());
       sink.chain(file.get(), snapshot);
       sink.chain(AuditLog.commandsFile(file.get()), Optional.empty());
@@ -84,29 +85,40 @@ final class AuditSink {
           "chown it to the gateway's user; see that the file system is not mounted read-only");
       return false;
     }
+    if (!AuditLog.isLockable(file)) {
+      findings.bad(
+          CHECK,
+          "%s.lock beside it cannot be made or written by this user".formatted(file),
+          "let the gateway's user write in its directory");
+      return false;
+    }
     findings.good(CHECK, there ? file + " can be written" : file + " will be made at start");
     return true;
   }
 
-  /** Where a gateway of this configuration runs, it is that which writes. */
-  private boolean isFree(Path file) {
-    try {
-      if (config.listen().portBase() == 0
-          || !config.listen().taken().isEmpty()
-          || !AuditLog.isHeld(file)) {
-        return true;
-      }
-      findings.bad(
-          CHECK,
-          "%s is written by a process, and no gateway of this configuration runs".formatted(file),
-          "give each gateway an audit.file of its own");
-    } catch (IOException e) {
-      findings.bad(
-          CHECK,
-          "%s.lock cannot be locked: %s".formatted(file, IoCause.of(e)),
-          "let the gateway's user write in its directory");
+  /** A gateway of this configuration is called by its address. */
+  private void writer(Path file) {
+    if (config.listen().portBase() == 0) {
+      return;
     }
-    return false;
+    var own = config.listen().crypto();
+    var name = own.getAddress().getHostAddress() + ":" + own.getPort() + " ";
+    try {
+      AuditLog.writer(file)
+          .filter(writer -> !writer.startsWith(name))
+          .ifPresent(writer ->
+              findings.bad(
+                  CHECK,
+                  "%s is written by another gateway, %s".formatted(file, printable(writer)),
+                  "give each gateway an audit.file of its own"));
+    } catch (IOException e) {
+      findings.warning(
+          CHECK, "it is not known who writes it: " + IoCause.of(e), "look by fuser " + file);
+    }
+  }
+
+  private static String printable(String text) {
+    return text.replaceAll("[^ -~]", "?");
   }
 
   private void space(Path file) {

@@ -4,9 +4,17 @@ import dev.grep11.gateway.audit.LockFile;
 import dev.grep11.gateway.config.IoCause;
 import dev.grep11.gateway.token.StartException;
 import java.io.IOException;
+import java.nio.file.DirectoryIteratorException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.Comparator;
+import java.nio.file.SecureDirectoryStream;
+import java.nio.file.attribute.BasicFileAttributeView;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.nio.file.attribute.UserPrincipal;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -25,6 +33,9 @@ final class Scratch implements AutoCloseable {
   /** Held for as long as the directory is in use. */
   private static final String LOCK = "lock";
 
+  private static final String WHO = "a rehearsal";
+  private static final Set<PosixFilePermission> ITS_OWNERS =
+      PosixFilePermissions.fromString("rwx------");
   private static final int ATTEMPTS = 20;
   private static final int PAUSE_MILLIS = 100;
 
@@ -39,35 +50,48 @@ final class Scratch implements AutoCloseable {
     this.lock = lock;
   }
 
-  /** A new one, mode 0700, after those that others left there are removed. */
+  /** A new one, mode 0700; those that others left there are removed. */
   static Scratch in(Path place) throws IOException {
-    removeLeft(place);
-    var directory = Files.createTempDirectory(place, PREFIX);
-    var lock = LockFile.hold(directory.resolve(LOCK));
-    if (lock.isEmpty()) {
-      throw new IOException(directory + " is somebody else's");
+    for (int attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      var directory = Files.createTempDirectory(place, PREFIX);
+      var lock = LockFile.hold(directory.resolve(LOCK), WHO);
+      // Who looks for what was left has it for a moment.
+      if (lock.isPresent()) {
+        var scratch = new Scratch(directory, lock.get());
+        Runtime.getRuntime().addShutdownHook(scratch.atEnd);
+        removeLeft(place, Files.getOwner(directory, LinkOption.NOFOLLOW_LINKS));
+        return scratch;
+      }
+      remove(directory);
     }
-    var scratch = new Scratch(directory, lock.get());
-    Runtime.getRuntime().addShutdownHook(scratch.atEnd);
-    return scratch;
+    throw new IOException("no directory in " + place + " can be had alone");
   }
 
-  private static void removeLeft(Path place) throws IOException {
+  private static void removeLeft(Path place, UserPrincipal self) throws IOException {
     try (Stream<Path> all = Files.list(place)) {
-      for (var each : all.filter(Scratch::isScratch).toList()) {
+      for (var each : all.filter(other -> isScratch(other, self)).toList()) {
         removeIfLeft(each);
       }
     }
   }
 
-  private static boolean isScratch(Path directory) {
-    return directory.getFileName().toString().startsWith(PREFIX)
-        && Files.isRegularFile(directory.resolve(LOCK));
+  /** Anybody may make a directory where temporary files are: only our own is touched. */
+  private static boolean isScratch(Path directory, UserPrincipal self) {
+    try {
+      return directory.getFileName().toString().startsWith(PREFIX)
+          && Files.isDirectory(directory, LinkOption.NOFOLLOW_LINKS)
+          && Files.getOwner(directory, LinkOption.NOFOLLOW_LINKS).equals(self)
+          && Files.getPosixFilePermissions(directory, LinkOption.NOFOLLOW_LINKS).equals(ITS_OWNERS)
+          && Files.isRegularFile(directory.resolve(LOCK), LinkOption.NOFOLLOW_LINKS);
+    } catch (IOException e) {
+      // It is gone.
+      return false;
+    }
   }
 
   private static void removeIfLeft(Path directory) {
     try {
-      var left = LockFile.hold(directory.resolve(LOCK));
+      var left = LockFile.holdExisting(directory.resolve(LOCK), WHO);
       if (left.isPresent()) {
         try (var _ = left.get()) {
           remove(directory);
@@ -153,13 +177,39 @@ final class Scratch implements AutoCloseable {
 
   /** A directory with all that is in it; one that is not there is removed already. */
   static void remove(Path directory) throws IOException {
-    if (Files.notExists(directory)) {
-      return;
+    var place = directory.toAbsolutePath().getParent();
+    if (place == null) {
+      throw new IOException(directory + " is no scratch");
     }
-    try (Stream<Path> all = Files.walk(directory)) {
-      for (var path : all.sorted(Comparator.reverseOrder()).toList()) {
-        Files.deleteIfExists(path);
+    try (var around = Files.newDirectoryStream(place)) {
+      // From directory to directory by descriptors: no link that somebody puts there is followed.
+      if (!(around instanceof SecureDirectoryStream<Path> from)) {
+        throw new IOException(directory + " is on a file system that has no openat");
       }
+      removeIn(from, directory.getFileName());
+    }
+  }
+
+  private static void removeIn(SecureDirectoryStream<Path> directory, Path name)
+      throws IOException {
+    try {
+      var is =
+          directory.getFileAttributeView(
+              name, BasicFileAttributeView.class, LinkOption.NOFOLLOW_LINKS);
+      if (is.readAttributes().isDirectory()) {
+        try (var inner = directory.newDirectoryStream(name, LinkOption.NOFOLLOW_LINKS)) {
+          for (var each : inner) {
+            removeIn(inner, each.getFileName());
+          }
+        }
+        directory.deleteDirectory(name);
+      } else {
+        directory.deleteFile(name);
+      }
+    } catch (NoSuchFileException e) {
+      // It is gone already.
+    } catch (DirectoryIteratorException e) {
+      throw e.getCause();
     }
   }
 }

@@ -33,7 +33,7 @@ final class TokenCopy {
   static final String SETTINGS = "SOFTHSM2_CONF";
   private static final String MANUFACTURER = "SoftHSM project";
   private static final Pattern DIRECTORY =
-      Pattern.compile("\\s*directories\\.tokendir\\s*=\\s*(.*\\S)\\s*");
+      Pattern.compile("\\s*directories\\.tokendir\\s*=\\s*([^#]*[^#\\s])\\s*(#.*)?");
   private static final int ATTEMPTS = 12;
   private static final Duration PAUSE = Duration.ofMillis(250);
   private static final Duration LONGEST = Duration.ofMinutes(60);
@@ -75,12 +75,14 @@ final class TokenCopy {
 
   private static Optional<Path> tokenDirectory(Path settings) {
     try (var lines = Files.lines(settings, UTF_8)) {
-      return lines
-          .map(DIRECTORY::matcher)
-          .filter(line -> line.matches())
-          .map(line -> Path.of(line.group(1)))
-          .findFirst()
-          .filter(Files::isDirectory);
+      var named =
+          lines
+              .map(DIRECTORY::matcher)
+              .filter(line -> line.matches())
+              .map(line -> Path.of(line.group(1)))
+              .findFirst()
+              .filter(Files::isDirectory);
+      return named.isPresent() ? Optional.of(named.get().toRealPath()) : Optional.empty();
     } catch (IOException e) {
       throw new StartException(settings + " cannot be read: " + IoCause.of(e), e);
     }
@@ -130,7 +132,9 @@ final class TokenCopy {
     try {
       var before = state();
       copyOnce(to);
-      return before.equals(state()) && before.values().stream().noneMatch(each -> each.size() == 0);
+      return !before.isEmpty()
+          && before.equals(state())
+          && before.values().stream().noneMatch(each -> each.size() == 0);
     } catch (NoSuchFileException _) {
       return false;
     } catch (UncheckedIOException e) {
@@ -154,11 +158,15 @@ final class TokenCopy {
   }
 
   private void copyOnce(Path to) throws IOException {
-    Files.createDirectories(to);
+    // Its parent must be there: it is gone when the process is told to stop.
+    Files.createDirectory(to);
     for (var path : files()) {
       var target = to.resolve(tokens.relativize(path).toString());
+      if (path.equals(tokens)) {
+        continue;
+      }
       if (Files.isDirectory(path)) {
-        Files.createDirectories(target);
+        Files.createDirectory(target);
       } else {
         Files.copy(path, target);
       }

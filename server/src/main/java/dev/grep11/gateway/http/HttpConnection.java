@@ -167,6 +167,8 @@ final class HttpConnection extends SimpleChannelInboundHandler<HttpObject> {
       return;
     }
     if (!Connections.mayAsk(context.channel())) {
+      // It is being cut off; what it sent along counts no more.
+      answering = true;
       return;
     }
     head = next;

@@ -3,6 +3,7 @@ package dev.grep11.gateway.operation;
 import static dev.grep11.gateway.pkcs11.Cka.*;
 
 import dev.grep11.gateway.hsm.Hsm;
+import dev.grep11.gateway.hsm.NotBegunException;
 import dev.grep11.gateway.hsm.SecretBuffer;
 import dev.grep11.gateway.key.KeyForm;
 import dev.grep11.gateway.key.KeySealer;
@@ -423,6 +424,8 @@ final class KeyTransport {
   private SecretBuffer decryptBlocks(Mechanism cipher, WorkingKey kek, byte[] wrapped) {
     try {
       return hsm.session().decryptSecret(cipher, kek.handle(), ByteBuffer.wrap(wrapped));
+    } catch (NotBegunException e) {
+      throw e;
     } catch (Pkcs11Exception e) {
       if (e.retry()) {
         throw e;

@@ -1,6 +1,7 @@
 package dev.grep11.gateway.token;
 
 import dev.grep11.gateway.audit.CheckpointMac;
+import dev.grep11.gateway.hsm.NotBegunException;
 import dev.grep11.gateway.pkcs11.HsmUnavailableException;
 import dev.grep11.gateway.pkcs11.Pkcs11Exception;
 import dev.grep11.gateway.store.Envelope;
@@ -29,12 +30,13 @@ public final class HsmCheckpointMac implements CheckpointMac {
    * {@inheritDoc}
    *
    * @throws HsmUnavailableException when the token is away, which says nothing about the MAC
+   * @throws NotBegunException when it fails before it sees the MAC
    */
   @Override
   public boolean verify(byte[] message, byte[] mac) {
     try {
       return MessageDigest.isEqual(CONTENT, envelope.open(mac, message));
-    } catch (HsmUnavailableException e) {
+    } catch (HsmUnavailableException | NotBegunException e) {
       throw e;
     } catch (Pkcs11Exception | IllegalArgumentException _) {
       return false;

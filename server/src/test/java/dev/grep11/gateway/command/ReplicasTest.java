@@ -69,7 +69,7 @@ class ReplicasTest {
   }
 
   @Test
-  @Tag("load")
+  @Tag("long")
   void aThousandOperationsOutliveFiveProcesses(@TempDir Path parent) throws Exception {
     run(parent, 5, 200);
   }

@@ -12,11 +12,13 @@ import dev.grep11.gateway.token.StartException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -31,6 +33,9 @@ import org.junit.jupiter.api.io.TempDir;
 class TokenCopyTest {
   private static final TokenInfo SOFTHSM =
       new TokenInfo("grep11-demo", "0001", "SoftHSM project", "SoftHSM v2", "2.6");
+
+  private static final Set<PosixFilePermission> OWNERS =
+      PosixFilePermissions.fromString("rwx------");
 
   @TempDir private Path parent;
   private Path file;
@@ -102,14 +107,41 @@ class TokenCopyTest {
       Files.createFile(left.resolveSibling("lock"));
       Files.createFile(left.resolve("token.object"));
       var other = Files.createDirectories(parent.resolve("rehearsal-notes"));
+      var strange = Files.createDirectories(parent.resolve("rehearsal-2/token"));
+      Files.createFile(strange.resolveSibling("lock"));
+      Files.setPosixFilePermissions(parent.resolve("rehearsal-1"), OWNERS);
+      Files.setPosixFilePermissions(
+          parent.resolve("rehearsal-2"), PosixFilePermissions.fromString("rwxrwxrwx"));
+      var kept = Files.createFile(parent.resolve("kept"));
+      Files.createSymbolicLink(left.resolve("link"), parent);
 
       try (var next = Scratch.in(parent)) {
         assertThat(scratches())
-            .containsExactlyInAnyOrder(inUse.directory(), next.directory(), other);
-        assertThat(Files.getPosixFilePermissions(next.directory()))
-            .isEqualTo(PosixFilePermissions.fromString("rwx------"));
+            .containsExactlyInAnyOrder(
+                inUse.directory(), next.directory(), other, parent.resolve("rehearsal-2"));
+        assertThat(Files.getPosixFilePermissions(next.directory())).isEqualTo(OWNERS);
       }
-      assertThat(scratches()).containsExactlyInAnyOrder(inUse.directory(), other);
+      assertThat(scratches())
+          .containsExactlyInAnyOrder(inUse.directory(), other, parent.resolve("rehearsal-2"));
+      assertThat(kept).exists();
+    }
+  }
+
+  @Test
+  void aTokenBehindALinkIsCopiedWhateverIsSaidBesideItsName() throws Exception {
+    var link = Files.createSymbolicLink(parent.resolve("link"), tokens());
+    var settings =
+        Files.writeString(
+            parent.resolve("linked.conf"),
+            "directories.tokendir = %s # of the demo%nobjectstore.backend = file%n"
+                .formatted(link));
+    var linked =
+        GatewayConfig.read(
+            demo.config(),
+            Map.of("/hsm/environment", Map.of("SOFTHSM2_CONF", settings.toString())));
+    try (var scratch = Scratch.in(parent)) {
+      assertThat(TokenCopy.of(linked, SOFTHSM).orElseThrow().rehearse(demo.config(), file, scratch))
+          .isEqualTo(3);
     }
   }
 
@@ -173,9 +205,12 @@ class TokenCopyTest {
                   LockSupport.parkNanos(Duration.ofMillis(10).toNanos());
                 }
               });
-      var _ = TokenCopy.of(config, SOFTHSM).orElseThrow().rehearse(demo.config(), file, scratch);
-      ended.set(true);
-      watching.join();
+      try {
+        var _ = TokenCopy.of(config, SOFTHSM).orElseThrow().rehearse(demo.config(), file, scratch);
+      } finally {
+        ended.set(true);
+        watching.join();
+      }
     }
     assertThat(options.get())
         .contains("-XX:+DisableAttachMechanism\0", "-XX:-CreateCoredumpOnCrash\0")

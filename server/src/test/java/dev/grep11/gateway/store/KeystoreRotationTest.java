@@ -262,7 +262,7 @@ class KeystoreRotationTest {
   }
 
   @Test
-  @Tag("load")
+  @Tag("long") // It takes the minute after which such keys are looked for.
   void aKeyThatCameUnderOlderSealingKeysLateIsReWrappedToo() throws Exception {
     var keystore = keystore();
     states = List.of(State.PREVIOUS, State.ACTIVE);
